@@ -1,0 +1,48 @@
+/**
+ * The chip's interconnect as its engines see it: one map of device addresses (HBM, SRAM, configuration, host through
+ * the PCIe outbound window), with virtual addresses translated per initiator.
+ */
+
+import type { Steps } from '../sim/process.ts';
+
+/** Who asks. The ASID and the bypass bit come from registers of the engine and may change between two accesses. */
+export interface Initiator {
+  /** E.g. `DMA0_CORE` or `DMA0_QM.CP3`; used in error capture and traces. */
+  readonly name: string;
+  asid(): number;
+  /** True: addresses are not translated. */
+  mmuBypass(): boolean;
+}
+
+/** Thrown by an access that nothing answers. The registers that capture it have been written when it is thrown. */
+export class BusError extends Error {
+  override readonly name = 'BusError';
+  readonly kind: 'page-fault' | 'access' | 'decode' | 'host';
+  readonly address: number;
+  readonly access: 'read' | 'write';
+
+  constructor(kind: BusError['kind'], access: 'read' | 'write', address: number, who: string) {
+    super(`${kind}: ${who}: ${access} of device address 0x${address.toString(16)}`);
+    this.kind = kind;
+    this.address = address;
+    this.access = access;
+  }
+}
+
+/** All addresses are device addresses as safe integers, lengths are bytes. Accesses may cross pages and memories. */
+export interface ChipBus {
+  /**
+   * The longest directly reachable run at `address`, at most `length` bytes, after translation; undefined where the
+   * first byte is registers or reachable by messages only. Valid until the next yield.
+   * @throws BusError
+   */
+  view(who: Initiator, address: number, length: number, access: 'read' | 'write'): Uint8Array | undefined;
+  /** Fills `target`. @throws BusError */
+  read(who: Initiator, address: number, target: Uint8Array): Steps;
+  /** @throws BusError */
+  write(who: Initiator, address: number, source: Uint8Array): Steps;
+  /** One 32-bit write, aligned to 4: a message. To registers it has their effect, to memory it is one store. @throws BusError */
+  write32(who: Initiator, address: number, value: number): Steps;
+  /** @throws BusError */
+  read32(who: Initiator, address: number): Steps<number>;
+}

@@ -1,0 +1,173 @@
+/**
+ * A thin port over libc through koffi: with `socket.ts` the only place that calls into C. Every function throws a
+ * `SystemError` with the errno where C would return -1.
+ */
+
+import { constants } from 'node:os';
+import koffi from 'koffi';
+
+const lib = koffi.load('libc.so.6');
+
+const c = {
+  open: lib.func('int open(const char *path, int flags, int mode)'),
+  close: lib.func('int close(int fd)'),
+  read: lib.func('ssize_t read(int fd, _Out_ uint8_t *buffer, size_t length)'),
+  write: lib.func('ssize_t write(int fd, const uint8_t *buffer, size_t length)'),
+  ioctl: lib.func('int ioctl(int fd, ulong request, _Inout_ uint8_t *argument)'),
+  mmap: lib.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
+  munmap: lib.func('int munmap(void *address, size_t length)'),
+  memfdCreate: lib.func('int memfd_create(const char *name, uint flags)'),
+  ftruncate: lib.func('int ftruncate(int fd, int64_t length)'),
+  fallocate: lib.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+  fcntl: lib.func('int fcntl(int fd, int command, long argument)'),
+  eventfd: lib.func('int eventfd(uint initial, int flags)'),
+  poll: lib.func('int poll(_Inout_ uint8_t *fds, ulong count, int timeout)'),
+};
+
+const names = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** A failed system call: `errno` is the number, `code` its name, e.g. EINVAL. */
+export class SystemError extends Error {
+  override readonly name = 'SystemError';
+  readonly errno: number;
+  readonly code: string;
+
+  constructor(call: string, errno: number) {
+    const code = names.get(errno) ?? `errno ${errno}`;
+    super(`${call}: ${code}`);
+    this.errno = errno;
+    this.code = code;
+  }
+}
+
+/** @throws SystemError when `result` is negative. */
+export function checked(call: string, result: number | bigint): number {
+  const value = Number(result);
+  if (value < 0) throw new SystemError(call, koffi.errno());
+  return value;
+}
+
+/** `flags` as in node:fs constants. */
+export function open(path: string, flags: number, mode = 0o666): number {
+  return checked(`open ${path}`, c.open(path, flags, mode));
+}
+
+export function close(fd: number): void {
+  checked('close', c.close(fd));
+}
+
+/** @returns bytes read. */
+export function read(fd: number, buffer: Uint8Array): number {
+  return checked('read', c.read(fd, buffer, buffer.length));
+}
+
+/** @returns bytes written. */
+export function write(fd: number, buffer: Uint8Array): number {
+  return checked('write', c.write(fd, buffer, buffer.length));
+}
+
+/** `argument` is read and written in place. @returns what the driver returned, 0 or positive. */
+export function ioctl(fd: number, request: number, argument: Uint8Array): number {
+  return checked('ioctl', c.ioctl(fd, request, argument));
+}
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_NORESERVE = 0x4000;
+export const MAP_HUGETLB = 0x40000;
+
+/** A mapping: `bytes` is live memory that must not be touched after `unmap`. */
+export interface Mapping {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+  unmap(): void;
+}
+
+/** @param offset bytes into the file, page-aligned. */
+export function mmap(length: number, protection: number, flags: number, fd: number, offset: number): Mapping {
+  const address = BigInt(c.mmap(null, length, protection, flags, fd, offset));
+  if (address === 0xffff_ffff_ffff_ffffn || address === -1n) throw new SystemError('mmap', koffi.errno());
+  let mapped = true;
+  return {
+    address,
+    bytes: new Uint8Array(koffi.view(address, length)),
+    unmap() {
+      if (!mapped) return;
+      mapped = false;
+      checked('munmap', c.munmap(address, length));
+    },
+  };
+}
+
+const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
+
+/** An anonymous file of `size` bytes. */
+export function memfd(name: string, size: number): number {
+  const fd = checked('memfd_create', c.memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  try {
+    checked('ftruncate', c.ftruncate(fd, size));
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+
+/** Gives the pages of a range of a file back; it reads as zero. */
+export function punchHole(fd: number, offset: number, length: number): void {
+  checked('fallocate', c.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
+
+export function fcntl(fd: number, command: number, argument: number): number {
+  return checked('fcntl', c.fcntl(fd, command, argument));
+}
+
+export const EFD_CLOEXEC = 0o2000000;
+export const EFD_NONBLOCK = 0o4000;
+
+export function eventfd(initial: number, flags: number): number {
+  return checked('eventfd', c.eventfd(initial, flags));
+}
+
+export const POLLIN = 0x1;
+export const POLLOUT = 0x4;
+export const POLLERR = 0x8;
+export const POLLHUP = 0x10;
+
+/** A reusable set of descriptors for `poll`. */
+export class PollSet {
+  #bytes = new Uint8Array(0);
+  #view = new DataView(this.#bytes.buffer);
+
+  /** Sets what is waited for: `events` per descriptor. */
+  set(entries: readonly { readonly fd: number; readonly events: number }[]): void {
+    this.#bytes = new Uint8Array(entries.length * 8);
+    this.#view = new DataView(this.#bytes.buffer);
+    entries.forEach((entry, i) => {
+      this.#view.setInt32(i * 8, entry.fd, true);
+      this.#view.setInt16(i * 8 + 4, entry.events, true);
+    });
+  }
+
+  /** Blocks up to `timeout` ms (-1: for ever). @returns how many are ready; 0 also when a signal came. */
+  wait(timeout: number): number {
+    const result = c.poll(this.#bytes, this.#bytes.length / 8, timeout);
+    if (result < 0) {
+      if (koffi.errno() === constants.errno.EINTR) return 0;
+      throw new SystemError('poll', koffi.errno());
+    }
+    return result;
+  }
+
+  /** Events of entry `i` after `wait`. */
+  ready(i: number): number {
+    return this.#view.getInt16(i * 8 + 6, true);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * Time as the device models see it: nanoseconds since the machine started, and events at points of it.
+ * In process the clock is virtual (time passes only from event to event); against a real kernel it is the wall clock.
+ */
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Nanoseconds since the machine started. */
+  now(): number;
+  /** Calls `run` once when `time` (ns, clamped to now) is reached. Events of one time run in the order they were made. */
+  at(time: number, run: () => void): Timer;
+}
+
+interface Event {
+  readonly time: number;
+  readonly order: number;
+  run: (() => void) | undefined;
+}
+
+/** A binary heap of events ordered by time, then by the order in which they were made. */
+class EventHeap {
+  readonly #events: Event[] = [];
+  #order = 0;
+
+  add(time: number, run: () => void): Timer {
+    const event: Event = { time, order: this.#order++, run };
+    const events = this.#events;
+    let i = events.push(event) - 1;
+    while (i > 0) {
+      const parent = (i - 1) >> 1;
+      const above = events[parent] as Event;
+      if (before(above, event)) break;
+      events[i] = above;
+      i = parent;
+    }
+    events[i] = event;
+    return {
+      cancel: () => {
+        event.run = undefined;
+      },
+    };
+  }
+
+  /** Time of the first live event, or undefined. */
+  peek(): number | undefined {
+    this.#dropCancelled();
+    return this.#events[0]?.time;
+  }
+
+  pop(): Event | undefined {
+    this.#dropCancelled();
+    return this.#shift();
+  }
+
+  #dropCancelled(): void {
+    while (this.#events.length > 0 && this.#events[0]?.run === undefined) this.#shift();
+  }
+
+  #shift(): Event | undefined {
+    const events = this.#events;
+    const first = events[0];
+    const last = events.pop();
+    if (!first || !last || first === last) return first;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= events.length) break;
+      if (child + 1 < events.length && before(events[child + 1] as Event, events[child] as Event)) child++;
+      if (before(last, events[child] as Event)) break;
+      events[i] = events[child] as Event;
+      i = child;
+    }
+    events[i] = last;
+    return first;
+  }
+}
+
+function before(a: Event, b: Event): boolean {
+  return a.time < b.time || (a.time === b.time && a.order < b.order);
+}
+
+/** Simulated time: it stands still until someone runs the events, and then jumps from one to the next. */
+export class VirtualClock implements Clock {
+  readonly #heap = new EventHeap();
+  #now = 0;
+
+  now(): number {
+    return this.#now;
+  }
+
+  at(time: number, run: () => void): Timer {
+    return this.#heap.add(Math.max(time, this.#now), run);
+  }
+
+  /** Runs the next event; false when there is none, or none up to `limit` ns. */
+  step(limit = Number.POSITIVE_INFINITY): boolean {
+    const time = this.#heap.peek();
+    if (time === undefined || time > limit) return false;
+    const event = this.#heap.pop();
+    this.#now = time;
+    event?.run?.();
+    return true;
+  }
+
+  /** Runs events until none is left or, where given, until `time` ns, which is then the present. */
+  runUntil(time = Number.POSITIVE_INFINITY): void {
+    while (this.step(time));
+    if (Number.isFinite(time) && time > this.#now) this.#now = time;
+  }
+}
+
+/** Real time: whoever serves the devices calls `runDue` between requests. */
+export class WallClock implements Clock {
+  readonly #heap = new EventHeap();
+  readonly #start = performance.now();
+
+  now(): number {
+    return Math.round((performance.now() - this.#start) * 1e6);
+  }
+
+  at(time: number, run: () => void): Timer {
+    return this.#heap.add(time, run);
+  }
+
+  /** Milliseconds until the next event; 0 when one is due, undefined when there is none. */
+  untilNext(): number | undefined {
+    const time = this.#heap.peek();
+    if (time === undefined) return undefined;
+    return Math.max(0, (time - this.now()) / 1e6);
+  }
+
+  /** Runs what is due, for at most about `budget` milliseconds of wall time; true when something due is left. */
+  runDue(budget: number): boolean {
+    const until = performance.now() + budget;
+    for (;;) {
+      const time = this.#heap.peek();
+      if (time === undefined || time > this.now()) return false;
+      if (performance.now() > until) return true;
+      this.#heap.pop()?.run?.();
+    }
+  }
+}
