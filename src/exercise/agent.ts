@@ -1,0 +1,35 @@
+/**
+ * The exerciser on a Linux system with the driver: runs the selected tests against the real kernel and writes one JSON event per
+ * line to standard output. Started with a JSON `AgentConfig` as its only argument; bundled into one file for a guest.
+ */
+
+import { writeSync } from 'node:fs';
+import process from 'node:process';
+import { discover } from '../driver/linux/discover.ts';
+import { LinuxDriver } from '../driver/linux/driver.ts';
+import { KernelLog } from '../driver/linux/kernel-log.ts';
+import type { RunEvent } from './events.ts';
+import { runTests, select } from './runner.ts';
+import { suites } from './suites/index.ts';
+
+export interface AgentConfig {
+  readonly suites: readonly string[];
+  readonly grep?: string;
+  readonly only?: readonly string[];
+  readonly seed: number;
+  readonly timeout: number;
+}
+
+const config = JSON.parse(process.argv[2] ?? '{}') as AgentConfig;
+using log = new KernelLog();
+const tests = select(suites, {
+  suites: config.suites,
+  ...(config.grep === undefined ? {} : { grep: new RegExp(config.grep) }),
+  ...(config.only === undefined ? {} : { only: config.only }),
+});
+const target = {
+  driver: new LinuxDriver(),
+  devices: discover().length,
+  messages: () => log.take(),
+};
+await runTests(tests, target, config, (event: RunEvent) => writeSync(1, `${JSON.stringify(event)}\n`));

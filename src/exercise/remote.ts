@@ -1,0 +1,117 @@
+/**
+ * Runs the exerciser on another system through its agent and watches it: a test that hangs or takes the system down is a
+ * failed test, the system is restarted, and the run goes on with the next one.
+ */
+
+import type { AgentConfig } from './agent.ts';
+import type { Result, RunEvent } from './events.ts';
+
+/** The other system. */
+export interface Station {
+  /** Runs the agent; calls `onLine` for each line it prints. @returns its exit status. */
+  launch(config: AgentConfig, onLine: (line: string) => void): Promise<number>;
+  /** Ends what runs and brings the system up again. */
+  restart(): Promise<void>;
+  /** Last lines of the kernel's log, for a failure that the agent cannot report. */
+  lastWords(): readonly string[];
+}
+
+/** Seconds beyond a test's own time after which the agent is taken for dead. */
+const GRACE = 20;
+
+export async function runRemotely(
+  station: Station,
+  config: AgentConfig,
+  emit: (event: RunEvent) => void,
+): Promise<readonly Result[]> {
+  const results: Result[] = [];
+  let planned: readonly { id: string; suite: string; name: string }[] | undefined;
+  let left: readonly string[] | undefined = config.only;
+  for (;;) {
+    const run = await watch(station, left === undefined ? config : { ...config, only: left }, (event) => {
+      if (event.type === 'plan') {
+        if (planned !== undefined) return;
+        planned = event.tests;
+      }
+      if (event.type === 'result') results.push(event.result);
+      if (event.type !== 'end') emit(event);
+    });
+    if (run.ended) break;
+    if (planned === undefined) throw new Error(`the exerciser did not start: ${run.reason}`);
+    const done = new Set(results.map((r) => r.id));
+    const rest = planned.filter((t) => !done.has(t.id));
+    const culprit = rest.find((t) => t.id === run.current) ?? rest[0];
+    if (culprit === undefined) break;
+    const result: Result = {
+      ...culprit,
+      status: 'failed',
+      ms: run.ms,
+      failure: { message: run.reason },
+      messages: station.lastWords(),
+    };
+    results.push(result);
+    emit({ type: 'result', result });
+    left = rest.filter((t) => t.id !== culprit.id).map((t) => t.id);
+    if (left.length === 0) break;
+    await station.restart();
+  }
+  emit({ type: 'end' });
+  return results;
+}
+
+interface Outcome {
+  readonly ended: boolean;
+  readonly reason: string;
+  readonly current?: string;
+  readonly ms: number;
+}
+
+/** One life of the agent: until it says that it is done, dies, or is silent for too long. */
+async function watch(station: Station, config: AgentConfig, onEvent: (event: RunEvent) => void): Promise<Outcome> {
+  let ended = false;
+  let current: string | undefined;
+  let since = performance.now();
+  const noise: string[] = [];
+  let silence: NodeJS.Timeout | undefined;
+  const hung = new Promise<string>((resolve) => {
+    silence = setInterval(() => {
+      const seconds = (performance.now() - since) / 1000;
+      // a test may ask for more time than the default; none of ours asks for more than four times of it
+      if (seconds > 4 * config.timeout + GRACE)
+        resolve(`no sign of life for ${Math.round(seconds)} s: the guest hangs`);
+    }, 500);
+  });
+  const exited = station
+    .launch(config, (line) => {
+      since = performance.now();
+      const event = parse(line);
+      if (event === undefined) {
+        noise.push(line);
+        return;
+      }
+      if (event.type === 'start') current = event.id;
+      if (event.type === 'result') current = undefined;
+      if (event.type === 'end') ended = true;
+      onEvent(event);
+    })
+    .then(
+      (status) => `the exerciser ended with status ${status} in the middle of a test${quote(noise)}`,
+      (error: unknown) => `the guest is gone: ${error instanceof Error ? error.message : String(error)}${quote(noise)}`,
+    );
+  const reason = await Promise.race([exited, hung]);
+  clearInterval(silence);
+  return { ended, reason, ms: performance.now() - since, ...(current === undefined ? {} : { current }) };
+}
+
+function quote(noise: readonly string[]): string {
+  return noise.length === 0 ? '' : `\n${noise.slice(-10).join('\n')}`;
+}
+
+function parse(line: string): RunEvent | undefined {
+  if (!line.startsWith('{"type":')) return undefined;
+  try {
+    return JSON.parse(line) as RunEvent;
+  } catch {
+    return undefined;
+  }
+}

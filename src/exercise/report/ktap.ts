@@ -1,0 +1,36 @@
+import type { Result } from '../events.ts';
+import type { Reporter, Write } from './reporter.ts';
+
+/** KTAP version 1 with one subtest block per suite (Linux, Documentation/dev-tools/ktap.rst). */
+export function ktapReporter(write: Write): Reporter {
+  return {
+    begin() {},
+    event() {},
+    finish(results) {
+      const suites = Map.groupBy(results, (r) => r.suite);
+      write('KTAP version 1\n');
+      write(`1..${suites.size}\n`);
+      let number = 0;
+      for (const [suite, tests] of suites) {
+        number++;
+        write('  KTAP version 1\n');
+        write(`  # Subtest: ${suite}\n`);
+        write(`  1..${tests.length}\n`);
+        tests.forEach((result, i) => {
+          write(`  ${testLine(result, i + 1)}\n`);
+        });
+        const failed = tests.some((t) => t.status === 'failed');
+        write(`${failed ? 'not ok' : 'ok'} ${number} ${suite}\n`);
+      }
+    },
+  };
+}
+
+function testLine(result: Result, number: number): string {
+  // '#' starts a directive, and a line is a result
+  const name = result.name.replaceAll('#', '').replaceAll('\n', ' ');
+  if (result.status === 'skipped') return `ok ${number} ${name} # SKIP ${result.reason ?? ''}`.trimEnd();
+  if (result.status === 'passed') return `ok ${number} ${name}`;
+  const why = (result.failure?.message ?? '').split('\n').map((line) => `  # ${line}`);
+  return [...why.map((line) => line.trimStart()), `not ok ${number} ${name}`].join('\n  ');
+}

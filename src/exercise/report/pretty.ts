@@ -1,0 +1,86 @@
+import { styleText } from 'node:util';
+import { type Result, type RunInfo, totals } from '../events.ts';
+import type { Reporter, Write } from './reporter.ts';
+
+export interface PrettyOptions {
+  /** A terminal: the running test is shown in a line that is rewritten. */
+  readonly live: boolean;
+  readonly colour: boolean;
+  /** The command line that would run one test again. */
+  reproduce(id: string): string;
+}
+
+/** For a person: one line per suite as it goes, what failed with its reason, a summary. */
+export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
+  const paint = (style: Parameters<typeof styleText>[0], text: string) =>
+    options.colour ? styleText(style, text, { validateStream: false }) : text;
+  const planned = new Map<string, number>();
+  const done = new Map<string, Result[]>();
+  let current = '';
+
+  const bar = (text: string) => {
+    if (options.live) write(`\r\x1b[2K${text}`);
+  };
+
+  function suiteLine(suite: string, results: readonly Result[]): string {
+    const sums = totals(results);
+    const total = planned.get(suite) ?? results.length;
+    const mark = sums.failed > 0 ? paint('red', '✗') : paint('green', '✓');
+    const seconds = results.reduce((sum, r) => sum + r.ms, 0) / 1000;
+    const parts = [`${sums.passed}/${total} passed`];
+    if (sums.failed > 0) parts.push(paint('red', `${sums.failed} failed`));
+    if (sums.skipped > 0) parts.push(paint('yellow', `${sums.skipped} skipped`));
+    return `${mark} ${suite.padEnd(8)} ${parts.join(', ')} ${paint('dim', `${seconds.toFixed(1)} s`)}\n`;
+  }
+
+  function failureText(result: Result): string {
+    const lines = [`${paint('red', 'FAILED')} ${result.id}`];
+    for (const line of (result.failure?.message ?? '').split('\n')) lines.push(`  ${line}`);
+    const where = result.failure?.stack?.split('\n').find((line) => line.includes('/suites/'));
+    if (where) lines.push(paint('dim', `  ${where.trim()}`));
+    for (const line of result.messages.slice(0, 20)) lines.push(paint('dim', `  driver: ${line}`));
+    lines.push(`  again: ${options.reproduce(result.id)}`);
+    return `${lines.join('\n')}\n`;
+  }
+
+  return {
+    begin(info: RunInfo) {
+      write(`${paint('bold', `machine ${info.machine} on ${info.target}`)}, ${info.system}, seed ${info.seed}\n`);
+    },
+    event(event) {
+      if (event.type === 'plan') {
+        for (const test of event.tests) planned.set(test.suite, (planned.get(test.suite) ?? 0) + 1);
+      } else if (event.type === 'start') {
+        current = event.id;
+        bar(paint('dim', `  ${current} ...`));
+      } else if (event.type === 'result') {
+        const { result } = event;
+        const results = done.get(result.suite) ?? [];
+        done.set(result.suite, results);
+        results.push(result);
+        bar('');
+        if (result.status === 'failed') write(failureText(result));
+        if (results.length === planned.get(result.suite)) write(suiteLine(result.suite, results));
+      }
+    },
+    finish(results, seconds) {
+      bar('');
+      for (const [suite, tests] of done) {
+        if (tests.length !== planned.get(suite)) write(suiteLine(suite, tests));
+      }
+      const sums = totals(results);
+      const parts = [`${sums.passed} passed`, `${sums.failed} failed`, `${sums.skipped} skipped`].join(', ');
+      write(`${paint(sums.failed > 0 ? ['bold', 'red'] : ['bold', 'green'], parts)} in ${seconds.toFixed(1)} s\n`);
+      for (const [reason, tests] of Map.groupBy(
+        results.filter((r) => r.status === 'skipped'),
+        (r) => r.reason ?? '',
+      )) {
+        write(`skipped ${tests.length}: ${reason}\n`);
+      }
+      if (sums.failed > 0) {
+        write('failed:\n');
+        for (const result of results.filter((r) => r.status === 'failed')) write(`  ${result.id}\n`);
+      }
+    },
+  };
+}

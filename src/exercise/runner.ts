@@ -1,0 +1,117 @@
+/** Runs tests one after the other on a target, each with a context of its own, and tells what happens. */
+
+import { Device } from '../runtime/device.ts';
+import { Random } from '../sim/random.ts';
+import type { Result, RunEvent } from './events.ts';
+import type { LogLine, Suite, Target, Test, TestContext } from './suite.ts';
+
+export interface Selection {
+  /** Suite names; empty: all. */
+  readonly suites: readonly string[];
+  /** Tests whose `suite: name` matches. */
+  readonly grep?: RegExp;
+  /** Exactly these tests; used to go on after a restart. */
+  readonly only?: readonly string[];
+}
+
+export interface RunOptions {
+  readonly seed: number;
+  /** Seconds a test may take when it does not say. */
+  readonly timeout: number;
+}
+
+export function select(suites: readonly Suite[], selection: Selection): Test[] {
+  return suites
+    .filter((s) => selection.suites.length === 0 || selection.suites.includes(s.name))
+    .flatMap((s) => s.tests)
+    .filter((t) => selection.grep === undefined || selection.grep.test(t.id))
+    .filter((t) => selection.only === undefined || selection.only.includes(t.id));
+}
+
+export async function runTests(
+  tests: readonly Test[],
+  target: Target,
+  options: RunOptions,
+  emit: (event: RunEvent) => void,
+): Promise<void> {
+  emit({ type: 'plan', tests: tests.map(({ id, suite, name }) => ({ id, suite, name })) });
+  target.messages();
+  for (const test of tests) {
+    emit({ type: 'start', id: test.id });
+    emit({ type: 'result', result: await runTest(test, target, options) });
+  }
+  emit({ type: 'end' });
+}
+
+const WARNING = 4;
+
+async function runTest(test: Test, target: Target, options: RunOptions): Promise<Result> {
+  const base = { id: test.id, suite: test.suite, name: test.name };
+  const needed = test.options.devices ?? 1;
+  if (target.devices < needed) {
+    const reason = `needs ${needed} cards, this machine has ${target.devices}`;
+    return { ...base, status: 'skipped', ms: 0, reason, messages: [] };
+  }
+  const expected: RegExp[] = [];
+  const begin = performance.now();
+  let failure: unknown;
+  try {
+    await runBody(test, target, options, expected);
+  } catch (error) {
+    failure = error ?? new Error('the test threw nothing that can be shown');
+  }
+  const logged = target.messages().filter((line) => line.level <= WARNING);
+  const surprising = logged.filter((line) => !expected.some((pattern) => pattern.test(line.text)));
+  if (failure === undefined && surprising.length > 0) failure = new Error(complaint(surprising));
+  const result = { ...base, ms: performance.now() - begin, messages: logged.map((line) => line.text) };
+  if (failure === undefined) return { ...result, status: 'passed' };
+  const error = failure instanceof Error ? failure : new Error(String(failure));
+  return {
+    ...result,
+    status: 'failed',
+    failure: { message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) },
+  };
+}
+
+function complaint(lines: readonly LogLine[]): string {
+  return `the driver logged what the test does not expect:\n${lines.map((line) => `  ${line.text}`).join('\n')}`;
+}
+
+async function runBody(test: Test, target: Target, options: RunOptions, expected: RegExp[]): Promise<void> {
+  const seconds = test.options.timeout ?? options.timeout;
+  const abort = new AbortController();
+  using resources = new DisposableStack();
+  let first: Device | undefined;
+  const context: TestContext = {
+    target,
+    get device() {
+      first ??= context.open(0);
+      return first;
+    },
+    open: (index = 0) => resources.use(Device.open({ driver: target.driver, index })),
+    use: (resource) => resources.use(resource),
+    random: new Random(hash(`${options.seed} ${test.id}`)),
+    signal: abort.signal,
+    expectMessages: (...patterns) => void expected.push(...patterns),
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const error = new Error(`not done after ${seconds} s`);
+      abort.abort(error);
+      reject(error);
+    }, seconds * 1000);
+  });
+  try {
+    await Promise.race([test.run(context), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** FNV-1a, so that each test has its own random numbers whatever else is selected. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}

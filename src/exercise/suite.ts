@@ -1,0 +1,72 @@
+/** How a suite is written: a name, a sentence, and tests that are given all they may touch. */
+
+import type { Driver } from '../driver/driver.ts';
+import type { Device } from '../runtime/device.ts';
+import type { Random } from '../sim/random.ts';
+
+/** A line of the kernel's log: syslog level (0 emergency .. 7 debug) and text. */
+export interface LogLine {
+  readonly level: number;
+  readonly text: string;
+}
+
+/** Where tests run: a driver to call, and what that driver logs. Suites do not know which one it is. */
+export interface Target {
+  readonly driver: Driver;
+  /** Number of accelerators. */
+  readonly devices: number;
+  /** Lines logged since the last call. */
+  messages(): readonly LogLine[];
+}
+
+export interface TestContext {
+  readonly target: Target;
+  /** The first card, opened at first use and closed when the test ends. */
+  readonly device: Device;
+  /** Opens a card; closed when the test ends, if the test has not done so. */
+  open(index?: number): Device;
+  /** Registers something to dispose of when the test ends; the last registered goes first. */
+  use<T extends Disposable>(resource: T): T;
+  /** Seeded by the run's seed and the test's name. */
+  readonly random: Random;
+  /** Aborted when the test's time is over. */
+  readonly signal: AbortSignal;
+  /** Says that the driver will log lines that match, because the test provokes them; any other warning fails the test. */
+  expectMessages(...patterns: RegExp[]): void;
+}
+
+export interface TestOptions {
+  /** Cards the test needs; where there are fewer it is skipped. Default 1. */
+  readonly devices?: number;
+  /** Seconds; default is the run's. */
+  readonly timeout?: number;
+}
+
+export interface Test {
+  /** `suite: what is stated`. */
+  readonly id: string;
+  readonly suite: string;
+  readonly name: string;
+  readonly options: TestOptions;
+  run(t: TestContext): void | Promise<void>;
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly about: string;
+  readonly tests: readonly Test[];
+}
+
+/** What `suite` hands to its body to declare tests with. */
+export type Declare = (name: string, run: Test['run'], options?: TestOptions) => void;
+
+/** @throws Error when two tests of the suite have one name. */
+export function suite(name: string, about: string, body: (test: Declare) => void): Suite {
+  const tests = new Map<string, Test>();
+  body((testName, run, options = {}) => {
+    const id = `${name}: ${testName}`;
+    if (tests.has(id)) throw new Error(`two tests named "${id}"`);
+    tests.set(id, { id, suite: name, name: testName, options, run });
+  });
+  return { name, about, tests: [...tests.values()] };
+}
