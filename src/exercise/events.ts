@@ -26,7 +26,8 @@ export type RunEvent =
       readonly type: 'plan';
       readonly tests: readonly { readonly id: string; readonly suite: string; readonly name: string }[];
     }
-  | { readonly type: 'start'; readonly id: string }
+  /** `timeout`: seconds the test may take. */
+  | { readonly type: 'start'; readonly id: string; readonly timeout: number }
   | { readonly type: 'result'; readonly result: Result }
   | { readonly type: 'end' };
 

@@ -71,6 +71,7 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
   let ended = false;
   let current: string | undefined;
   let since = performance.now();
+  let allowed = config.timeout;
   const noise: string[] = [];
   let silence: NodeJS.Timeout | undefined;
   const hung = new Promise<string>((resolve) => {
@@ -89,7 +90,10 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
         noise.push(line);
         return;
       }
-      if (event.type === 'start') current = event.id;
+      if (event.type === 'start') {
+        current = event.id;
+        allowed = event.timeout;
+      }
       if (event.type === 'result') current = undefined;
       if (event.type === 'end') ended = true;
       onEvent(event);

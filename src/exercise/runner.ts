@@ -37,7 +37,7 @@ export async function runTests(
   emit({ type: 'plan', tests: tests.map(({ id, suite, name }) => ({ id, suite, name })) });
   target.messages();
   for (const test of tests) {
-    emit({ type: 'start', id: test.id });
+    emit({ type: 'start', id: test.id, timeout: test.options.timeout ?? options.timeout });
     emit({ type: 'result', result: await runTest(test, target, options) });
   }
   emit({ type: 'end' });
