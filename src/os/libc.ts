@@ -11,8 +11,8 @@ const lib = koffi.load('libc.so.6');
 const c = {
   open: lib.func('int open(const char *path, int flags, int mode)'),
   close: lib.func('int close(int fd)'),
-  read: lib.func('ssize_t read(int fd, _Out_ uint8_t *buffer, size_t length)'),
-  write: lib.func('ssize_t write(int fd, const uint8_t *buffer, size_t length)'),
+  read: lib.func('long read(int fd, _Out_ uint8_t *buffer, size_t length)'),
+  write: lib.func('long write(int fd, const uint8_t *buffer, size_t length)'),
   ioctl: lib.func('int ioctl(int fd, ulong request, _Inout_ uint8_t *argument)'),
   mmap: lib.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
   munmap: lib.func('int munmap(void *address, size_t length)'),
@@ -20,6 +20,7 @@ const c = {
   ftruncate: lib.func('int ftruncate(int fd, int64_t length)'),
   fallocate: lib.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
   fcntl: lib.func('int fcntl(int fd, int command, long argument)'),
+  flock: lib.func('int flock(int fd, int operation)'),
   eventfd: lib.func('int eventfd(uint initial, int flags)'),
   poll: lib.func('int poll(_Inout_ uint8_t *fds, ulong count, int timeout)'),
 };
@@ -127,6 +128,16 @@ export function punchHole(fd: number, offset: number, length: number): void {
 
 export function fcntl(fd: number, command: number, argument: number): number {
   return checked('fcntl', c.fcntl(fd, command, argument));
+}
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** Takes the exclusive lock of an open file without waiting; it ends with the descriptor. @returns false where another holds it. */
+export function tryLock(fd: number): boolean {
+  if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+  if (koffi.errno() === constants.errno.EWOULDBLOCK) return false;
+  throw new SystemError('flock', koffi.errno());
 }
 
 export const EFD_CLOEXEC = 0o2000000;
