@@ -29,4 +29,9 @@ export interface FunctionPorts {
   readonly clock: Clock;
   /** Raises a vector; ignored where the host has not enabled it. */
   interrupt(kind: InterruptKind, vector: number): void;
+  /**
+   * True where the host keeps the MSI-X table itself and the function's own is not written: then masking single
+   * vectors is the host's business (QEMU traps the table, hw/vfio/pci.c). Default false.
+   */
+  readonly hostKeepsMsixTable?: boolean;
 }
