@@ -1,0 +1,207 @@
+/** DRM_IOCTL_HL_INFO: what the card is and has, what it does, what went wrong. */
+
+import { constant, type Errors, type Operation } from '../rows.ts';
+import { type Field, overlay, struct, u32, u64 } from '../struct.ts';
+import {
+  cpucp_hbm_row_info,
+  hl_info_clk_rate,
+  hl_info_clk_throttle,
+  hl_info_cs_counters,
+  hl_info_cs_timeout_event,
+  hl_info_dev_memalloc_page_sizes,
+  hl_info_device_status,
+  hl_info_device_utilization,
+  hl_info_dram_usage,
+  hl_info_energy,
+  hl_info_engine_err_event,
+  hl_info_fw_err_event,
+  hl_info_hw_err_event,
+  hl_info_hw_idle,
+  hl_info_hw_ip_info,
+  hl_info_last_err_open_dev_time,
+  hl_info_pci_counters,
+  hl_info_razwi_event,
+  hl_info_reset_count,
+  hl_info_sec_attest,
+  hl_info_signed,
+  hl_info_sync_manager,
+  hl_info_time_sync,
+  hl_info_undefined_opcode_event,
+  hl_open_stats_info,
+  hl_page_fault_info,
+  hl_pll_frequency_info,
+  hl_power_info,
+} from './info-results.ts';
+import { ioctl } from './requests.ts';
+
+export const hl_info_args = struct(
+  'hl_info_args',
+  'A question: which, where to put the answer, and one number that goes in or out.',
+  {
+    return_pointer: u64('address of the buffer for the answer'),
+    return_size: u32('bytes of the buffer; less than the answer has truncates it'),
+    op: u32('HL_INFO_*'),
+    $number: overlay({
+      dcore_id: u32('in, SYNC_MANAGER: gaudi_dcores'),
+      ctx_id: u32('not used'),
+      period_ms: u32('not used any more'),
+      pll_index: u32('in, PLL_FREQUENCY: hl_gaudi_pll_index'),
+      eventfd: u32('in, REGISTER_EVENTFD: descriptor of an eventfd'),
+      user_buffer_actual_size: u32('out, ENGINE_STATUS: bytes of text'),
+      sec_attest_nonce: u32('in, SECURED_ATTESTATION and DEV_SIGNED: number to be signed'),
+      array_size: u32('out, USER_MAPPINGS: elements there are'),
+      fw_sub_opcode: u32('in, FW_GENERIC_REQ: hl_passthrough_type'),
+    }),
+    pad: u32('must be 0'),
+  },
+);
+
+export const DRM_IOCTL_HL_INFO = ioctl(
+  'HL_IOCTL_INFO',
+  'Asks for information.',
+  hl_info_args,
+  'common/habanalabs_ioctl.c, hl_info_ioctl',
+);
+
+/** Requests that FW_GENERIC_REQ passes on (linux/habanalabs/cpucp_if.h; not in the interface's header). */
+export const hl_passthrough_type = {
+  HL_PASSTHROUGH_VERSIONS: constant(0, 'versions of all firmware'),
+  HL_GET_ERR_COUNTERS_CMD: constant(1, 'error counters; the buffer goes in and out'),
+  HL_GET_P_STATE: constant(2, 'performance state'),
+} as const;
+
+/** An INFO operation. */
+export interface InfoOperation<Out = unknown> extends Operation {
+  /** Layout of the answer; absent when its length is not fixed. */
+  readonly answer?: Field<Out, never>;
+  /** Nodes that have it. */
+  readonly nodes: 'compute' | 'both';
+  /** Answered also while the device is disabled or in reset (otherwise EBUSY). */
+  readonly always: boolean;
+}
+
+const source = 'common/habanalabs_ioctl.c';
+const noBuffer: Errors = { EINVAL: 'no buffer, or of size 0', EFAULT: 'the buffer cannot be written' };
+const stopped: Errors = { EBUSY: 'the device is not operational' };
+
+interface More<Out> {
+  readonly answer?: Field<Out, never>;
+  readonly takes?: readonly string[];
+  readonly gives?: readonly string[];
+  readonly errors?: Errors;
+  readonly nodes?: 'compute';
+  readonly chips?: string;
+}
+
+function always<const V extends number, Out>(value: V, doc: string, more: More<Out> = {}) {
+  return { value, doc, nodes: 'both' as const, always: true, source, ...more, errors: { ...noBuffer, ...more.errors } };
+}
+
+function operational<const V extends number, Out>(value: V, doc: string, more: More<Out> = {}) {
+  const errors = { ...noBuffer, ...stopped, ...more.errors };
+  return { value, doc, nodes: 'both' as const, always: false, source, ...more, errors };
+}
+
+export const infoOperations = {
+  HL_INFO_HW_IP_INFO: always(0, 'What the card is and has.', { answer: hl_info_hw_ip_info }),
+  HL_INFO_HW_EVENTS: always(1, 'How often each firmware event came since the last hard reset: an array of __u32.'),
+  HL_INFO_DRAM_USAGE: always(2, 'DRAM in use.', { answer: hl_info_dram_usage }),
+  HL_INFO_HW_IDLE: operational(3, 'Which engines are busy.', { answer: hl_info_hw_idle }),
+  HL_INFO_DEVICE_STATUS: always(4, 'State of the device.', { answer: hl_info_device_status }),
+  HL_INFO_DEVICE_UTILIZATION: operational(6, 'Load of the device, from the power it draws.', {
+    answer: hl_info_device_utilization,
+    errors: { EINVAL: 'no buffer, or the firmware does not tell' },
+  }),
+  HL_INFO_HW_EVENTS_AGGREGATE: always(7, 'Like HW_EVENTS, since the driver was loaded.'),
+  HL_INFO_CLK_RATE: operational(8, 'Clock of the compute engines.', { answer: hl_info_clk_rate }),
+  HL_INFO_RESET_COUNT: always(9, 'Resets since the driver was loaded.', { answer: hl_info_reset_count }),
+  HL_INFO_TIME_SYNC: operational(10, 'The clocks of device and host.', { answer: hl_info_time_sync }),
+  HL_INFO_CS_COUNTERS: always(11, 'Command submissions refused.', { answer: hl_info_cs_counters }),
+  HL_INFO_PCI_COUNTERS: operational(12, 'Traffic of the PCIe link.', { answer: hl_info_pci_counters }),
+  HL_INFO_CLK_THROTTLE_REASON: always(13, 'Why the clock was slowed.', { answer: hl_info_clk_throttle }),
+  HL_INFO_SYNC_MANAGER: always(14, 'What the driver leaves of the sync manager of one DCORE.', {
+    answer: hl_info_sync_manager,
+    takes: ['dcore_id'],
+    errors: { EINVAL: 'no buffer, or no such DCORE (there are 4)' },
+  }),
+  HL_INFO_TOTAL_ENERGY: operational(15, 'Energy used.', { answer: hl_info_energy }),
+  HL_INFO_PLL_FREQUENCY: operational(16, 'Frequencies of a PLL.', {
+    answer: hl_pll_frequency_info,
+    takes: ['pll_index'],
+    errors: { EINVAL: 'no buffer, or no such PLL' },
+  }),
+  HL_INFO_POWER: operational(17, 'Power drawn.', { answer: hl_power_info }),
+  HL_INFO_OPEN_STATS: always(18, 'How the compute node was opened.', { answer: hl_open_stats_info }),
+  HL_INFO_DRAM_REPLACED_ROWS: operational(21, 'A DRAM row that was replaced.', { answer: cpucp_hbm_row_info }),
+  HL_INFO_DRAM_PENDING_ROWS: operational(22, 'DRAM rows that wait to be replaced: a __u32.', { answer: u32('rows') }),
+  HL_INFO_LAST_ERR_OPEN_DEV_TIME: always(23, 'When the node was last opened.', {
+    answer: hl_info_last_err_open_dev_time,
+  }),
+  HL_INFO_CS_TIMEOUT_EVENT: always(24, 'The last submission that did not end in time.', {
+    answer: hl_info_cs_timeout_event,
+  }),
+  HL_INFO_RAZWI_EVENT: always(25, 'The first illegal access; nothing is written when there was none.', {
+    answer: hl_info_razwi_event,
+  }),
+  HL_INFO_DEV_MEM_ALLOC_PAGE_SIZES: always(26, 'Pages MEM_OP_ALLOC can be asked for.', {
+    answer: hl_info_dev_memalloc_page_sizes,
+  }),
+  HL_INFO_SECURED_ATTESTATION: operational(27, 'Attestation of the boot.', {
+    answer: hl_info_sec_attest,
+    takes: ['sec_attest_nonce'],
+  }),
+  HL_INFO_REGISTER_EVENTFD: operational(28, 'Notifies through an eventfd; one for each open file.', {
+    takes: ['eventfd'],
+    nodes: 'compute',
+    errors: {
+      EINVAL: 'one is registered already, or it is no eventfd',
+      EBADF: 'no such descriptor',
+      EOPNOTSUPP: 'on the control node',
+    },
+  }),
+  HL_INFO_UNREGISTER_EVENTFD: always(29, 'Ends what REGISTER_EVENTFD began.', {
+    nodes: 'compute',
+    errors: { EINVAL: 'none is registered', EOPNOTSUPP: 'on the control node' },
+  }),
+  HL_INFO_GET_EVENTS: always(30, 'Takes the events that were notified: a __u64 of HL_NOTIFIER_EVENT_*.', {
+    answer: u64('HL_NOTIFIER_EVENT_*'),
+    nodes: 'compute',
+    errors: { EINVAL: 'no buffer, or smaller than 8 bytes', EOPNOTSUPP: 'on the control node' },
+  }),
+  HL_INFO_UNDEFINED_OPCODE_EVENT: always(31, 'The last opcode a queue manager did not know.', {
+    answer: hl_info_undefined_opcode_event,
+  }),
+  HL_INFO_ENGINE_STATUS: operational(32, 'State of all engines, as text.', {
+    gives: ['user_buffer_actual_size'],
+    errors: { EINVAL: 'no buffer, or not of 1 KiB to 1 MiB', ENOMEM: 'the text does not fit' },
+  }),
+  HL_INFO_PAGE_FAULT_EVENT: always(33, 'The first page fault; nothing is written when there was none.', {
+    answer: hl_page_fault_info,
+  }),
+  HL_INFO_USER_MAPPINGS: always(34, 'Mappings that existed at the page fault: an array of hl_user_mapping.', {
+    gives: ['array_size'],
+    errors: { EINVAL: 'no buffer', ENOMEM: 'the buffer is too small; array_size says what is needed' },
+  }),
+  HL_INFO_FW_GENERIC_REQ: operational(35, 'Passes a request to the firmware.', {
+    takes: ['fw_sub_opcode'],
+    errors: { EINVAL: 'no such request, or a buffer of more than 1 MiB', ENOMEM: 'no memory' },
+  }),
+  HL_INFO_HW_ERR_EVENT: always(36, 'A hardware error; nothing is written when there was none.', {
+    answer: hl_info_hw_err_event,
+    errors: { ENOMEM: 'the buffer is too small' },
+  }),
+  HL_INFO_FW_ERR_EVENT: always(37, 'A firmware error; nothing is written when there was none.', {
+    answer: hl_info_fw_err_event,
+    errors: { ENOMEM: 'the buffer is too small' },
+  }),
+  HL_INFO_USER_ENGINE_ERR_EVENT: always(38, 'An engine in error; nothing is written when there was none.', {
+    answer: hl_info_engine_err_event,
+    errors: { ENOMEM: 'the buffer is too small' },
+  }),
+  HL_INFO_DEV_SIGNED: operational(40, 'Device information, signed.', {
+    answer: hl_info_signed,
+    takes: ['sec_attest_nonce'],
+  }),
+} as const satisfies Readonly<Record<string, InfoOperation>>;
+
+export type InfoName = keyof typeof infoOperations;
