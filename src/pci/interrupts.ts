@@ -119,7 +119,7 @@ export interface Msix extends MessageInterrupts {
 const MSIX_ENABLE = 0x8000;
 const MSIX_MASKALL = 0x4000;
 const ENTRY_WORDS = 4;
-/** Words of a table entry: address, upper address, data, vector control (7.7.2.6 to 7.7.2.9). */
+/** Words of a table entry: address, upper address, data, vector control (7.7.2). */
 const ENTRY_WRITABLE = [0xffff_fffc, 0xffff_ffff, 0xffff_ffff, 0x1] as const;
 const ENTRY_CONTROL = 3;
 const ENTRY_MASKED = 1;
@@ -135,7 +135,7 @@ export function msix(options: MsixOptions): Msix {
   const pending = new Uint32Array(2 * Math.ceil(vectors / 64));
   const clear = () => {
     entries.fill(0);
-    // A vector is masked after reset (7.7.2.9).
+    // A vector is masked after reset.
     for (let vector = 0; vector < vectors; vector++) entries[vector * ENTRY_WORDS + ENTRY_CONTROL] = ENTRY_MASKED;
     pending.fill(0);
   };
@@ -191,7 +191,7 @@ export function msix(options: MsixOptions): Msix {
   const pba = registerRegion(
     'MSIX_PBA',
     pending.byteLength,
-    // Software must not write the pending bits; a write is ignored (7.7.2.10).
+    // Software must not write the pending bits; a write is ignored (7.7.2).
     { read32: (offset) => pending[offset / 4] as number, write32() {}, writeLanes() {} },
     options.errors,
   );

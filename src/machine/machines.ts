@@ -1,0 +1,179 @@
+/**
+ * The machines: which devices, behind which ports. The one place to add a machine. The same description becomes the
+ * arguments of QEMU, which then owns ports and addresses, and the fabric by which the devices reach each other.
+ */
+
+import { suggestion } from '../isa/diagnostics.ts';
+import type { PortType } from '../pci/capabilities.ts';
+import { Fabric } from '../pci/fabric.ts';
+import type { PciFunction } from '../pci/function.ts';
+import type { Ids } from '../pci/header.ts';
+import { type Port, type RootComplex, Topology } from '../pci/topology.ts';
+import { UserError } from '../sim/errors.ts';
+
+/** A kind of device; whoever builds a machine says how each is made. */
+export type Model = 'gaudi';
+
+interface DevicePlace {
+  readonly device: string;
+  readonly model: Model;
+}
+
+interface SwitchPlace {
+  readonly switch: string;
+  readonly devices: readonly DevicePlace[];
+}
+
+export interface MachineDescription {
+  readonly doc: string;
+  /** Each behind a root port of its own. */
+  readonly rootPorts: readonly (DevicePlace | SwitchPlace)[];
+}
+
+const MACHINES = {
+  none: { doc: 'no device: to try the VM itself', rootPorts: [] },
+  gaudi: {
+    doc: 'one Gaudi behind a root port',
+    rootPorts: [{ device: 'gaudi0', model: 'gaudi' }],
+  },
+  'gaudi-x2': {
+    doc: 'two Gaudis under one PCIe switch, so that each may reach the memory of the other',
+    rootPorts: [
+      {
+        switch: 'switch0',
+        devices: [
+          { device: 'gaudi0', model: 'gaudi' },
+          { device: 'gaudi1', model: 'gaudi' },
+        ],
+      },
+    ],
+  },
+} satisfies Record<string, MachineDescription>;
+
+export type MachineName = keyof typeof MACHINES;
+
+/** @returns name and one line about each machine. */
+export function listMachines(): readonly { readonly name: MachineName; readonly doc: string }[] {
+  return (Object.keys(MACHINES) as MachineName[]).map((name) => ({ name, doc: MACHINES[name].doc }));
+}
+
+/** @throws UserError for a name that is no machine's */
+export function machineDescription(name: string): MachineDescription {
+  if (Object.hasOwn(MACHINES, name)) return MACHINES[name as MachineName];
+  const names = Object.keys(MACHINES);
+  throw new UserError(`no machine "${name}"${suggestion(name, names)} (machines: ${names.join(', ')})`);
+}
+
+/** Names of the devices of a machine, in order of their places, and what they are. */
+export function machineDevices(
+  machine: MachineDescription,
+): readonly { readonly name: string; readonly model: Model }[] {
+  return machine.rootPorts
+    .flatMap((p) => ('switch' in p ? p.devices : [p]))
+    .map((d) => ({ name: d.device, model: d.model }));
+}
+
+/** QEMU's machine type q35. It forwards everything everywhere; Linux does not know that (8086:29c0 is not in its list). */
+const Q35: RootComplex = { name: 'q35', forwardsPeerToPeer: true, whitelisted: false };
+
+const BRIDGE_CLASS = 0x060400;
+
+/** The ports as QEMU models them (hw/pci-bridge): identity, and whether they have Access Control Services. */
+const PORTS: Record<Exclude<PortType, 'endpoint'>, { driver: string; ids: Ids; acs: boolean }> = {
+  'root-port': {
+    driver: 'pcie-root-port',
+    ids: { vendor: 0x1b36, device: 0x000c, revision: 0, classCode: BRIDGE_CLASS },
+    acs: true,
+  },
+  upstream: {
+    driver: 'x3130-upstream',
+    ids: { vendor: 0x104c, device: 0x8232, revision: 2, classCode: BRIDGE_CLASS },
+    acs: false,
+  },
+  downstream: {
+    driver: 'xio3130-downstream',
+    ids: { vendor: 0x104c, device: 0x8233, revision: 1, classCode: BRIDGE_CLASS },
+    acs: false,
+  },
+};
+
+interface PortPlace {
+  readonly name: string;
+  readonly type: Exclude<PortType, 'endpoint'>;
+  /** Name of the port above; undefined on the root bus. */
+  readonly above: string | undefined;
+  readonly device: DevicePlace | undefined;
+}
+
+/** All ports of a machine, each after the one above it. */
+function portPlaces(machine: MachineDescription): PortPlace[] {
+  return machine.rootPorts.flatMap((place, i): PortPlace[] => {
+    const root = `rp${i}`;
+    if (!('switch' in place)) return [{ name: root, type: 'root-port', above: undefined, device: place }];
+    const up = `${place.switch}-up`;
+    return [
+      { name: root, type: 'root-port', above: undefined, device: undefined },
+      { name: up, type: 'upstream', above: root, device: undefined },
+      ...place.devices.map(
+        (device, j): PortPlace => ({ name: `${place.switch}-d${j}`, type: 'downstream', above: up, device }),
+      ),
+    ];
+  });
+}
+
+/** Slots of the root bus from here on are for the machine's root ports; QEMU gives the lower ones to other devices. */
+const FIRST_ROOT_SLOT = 0x10;
+
+/**
+ * Arguments that give QEMU (10.1 or later, q35) the machine's ports and devices.
+ * @param socket path of the UNIX socket that serves a device, by its name
+ */
+export function qemuDeviceArguments(machine: MachineDescription, socket: (device: string) => string): string[] {
+  const args: string[] = [];
+  const add = (device: Record<string, unknown>) => args.push('-device', JSON.stringify(device));
+  let chassis = 0;
+  let rootSlot = FIRST_ROOT_SLOT;
+  const downstreamSlots = new Map<string, number>();
+  for (const { name, type, above, device } of portPlaces(machine)) {
+    const { driver } = PORTS[type];
+    if (type === 'root-port') {
+      chassis++;
+      add({ driver, id: name, bus: 'pcie.0', addr: `0x${(rootSlot++).toString(16)}`, chassis, slot: 0 });
+    } else if (type === 'upstream') add({ driver, id: name, bus: above });
+    else {
+      const slot = downstreamSlots.get(above as string) ?? 0;
+      downstreamSlots.set(above as string, slot + 1);
+      chassis++;
+      add({ driver, id: name, bus: above, chassis, slot });
+    }
+    if (device) {
+      const path = socket(device.device);
+      add({ driver: 'vfio-user-pci', id: device.device, bus: name, rombar: 0, socket: { type: 'unix', path } });
+    }
+  }
+  return args;
+}
+
+export interface Machine {
+  /** In order of their places. */
+  readonly functions: readonly PciFunction[];
+  readonly topology: Topology;
+  /** By which the functions reach each other: `fabric.portFor(function, hostMemory)`. */
+  readonly fabric: Fabric;
+}
+
+/** Makes the devices of a machine and puts them into their places. The functions are not connected yet. */
+export function buildMachine(
+  machine: MachineDescription,
+  make: Readonly<Record<Model, (name: string) => PciFunction>>,
+): Machine {
+  const topology = new Topology(Q35);
+  const ports = new Map<string, Port>();
+  for (const { name, type, above, device } of portPlaces(machine)) {
+    const { ids, acs } = PORTS[type];
+    const port = topology.addPort({ name, type, ids, acs }, above === undefined ? undefined : ports.get(above));
+    ports.set(name, port);
+    if (device) topology.place(make[device.model](device.device), port);
+  }
+  return { functions: topology.functions(), topology, fabric: new Fabric(topology) };
+}
