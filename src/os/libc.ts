@@ -11,6 +11,7 @@ const lib = koffi.load('libc.so.6');
 const c = {
   open: lib.func('int open(const char *path, int flags, int mode)'),
   close: lib.func('int close(int fd)'),
+  dup: lib.func('int dup(int fd)'),
   read: lib.func('long read(int fd, _Out_ uint8_t *buffer, size_t length)'),
   write: lib.func('long write(int fd, const uint8_t *buffer, size_t length)'),
   ioctl: lib.func('int ioctl(int fd, ulong request, _Inout_ uint8_t *argument)'),
@@ -57,6 +58,11 @@ export function close(fd: number): void {
   checked('close', c.close(fd));
 }
 
+/** @returns a second descriptor of the same open file. */
+export function dup(fd: number): number {
+  return checked('dup', c.dup(fd));
+}
+
 /** @returns bytes read. */
 export function read(fd: number, buffer: Uint8Array): number {
   return checked('read', c.read(fd, buffer, buffer.length));
@@ -80,24 +86,27 @@ export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
 export const MAP_HUGETLB = 0x40000;
 
-/** A mapping: `bytes` is live memory that must not be touched after `unmap`. */
+/** A mapping: `bytes` is live memory, and empty after `unmap`. */
 export interface Mapping {
   readonly address: bigint;
   readonly bytes: Uint8Array;
   unmap(): void;
 }
 
-/** @param offset bytes into the file, page-aligned. */
-export function mmap(length: number, protection: number, flags: number, fd: number, offset: number): Mapping {
+/** @param offset bytes into the file, page-aligned. @throws SystemError */
+export function mmap(length: number, protection: number, flags: number, fd: number, offset: number | bigint): Mapping {
   const address = BigInt(c.mmap(null, length, protection, flags, fd, offset));
   if (address === 0xffff_ffff_ffff_ffffn || address === -1n) throw new SystemError('mmap', koffi.errno());
+  const buffer = koffi.view(address, length);
   let mapped = true;
   return {
     address,
-    bytes: new Uint8Array(koffi.view(address, length)),
+    bytes: new Uint8Array(buffer),
     unmap() {
       if (!mapped) return;
       mapped = false;
+      // detaches it: whoever still holds a view finds it empty, and does not touch memory that is gone
+      if (!buffer.detached) buffer.transfer();
       checked('munmap', c.munmap(address, length));
     },
   };

@@ -1,0 +1,91 @@
+/**
+ * What a program has of its system: the system calls that a client of an accelerator makes, the memory they speak of,
+ * time, and the accelerators there are. Implemented by a real kernel (`linux/`) and in process (`model/`).
+ *
+ * Descriptors and addresses are the program's own, as in C: numbers. Every call throws a `SystemError` with the errno
+ * where C would return -1.
+ */
+
+export { SystemError } from '../os/libc.ts';
+
+/** Flags of `open` (asm-generic/fcntl.h). */
+export const O_RDONLY = 0;
+export const O_RDWR = 2;
+export const O_CLOEXEC = 0o2000000;
+
+/** Protections of `mmap` (asm-generic/mman-common.h). */
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+
+/** Events of `poll` (asm-generic/poll.h). */
+export const POLLIN = 0x1;
+export const POLLERR = 0x8;
+export const POLLHUP = 0x10;
+export const POLLNVAL = 0x20;
+
+/** Flags of `eventfd` (linux/eventfd.h). */
+export const EFD_CLOEXEC = 0o2000000;
+export const EFD_NONBLOCK = 0o4000;
+
+/** Memory of the program. */
+export interface Mapping {
+  /** Where it is, for arguments that hold pointers. */
+  readonly address: bigint;
+  /** The memory itself; empty after `unmap`. */
+  readonly bytes: Uint8Array;
+  /** Harmless when done twice. */
+  unmap(): void;
+}
+
+export interface MemoryOptions {
+  /** From the pool of 2 MiB pages. */
+  readonly hugePages?: boolean;
+}
+
+/** A program that has a file open. */
+export interface Holder {
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** An accelerator of the habanalabs driver. */
+export interface Accelerator {
+  /** The compute node, e.g. /dev/accel/accel0. */
+  readonly path: string;
+  /** The control node, e.g. /dev/accel/accel_controlD0. */
+  readonly controlPath: string;
+  /** e.g. 0000:01:00.0 */
+  readonly pciAddress: string;
+  /** The driver's `status` attribute now, e.g. `Operational`. */
+  status(): string;
+}
+
+export interface Driver {
+  /** @param flags O_*. @returns a descriptor. */
+  open(path: string, flags: number): number;
+  close(fd: number): void;
+  /** A second descriptor of the same open file. */
+  dup(fd: number): number;
+  /** `argument` is read and written in place. @returns what the driver returned, 0 or positive. */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
+  /** Maps part of a file. @param offset bytes, a multiple of the page size; up to 63 bits. */
+  mmap(fd: number, length: number, protection: number, offset: bigint): Mapping;
+  /** Fresh zeroed memory. @param length bytes. */
+  allocate(length: number, options?: MemoryOptions): Mapping;
+  /** @returns bytes read. */
+  read(fd: number, buffer: Uint8Array): number;
+  /** @returns bytes written. */
+  write(fd: number, buffer: Uint8Array): number;
+  /** Waits for `events` (POLL*). @param timeout milliseconds; 0 only looks. @returns the events that are there, 0 if none. */
+  poll(fd: number, events: number, timeout: number): number;
+  /** @returns a descriptor of a counter. */
+  eventfd(initial: number, flags: number): number;
+  /** Nanoseconds on a clock that only goes forward. */
+  now(): number;
+  /** Lets `nanoseconds` pass. */
+  sleep(nanoseconds: number): void;
+  /** The accelerators, in the order of their nodes. */
+  accelerators(): readonly Accelerator[];
+  /** Who has `path` open, as far as this program may know. */
+  holders(path: string): readonly Holder[];
+}

@@ -1,0 +1,69 @@
+/** Finds the accelerators of the habanalabs driver in sysfs (Documentation/ABI/testing/sysfs-driver-habanalabs). */
+
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Accelerator, Holder } from '../driver.ts';
+
+const DRIVER = 'habanalabs';
+
+/**
+ * @param sysfs where sysfs is mounted. @param dev where the nodes are.
+ * @returns the accelerators bound to the driver, by the number of their node; none when there is no such class.
+ */
+export function discover(sysfs = '/sys', dev = '/dev/accel'): Accelerator[] {
+  const folder = join(sysfs, 'class/accel');
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .flatMap((name) => {
+      const number = /^accel(\d+)$/.exec(name)?.[1];
+      return number === undefined ? [] : [Number(number)];
+    })
+    .sort((a, b) => a - b)
+    .flatMap((number) => {
+      const device = join(folder, `accel${number}/device`);
+      if (driverOf(device) !== DRIVER) return [];
+      return [
+        {
+          path: join(dev, `accel${number}`),
+          controlPath: join(dev, `accel_controlD${number}`),
+          pciAddress: basename(realpathSync(device)),
+          status: () => attribute(join(device, 'status')),
+        },
+      ];
+    });
+}
+
+function driverOf(device: string): string | undefined {
+  try {
+    return basename(readlinkSync(join(device, 'driver')));
+  } catch {
+    return undefined;
+  }
+}
+
+function attribute(file: string): string {
+  return readFileSync(file, 'latin1').trim();
+}
+
+/** Programs that have `path` open, from /proc. Those of other users are seen by root only. */
+export function holders(path: string, proc = '/proc'): Holder[] {
+  return readdirSync(proc)
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        const folder = join(proc, pid, 'fd');
+        if (!readdirSync(folder).some((fd) => linkOf(join(folder, fd)) === path)) return [];
+        return [{ pid: Number(pid), command: attribute(join(proc, pid, 'comm')) }];
+      } catch {
+        return []; // ended meanwhile, or not ours to look at
+      }
+    });
+}
+
+function linkOf(file: string): string | undefined {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,70 @@
+/** The driver interface on a real Linux kernel: every call is the system call of that name. */
+
+import * as libc from '../../os/libc.ts';
+import type { Accelerator, Driver, Holder, Mapping, MemoryOptions } from '../driver.ts';
+import { discover, holders } from './discover.ts';
+
+const { PROT_READ, PROT_WRITE, MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED } = libc;
+
+export class LinuxDriver implements Driver {
+  readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+  open(path: string, flags: number): number {
+    return libc.open(path, flags);
+  }
+
+  close(fd: number): void {
+    libc.close(fd);
+  }
+
+  dup(fd: number): number {
+    return libc.dup(fd);
+  }
+
+  ioctl(fd: number, request: number, argument: Uint8Array): number {
+    return libc.ioctl(fd, request, argument);
+  }
+
+  mmap(fd: number, length: number, protection: number, offset: bigint): Mapping {
+    return libc.mmap(length, protection, MAP_SHARED, fd, offset);
+  }
+
+  allocate(length: number, options: MemoryOptions = {}): Mapping {
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS | (options.hugePages ? MAP_HUGETLB : 0);
+    return libc.mmap(length, PROT_READ | PROT_WRITE, flags, -1, 0);
+  }
+
+  read(fd: number, buffer: Uint8Array): number {
+    return libc.read(fd, buffer);
+  }
+
+  write(fd: number, buffer: Uint8Array): number {
+    return libc.write(fd, buffer);
+  }
+
+  poll(fd: number, events: number, timeout: number): number {
+    const set = new libc.PollSet();
+    set.set([{ fd, events }]);
+    return set.wait(timeout) > 0 ? set.ready(0) : 0;
+  }
+
+  eventfd(initial: number, flags: number): number {
+    return libc.eventfd(initial, flags);
+  }
+
+  now(): number {
+    return Number(process.hrtime.bigint());
+  }
+
+  sleep(nanoseconds: number): void {
+    Atomics.wait(this.#sleeper, 0, 0, nanoseconds / 1e6);
+  }
+
+  accelerators(): readonly Accelerator[] {
+    return discover();
+  }
+
+  holders(path: string): readonly Holder[] {
+    return holders(path);
+  }
+}
