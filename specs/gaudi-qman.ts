@@ -1,9 +1,6 @@
 /**
- * The command packets of Gaudi's queue managers (QMAN): what a command processor (CP) fetches and executes.
- *
- * Sources: [K] Linux, drivers/accel/habanalabs/include/gaudi/gaudi_packets.h and gaudi/gaudi.c. [T] hl-thunk-open,
- * include/specs/gaudi/gaudi_packets.h and tests/gaudi_tests. [S] SynapseAI_Core, gaudi_packet_gen.cpp. Only [T] has
- * every field; [K] has those that the kernel uses, at the same places.
+ * The command packets of Gaudi's queue managers (QMAN): what a command processor (CP) fetches and executes. Of the
+ * sources below only [T] has every field; [K] has those that the kernel uses, at the same places.
  */
 
 import { packetSet } from '../src/isa/packet-codec.ts';
@@ -17,8 +14,8 @@ const barriers = { eb, rb, mb };
 const barriersRb1 = { eb, rb: bit(62, rb.doc, { default: 1, required: 1 }), mb };
 
 const pred = bits(32, 36, 'predicate that must be set for the packet to do anything; 0 = always', { default: 0 });
-const value = bits(0, 31, 'what is written');
-const regOffset = bits(40, 55, "byte offset of the register within the engine's own 64 KiB");
+const value = bits(0, 31, 'what is written', { radix: 16 });
+const regOffset = bits(40, 55, "byte offset of the register within the engine's own 64 KiB", { radix: 16 });
 const messageOrder = {
   weakly_ordered: bit(48, 'the write may pass others', {
     unverified: 'only the name is public; the ordering it relaxes is not',
@@ -38,6 +35,11 @@ export const gaudiQman = packetSet({
   name: 'gaudi-qman',
   title: 'Gaudi queue manager packets',
   doc: 'Command packets that the command processors of Gaudi1 queue managers execute, in order, from command buffers.',
+  sources: {
+    K: 'Linux, drivers/accel/habanalabs: include/gaudi/gaudi_packets.h, gaudi/gaudi.c',
+    T: 'hl-thunk-open: include/specs/gaudi/gaudi_packets.h, tests',
+    S: 'SynapseAI_Core: synapse_backend/low_level_driver/gaudi/gaudi_packet_gen.cpp',
+  },
   opcode: [56, 60],
   unitWords: 2,
   padding: 'NOP',
@@ -49,7 +51,7 @@ export const gaudiQman = packetSet({
       {
         operands: 'reg_offset, value',
         source: '[T] struct packet_wreg32',
-        example: 'wreg_32 DMA_CORE_DST_TSIZE_0, 4096',
+        example: 'wreg_32 DMA_CORE.DST_TSIZE_0, 4096',
       },
     ),
     WREG_BULK: packet(
@@ -58,14 +60,14 @@ export const gaudiQman = packetSet({
       {
         size64: bits(0, 15, 'number of 64-bit words that follow'),
         pred,
-        reg_offset: bits(40, 55, 'byte offset of the first register'),
+        reg_offset: bits(40, 55, 'byte offset of the first register', { radix: 16 }),
         ...barriersRb1,
         values: payload('size64', 2, 'the values, for the first register first'),
       },
       {
         operands: 'reg_offset, values',
         source: '[T] struct packet_wreg_bulk',
-        example: 'wreg_bulk DMA_CORE_SRC_BASE_LO, {0x1000, 0, 0x2000, 0}',
+        example: 'wreg_bulk DMA_CORE.SRC_BASE_LO, {lo(SRAM_BASE), hi(SRAM_BASE), 0x2000, 0}',
       },
     ),
     MSG_LONG: packet(
@@ -83,8 +85,10 @@ export const gaudiQman = packetSet({
       'Write one 32-bit value to an address near one of four bases (registers CP_MSG_BASE0 to 3 of the stream). ' +
         'With the usual bases it sets or adds to a sync object (format sob) or arms a monitor (format mon_arm).',
       {
-        value: bits(0, 31, 'what is written; formats sob and mon_arm name its fields for sync objects and monitors'),
-        offset: bits(32, 47, 'byte offset from the base'),
+        value: bits(0, 31, 'what is written; formats sob and mon_arm name its fields for sync objects and monitors', {
+          radix: 16,
+        }),
+        offset: bits(32, 47, 'byte offset from the base', { radix: 16 }),
         ...messageOrder,
         op,
         base: bits(
@@ -143,7 +147,7 @@ export const gaudiQman = packetSet({
       {
         operands: '[addr], value',
         source: '[T] struct packet_msg_prot; [K] gaudi_add_end_of_cb_packets',
-        example: 'msg_prot [PCIE_MSI], 1, mb',
+        example: 'msg_prot [PCIE_CORE.MSI_REQ], 1, mb',
       },
     ),
     FENCE: packet(
@@ -183,7 +187,7 @@ export const gaudiQman = packetSet({
       {
         operands: '[dst], [src], tsize',
         source: '[T] struct packet_lin_dma; [K] gaudi_memset_device_memory',
-        example: 'lin_dma [SRAM + 0x1000], [HOST + 0x2000], 64 * 1024, eb, mb',
+        example: 'lin_dma [SRAM_BASE + 0x1000], [VIRTUAL_BASE + 0x2000], 64 * 1024, eb, mb',
       },
     ),
     NOP: packet(
@@ -256,7 +260,7 @@ export const gaudiQman = packetSet({
       {
         operands: '[src]',
         source: '[T] struct packet_load_and_exe, tests (load predicates); [K] gaudi_validate_load_and_exe_pkt',
-        example: 'load_and_exe [SRAM + 0x400], load, mb',
+        example: 'load_and_exe [SRAM_BASE + 0x400], load, mb',
       },
     ),
   },
@@ -274,7 +278,7 @@ export const gaudiQman = packetSet({
       'What is written to a monitor to arm it.',
       {
         group: bits(0, 7, 'group of eight sync objects: index of the first / 8'),
-        mask: bits(8, 15, 'which of the eight do not take part, one bit each'),
+        mask: bits(8, 15, 'which of the eight do not take part, one bit each', { radix: 16 }),
         equal: bit(16, 'mode: wait for equal, instead of greater or equal'),
         value: bits(17, 31, 'value that the sync objects must have reached'),
       },

@@ -58,6 +58,23 @@ interface RowCode {
 const scratch64 = new BigUint64Array(1);
 const scratch32 = new Uint32Array(scratch64.buffer);
 
+/** A packet set of which nothing is known at compile time: what assembler, disassembler and reference work with. */
+export interface AnyPacketSet {
+  readonly name: string;
+  readonly facts: PacketSetFacts;
+  readonly rows: PacketRows;
+  readonly formats: FormatRows;
+  sizeInWords(name: string): number;
+  decode(words: Uint32Array, at: number): AnyDecoded;
+  encodeRow(name: string, input: Readonly<Record<string, unknown>>): Uint8Array;
+}
+
+export interface AnyDecoded {
+  readonly name: string;
+  readonly sizeInWords: number;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 /** The instruction set made of `facts`: its rows, and the functions that follow from them. */
 export class PacketSet<P extends PacketRows = PacketRows, V extends FormatRows = FormatRows> {
   readonly facts: PacketSetFacts<P, V>;
@@ -93,6 +110,11 @@ export class PacketSet<P extends PacketRows = PacketRows, V extends FormatRows =
     }
     this.#byName = byName;
     this.#formats = new Map(Object.entries(facts.formats).map(([name, row]) => [name, compileFormat(name, row)]));
+  }
+
+  /** 32-bit words of the fixed part of a packet. */
+  sizeInWords(name: keyof P & string): number {
+    return this.#byName.get(name)?.words ?? 0;
   }
 
   /**

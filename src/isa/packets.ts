@@ -20,6 +20,8 @@ export interface FieldOptions {
   readonly default?: number;
   /** The only value that the source allows. Decoders accept others: what the hardware then does is not public. */
   readonly required?: number;
+  /** How values are printed; 10 unless said. */
+  readonly radix?: 16;
   /** Named values. */
   readonly names?: Readonly<Record<string, number>>;
   /** Why the meaning of the field is not certain. */
@@ -156,6 +158,8 @@ export interface PacketSetFacts<P extends PacketRows = PacketRows, V extends For
   readonly name: string;
   readonly title: string;
   readonly doc: string;
+  /** What the letters in brackets of the rows' `source` stand for. */
+  readonly sources: Readonly<Record<string, string>>;
   /** First and last bit of the opcode, within the first 64 bits. */
   readonly opcode: readonly [number, number];
   /** Packets are a multiple of so many 32-bit words, and so is every field's group of reserved bits. */

@@ -1,0 +1,21 @@
+/** The instruction sets that are released here. Each is loaded when it is asked for. */
+
+import { type InstructionSet, packetInstructionSet } from '../src/isa/instruction-set.ts';
+
+export interface InstructionSetEntry {
+  readonly doc: string;
+  load(): Promise<InstructionSet>;
+}
+
+export const instructionSets: Readonly<Record<string, InstructionSetEntry>> = {
+  'gaudi-qman': {
+    doc: 'command packets of the Gaudi1 queue managers',
+    async load() {
+      const [{ gaudiQman }, { gaudiSymbols }] = await Promise.all([
+        import('./gaudi-qman.ts'),
+        import('./gaudi-symbols.ts'),
+      ]);
+      return packetInstructionSet(gaudiQman, gaudiSymbols());
+    },
+  },
+};

@@ -1,0 +1,74 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { AssembleOptions, Assembly } from '../isa/assembler.ts';
+import { AssemblyError, formatDiagnostics } from '../isa/diagnostics.ts';
+import type { InstructionSet } from '../isa/instruction-set.ts';
+import { UserError } from '../sim/errors.ts';
+import { inputName, loadInstructionSet, print, readInput, writeOutput } from './isa-input.ts';
+
+interface Options {
+  readonly isa: string;
+  readonly output?: string;
+  readonly hex?: boolean;
+  readonly define: Readonly<Record<string, bigint>>;
+}
+
+export function command(): Command {
+  return new Command('asm')
+    .description('Assemble a command stream or program.')
+    .argument('<file>', 'assembly text; - is standard input')
+    .requiredOption('--isa <name>', 'instruction set, see "sagrada isa list"')
+    .option('-o, --output <file>', 'write the bytes to a file')
+    .option('--hex', 'print the bytes in hexadecimal, one instruction to a line')
+    .option('-D, --define <name=value>', 'define a name for the text; may be repeated', addDefine, {})
+    .action(run);
+}
+
+function addDefine(text: string, defines: Readonly<Record<string, bigint>>): Readonly<Record<string, bigint>> {
+  const match = /^([A-Za-z_]\w*)=(0[xX][0-9a-fA-F]{1,32}|\d{1,39})$/.exec(text);
+  if (!match) throw new InvalidArgumentError('NAME=NUMBER is expected.');
+  return { ...defines, [match[1] as string]: BigInt(match[2] as string) };
+}
+
+async function run(file: string, options: Options): Promise<void> {
+  if (options.hex && options.output !== undefined) throw new UserError('--hex and --output exclude each other');
+  const isa = await loadInstructionSet(options.isa);
+  const text = decodeText(file, readInput(file));
+  const assembly = assembleOrReport(isa, text, { file: inputName(file), constants: options.define });
+  if (!assembly) return;
+  if (assembly.warnings.length > 0) console.error(formatDiagnostics(assembly.source, assembly.warnings));
+  if (options.output !== undefined) {
+    writeOutput(options.output, assembly.bytes);
+    return;
+  }
+  if (!options.hex && !process.stdout.isTTY) return print(assembly.bytes);
+  if (!options.hex) console.error('sagrada: hexadecimal, because this is a terminal; -o FILE writes the bytes');
+  const lines = assembly.listing.map(({ offset, size }) => hexLine(assembly.bytes.subarray(offset, offset + size)));
+  await print(lines.join(''));
+}
+
+/** Diagnostics are printed as they are, so that each line begins with `file:line:column`. */
+function assembleOrReport(isa: InstructionSet, text: string, options: AssembleOptions): Assembly | undefined {
+  try {
+    return isa.assemble(text, options);
+  } catch (error) {
+    if (!(error instanceof AssemblyError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
+/** @throws UserError for what is not UTF-8: most likely a binary */
+function decodeText(file: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${inputName(file)} is not text in UTF-8; is it a binary for "sagrada disasm"?`);
+  }
+}
+
+/** Bytes in memory order, eight to a group. */
+function hexLine(bytes: Uint8Array): string {
+  const hex = Buffer.from(bytes).toString('hex');
+  return `${(hex.match(/.{1,16}/g) ?? []).join(' ')}\n`;
+}

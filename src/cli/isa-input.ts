@@ -1,0 +1,71 @@
+/** What asm, disasm and isa share: finding the instruction set, reading and writing files with one-line errors. */
+
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { instructionSets } from '../../specs/index.ts';
+import { suggestion } from '../isa/diagnostics.ts';
+import type { InstructionSet } from '../isa/instruction-set.ts';
+import { UserError } from '../sim/errors.ts';
+
+/** @throws UserError for a name that is none */
+export function loadInstructionSet(name: string): Promise<InstructionSet> {
+  const names = Object.keys(instructionSets);
+  const entry = Object.hasOwn(instructionSets, name) ? instructionSets[name] : undefined;
+  if (!entry) {
+    throw new UserError(`no instruction set "${name}"${suggestion(name, names)} (known: ${names.join(', ')})`);
+  }
+  return entry.load();
+}
+
+/** Longest input, bytes. */
+const MAX_INPUT = 256 * 1024 * 1024;
+
+/** The bytes of `file`; `-` is standard input. @throws UserError */
+export function readInput(file: string): Uint8Array {
+  try {
+    const bytes = readFileSync(file === '-' ? 0 : file);
+    if (bytes.length > MAX_INPUT) throw new UserError(`${file} is longer than ${MAX_INPUT} bytes`);
+    return bytes;
+  } catch (error) {
+    throw userError(`cannot read ${inputName(file)}`, error);
+  }
+}
+
+export function inputName(file: string): string {
+  return file === '-' ? 'standard input' : file;
+}
+
+/** Writes `file` whole or not at all. @throws UserError */
+export function writeOutput(file: string, bytes: Uint8Array): void {
+  const part = `${file}.${process.pid}.part`;
+  try {
+    writeFileSync(part, bytes);
+    renameSync(part, file);
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw userError(`cannot write ${file}`, error);
+  }
+}
+
+/** Writes to standard output and waits until it is taken; a reader that went away is no error. */
+export function print(output: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') resolve();
+      else reject(userError('cannot write to standard output', error));
+    });
+    process.stdout.write(output, () => resolve());
+  });
+}
+
+function userError(what: string, error: unknown): UserError {
+  if (error instanceof UserError) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'no such file or folder',
+    EACCES: 'permission denied',
+    EISDIR: 'it is a folder',
+    ENOSPC: 'no space left on the disk',
+    EAGAIN: 'nothing to read',
+  };
+  return new UserError(`${what}: ${reasons[code ?? ''] ?? message}`);
+}

@@ -1,0 +1,66 @@
+import { Command } from 'commander';
+import { instructionSets } from '../../specs/index.ts';
+import type { RowSummary } from '../isa/instruction-set.ts';
+import { loadInstructionSet, print } from './isa-input.ts';
+
+export function command(): Command {
+  const isa = new Command('isa').description(
+    'The instruction sets that are released here: list them, print their reference.',
+  );
+  isa
+    .command('list')
+    .description('List the instruction sets, or the instructions of one.')
+    .argument('[isa]', 'instruction set')
+    .option('--unverified', 'only what the public sources leave open, with the reason')
+    .option('--json', 'as JSON')
+    .action(list);
+  isa
+    .command('doc')
+    .description('Print the reference of an instruction set, in Markdown, generated from its rows.')
+    .argument('<isa>', 'instruction set')
+    .action(async (name: string) => print((await loadInstructionSet(name)).document()));
+  return isa;
+}
+
+async function list(name: string | undefined, options: { unverified?: boolean; json?: boolean }): Promise<void> {
+  if (name !== undefined) return listRows((await loadInstructionSet(name)).rows(), options);
+  const names = Object.keys(instructionSets);
+  if (options.unverified) {
+    const rows = await Promise.all(names.map(async (each) => (await loadInstructionSet(each)).rows()));
+    return listRows(rows.flat(), options);
+  }
+  const sets = Object.entries(instructionSets).map(([each, { doc }]) => ({ name: each, doc }));
+  await print(options.json ? json(sets) : columns(sets.map((set) => [set.name, set.doc])));
+}
+
+function listRows(rows: readonly RowSummary[], options: { unverified?: boolean; json?: boolean }): Promise<void> {
+  if (options.unverified) {
+    const open = rows.flatMap((row) => row.unverified);
+    return print(options.json ? json(open) : columns(open.map(({ what, reason }) => [what, reason])));
+  }
+  const lines = rows.map((row) => [row.name, row.encoding, `${row.size} bytes`, row.doc]);
+  return print(options.json ? json(rows) : columns(lines));
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}
+
+/** Lines with aligned columns, two blanks apart. */
+function columns(lines: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const line of lines) {
+    line.forEach((text, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, text.length);
+    });
+  }
+  return lines
+    .map(
+      (line) =>
+        `${line
+          .map((text, i) => text.padEnd(widths[i] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}

@@ -1,0 +1,67 @@
+/** What every instruction set offers, whatever its encoding: the commands of the CLI know nothing else. */
+
+import { type AssembleOptions, type Assembly, assemble } from './assembler.ts';
+import { type DisassembleOptions, disassemblePackets } from './disassembler.ts';
+import { documentPackets, sizeText } from './document.ts';
+import type { AnyPacketSet } from './packet-codec.ts';
+import { packetSyntax } from './packet-syntax.ts';
+import type { SymbolTable } from './symbols.ts';
+
+/** One instruction, for lists. */
+export interface RowSummary {
+  readonly name: string;
+  /** How it is recognised, e.g. `opcode 0x3`. */
+  readonly encoding: string;
+  /** Bytes, e.g. `16` or `8 + 8 * size64`. */
+  readonly size: string;
+  readonly doc: string;
+  readonly source: string;
+  readonly unverified: readonly Unverified[];
+}
+
+/** What is not certain: the whole row (`what` is its name), or a field (`ROW.field`). */
+export interface Unverified {
+  readonly what: string;
+  readonly reason: string;
+}
+
+export interface InstructionSet {
+  readonly name: string;
+  readonly title: string;
+  /** @throws AssemblyError */
+  assemble(text: string, options?: AssembleOptions): Assembly;
+  /** @throws ModelError for bytes that are no instruction */
+  disassemble(bytes: Uint8Array, options?: DisassembleOptions): string;
+  /** The reference, in Markdown. */
+  document(): string;
+  rows(): readonly RowSummary[];
+}
+
+export function packetInstructionSet(set: AnyPacketSet, symbols: SymbolTable): InstructionSet {
+  const syntax = packetSyntax(set, symbols);
+  return {
+    name: set.name,
+    title: set.facts.title,
+    assemble: (text, options) => assemble(syntax, text, options),
+    disassemble: (bytes, options) => disassemblePackets(set, symbols, bytes, options),
+    document: () => documentPackets(set, syntax),
+    rows: () => Object.keys(set.rows).map((name) => summarise(set, name)),
+  };
+}
+
+function summarise(set: AnyPacketSet, name: string): RowSummary {
+  const row = set.rows[name] as AnyPacketSet['rows'][string];
+  const unverified: Unverified[] = [];
+  if (row.unverified) unverified.push({ what: name, reason: row.unverified });
+  for (const [field, f] of Object.entries(row.fields)) {
+    if (f.kind !== 'payload' && f.unverified) unverified.push({ what: `${name}.${field}`, reason: f.unverified });
+  }
+  return {
+    name,
+    encoding: `opcode 0x${row.opcode.toString(16)}`,
+    size: sizeText(set, name),
+    doc: row.doc,
+    source: row.source,
+    unverified,
+  };
+}
