@@ -1,0 +1,103 @@
+/** Compiles what runs in the guest with Debian's compiler, inside an unpacked tree of its own. */
+
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { findProgram, run } from '../../os/run.ts';
+import { UserError } from '../../sim/errors.ts';
+
+const guest = path.join(import.meta.dirname, '..', '..', '..', 'guest');
+
+export const initSource = ['init/init.c'];
+export const helperSource = ['helper/sagrada_helper.c', 'helper/Kbuild'];
+
+/** Changes whenever one of `files` in guest/ does. */
+export async function sourceHash(files: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(await readFile(path.join(guest, file)));
+  return hash.digest('hex');
+}
+
+/** Flags of the init: static, because nothing but itself is in the initramfs. */
+const INIT_FLAGS = ['-std=gnu17', '-Os', '-Wall', '-static'];
+
+/** Enters the tree that is `$1` with the host's /dev and /proc in it, and runs the rest of the arguments there. */
+const ENTER =
+  'mkdir -p "$1/dev" "$1/proc" && mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc" && ' +
+  'root=$1 && shift && exec chroot "$root" "$@"';
+/** The same where mounting is not allowed but making a device is. */
+const ENTER_PLAIN =
+  'mkdir -p "$1/dev" && { test -c "$1/dev/null" || mknod -m 666 "$1/dev/null" c 1 3; } && root=$1 && shift && ' +
+  'exec chroot "$root" "$@"';
+
+/** Ways into a tree, tried in order: as root, as root of a container, and through a user namespace. */
+const ways = [
+  ['unshare', '--mount', 'sh', '-c', ENTER, 'sh'],
+  ['sh', '-c', ENTER_PLAIN, 'sh'],
+  ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', ENTER, 'sh'],
+] as const;
+
+export class BuildTree {
+  readonly #folder: string;
+  readonly #signal: AbortSignal | undefined;
+  #way: readonly string[] | undefined;
+
+  constructor(folder: string, signal: AbortSignal | undefined) {
+    this.#folder = folder;
+    this.#signal = signal;
+  }
+
+  async buildInit(target: string): Promise<void> {
+    await this.#bring(initSource);
+    await this.#command('the init', ['gcc-14', ...INIT_FLAGS, '-o', '/guest/init/init', '/guest/init/init.c']);
+    await rename(path.join(this.#folder, 'guest/init/init'), target);
+  }
+
+  /** @param release of the kernel whose headers are in the tree. */
+  async buildHelper(release: string, target: string): Promise<void> {
+    await this.#bring(helperSource);
+    const make = ['make', '-C', `/usr/src/linux-headers-${release}`, 'M=/guest/helper', 'modules'];
+    await this.#command('the helper module', make);
+    await rename(path.join(this.#folder, 'guest/helper/sagrada_helper.ko'), target);
+  }
+
+  async #bring(files: readonly string[]): Promise<void> {
+    for (const file of files) {
+      const target = path.join(this.#folder, 'guest', file);
+      await mkdir(path.dirname(target), { recursive: true });
+      await copyFile(path.join(guest, file), target);
+    }
+  }
+
+  async #command(what: string, command: readonly string[]): Promise<void> {
+    this.#way ??= await this.#findWay();
+    const result = await this.#run(this.#way, command);
+    if (result.status === 0) return;
+    const output = result.stdout.toString() + result.stderr;
+    const line = output.split('\n').find((text) => /error|cannot|not found/i.test(text)) ?? output.trim();
+    throw new UserError(`cannot build ${what}: ${line.trim() || `status ${result.status}`}`);
+  }
+
+  async #findWay(): Promise<readonly string[]> {
+    const tried: string[] = [];
+    for (const way of ways) {
+      if (findProgram(way[0]) === undefined) continue;
+      const result = await this.#run(way, ['true']);
+      if (result.status === 0) return way;
+      tried.push(result.stderr.trim().split('\n').at(-1) ?? '');
+    }
+    throw new UserError(
+      `the compiler's tree cannot be entered (${tried.join('; ')}): run "sagrada vm setup" once as root, ` +
+        'or allow unprivileged user namespaces',
+    );
+  }
+
+  #run(way: readonly string[], command: readonly string[]) {
+    const [program = '', ...args] = [...way, this.#folder, ...command];
+    return run(findProgram(program) ?? program, args, {
+      cwd: '/',
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', HOME: '/' },
+      signal: this.#signal,
+    });
+  }
+}
