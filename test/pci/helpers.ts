@@ -96,7 +96,11 @@ export interface TestFunction {
 /** A function with 64 KiB of memory in a 64-bit BAR 0, connected to `bus`. */
 export function testFunction(
   bus: DmaPort,
-  more: Partial<EndpointOptions> & { readonly bytes?: number; readonly mappable?: boolean } = {},
+  more: Partial<EndpointOptions> & {
+    readonly bytes?: number;
+    readonly mappable?: boolean;
+    readonly hostKeepsMsixTable?: boolean;
+  } = {},
 ): TestFunction {
   const memory = new ArrayMemory(more.bytes ?? 0x10000);
   const resets: ResetKind[] = [];
@@ -124,6 +128,7 @@ export function testFunction(
   endpoint.connect({
     dma: bus,
     clock: new VirtualClock(),
+    hostKeepsMsixTable: more.hostKeepsMsixTable ?? false,
     interrupt: (kind, vector) => interrupts.push({ kind, vector }),
   });
   return { endpoint, memory, resets, interrupts, dma: () => dma as DmaPort };
