@@ -202,6 +202,22 @@ test('a vendor register sees whole writes, the lanes the host enabled, and what 
   assert.equal(calls.length, 3);
 });
 
+test('a register does nothing when only its neighbour in the doubleword is written', () => {
+  const written: string[] = [];
+  const body = (name: string) => ({ written: () => written.push(name) });
+  const block = new ConfigBlock(
+    'vendor',
+    { size: 4, source: 'test' },
+    { A: activeRegister(1, 0, '', { rw: 0xff }), B: activeRegister(1, 1, ''), C: activeRegister(2, 2, '') },
+    { A: body('A'), B: body('B'), C: body('C') },
+  );
+  const { config } = fn({ configRegisters: [{ at: 0xf00, block }] }).endpoint;
+  poke(config, 0xf01, 1, 0);
+  poke(config, 0xf03, 1, 0);
+  poke(config, 0xf00, 2, 0);
+  assert.deepEqual(written, ['B', 'C', 'A', 'B']);
+});
+
 test('reset gives configuration space its first values back; a function-level one keeps the link control', () => {
   const f = fn({ msi: { vectors: 4, maskable: true } });
   const { config } = f.endpoint;

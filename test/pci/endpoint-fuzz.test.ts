@@ -180,7 +180,28 @@ class Step implements fc.Command<Rules, Real> {
 
 const bytes = (n: number) => fc.uint8Array({ minLength: 1, maxLength: n });
 
+const resets = [
+  fc.constant(
+    new Step('function-level reset', (rules, real) => {
+      real.poke(real.at.pcie + 8, 2, 0x8000);
+      rules.reset('function-level');
+    }),
+  ),
+  fc.constant(
+    new Step('conventional reset', (rules, real) => {
+      real.fn.endpoint.reset('conventional');
+      rules.reset('conventional');
+    }),
+  ),
+];
+
 const steps = [
+  fc.constant(
+    new Step('command = memory and master', (rules, real) => {
+      real.poke(4, 2, 6);
+      rules.command = 6;
+    }),
+  ),
   fc.nat(0xffff).map((value) => {
     return new Step(`command = ${value.toString(16)}`, (rules, real) => {
       real.poke(4, 2, value);
@@ -200,18 +221,6 @@ const steps = [
       if (state === 0 || state === 3) rules.power = state;
     });
   }),
-  fc.constant(
-    new Step('function-level reset', (rules, real) => {
-      real.poke(real.at.pcie + 8, 2, 0x8000);
-      rules.reset('function-level');
-    }),
-  ),
-  fc.constant(
-    new Step('conventional reset', (rules, real) => {
-      real.fn.endpoint.reset('conventional');
-      rules.reset('conventional');
-    }),
-  ),
   fc.record({ enable: fc.boolean(), size: fc.nat(7) }).map(({ enable, size }) => {
     return new Step(`MSI ${enable} ${size}`, (rules, real) => {
       const flags = (enable ? 1 : 0) | (size << 4);
@@ -277,15 +286,18 @@ const steps = [
 
 test('a function keeps the rules whatever host and device do, and whenever it is reset', () => {
   fc.assert(
-    fc.property(fc.commands(steps, { maxCommands: 80 }), (commands) => {
-      const rules = new Rules();
-      const real = new Real();
-      fc.modelRun(() => ({ model: rules, real }), commands);
-      real.host.settle();
-      assert.deepEqual(real.host.memory.bytes, rules.host);
-      for (const t of real.transfers) assert.deepEqual(t, { calls: 1, failed: !t.expected, expected: t.expected });
-      assert.deepEqual(real.errors.entries(), []);
-    }),
+    fc.property(
+      fc.commands([...steps, ...steps, ...steps, ...resets], { maxCommands: 120, size: 'max' }),
+      (commands) => {
+        const rules = new Rules();
+        const real = new Real();
+        fc.modelRun(() => ({ model: rules, real }), commands);
+        real.host.settle();
+        assert.deepEqual(real.host.memory.bytes, rules.host);
+        for (const t of real.transfers) assert.deepEqual(t, { calls: 1, failed: !t.expected, expected: t.expected });
+        assert.deepEqual(real.errors.entries(), []);
+      },
+    ),
     { seed, numRuns: 400 },
   );
 });

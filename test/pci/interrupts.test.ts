@@ -86,6 +86,18 @@ test('MSI: a masked vector is pending, once, until it is unmasked', () => {
   assert.equal(f.get('PENDING', 4), 0);
 });
 
+test('MSI: what is pending stays so while the host has MSI disabled', () => {
+  const f = msiFunction(4, true);
+  f.set('FLAGS', 2, 0x1);
+  f.set('MASK', 4, 1);
+  f.endpoint.raise(0);
+  f.set('FLAGS', 2, 0);
+  f.set('MASK', 4, 0);
+  assert.deepEqual(f.seen(), []);
+  f.set('FLAGS', 2, 0x1);
+  assert.deepEqual(f.seen(), ['msi0']);
+});
+
 test('MSI: a function-level reset forgets what is pending', () => {
   const f = msiFunction(4, true);
   f.set('FLAGS', 2, 0x1);
@@ -278,4 +290,7 @@ test('INTx: told once per assertion, again when the host enables it, and shown i
   assert.equal(peek(config, 6, 2) & 0x8, 0x8, 'status does not look at the disable bit');
   f.endpoint.reset('function-level');
   assert.equal(peek(config, 6, 2) & 0x8, 0);
+  assert.equal(seen(), 0, 'a reset deasserts');
+  f.endpoint.setIntx(true);
+  assert.equal(seen(), 1);
 });

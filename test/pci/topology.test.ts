@@ -96,6 +96,14 @@ test('ACS redirection on any port of the path sends requests through the root co
   assert.equal(f.topology.route(f.a, f.c), 'switch', 'source validation redirects nothing');
 });
 
+test('the redirection of the common bridge itself counts', () => {
+  const s = switched(q35);
+  const beside = s.device(s.d0);
+  setAcs(s.d0, 0x04);
+  assert.equal(s.topology.distance(s.a, beside), -1);
+  assert.equal(s.topology.distance(beside, s.a), -1);
+});
+
 test('a root complex that does not forward leaves no route', () => {
   const s = switched(deaf);
   assert.equal(s.topology.route(s.a, s.c), 'switch');
