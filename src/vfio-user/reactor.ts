@@ -1,0 +1,133 @@
+/**
+ * The loop that runs servers and the devices behind them, in one thread: messages and what is due in simulated time
+ * take turns, so that neither waits long for the other. Commands from other threads come through a message port.
+ */
+
+import { constants } from 'node:os';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { close, EFD_CLOEXEC, EFD_NONBLOCK, eventfd, POLLIN, PollSet, read, SystemError, write } from '../os/libc.ts';
+import type { Server } from './server.ts';
+
+/** Wall time, as the reactor needs it: `WallClock` of src/sim/clock.ts. */
+export interface DueClock {
+  /** Milliseconds until the next event, undefined when there is none. */
+  untilNext(): number | undefined;
+  /** Runs what is due for about `budget` milliseconds; true when something due is left. */
+  runDue(budget: number): boolean;
+}
+
+export interface Control {
+  readonly port: MessagePort;
+  /** Called, from `turn`, with each message. */
+  readonly onMessage: (message: unknown) => void;
+}
+
+/** Milliseconds that events may run while a request might be waiting. */
+const SLICE = 0.2;
+
+const EIGHT = new Uint8Array(8);
+const ONE = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
+
+/** Wakes the reactor whose `wakeFd` this is, from any thread of its process: post the message first. */
+export function wake(wakeFd: number): void {
+  write(wakeFd, ONE);
+}
+
+export class Reactor {
+  /** Give it to `wake` after posting a message. */
+  readonly wakeFd: number;
+  readonly #clock: DueClock;
+  readonly #control: Control | undefined;
+  readonly #servers: Server[] = [];
+  readonly #poll = new PollSet();
+  #polled: { fd: number; events: number }[] = [];
+  #running = false;
+  #closed = false;
+
+  constructor(clock: DueClock, control?: Control) {
+    this.#clock = clock;
+    this.#control = control;
+    this.wakeFd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  }
+
+  add(server: Server): void {
+    this.#servers.push(server);
+  }
+
+  /** Closes the server and forgets it. */
+  remove(server: Server): void {
+    const at = this.#servers.indexOf(server);
+    if (at >= 0) this.#servers.splice(at, 1);
+    server.close();
+  }
+
+  /** Runs until `stop`, which anything called from here may call. */
+  run(): void {
+    this.#running = true;
+    while (this.#running) this.turn(Number.POSITIVE_INFINITY);
+  }
+
+  stop(): void {
+    this.#running = false;
+  }
+
+  /** Runs what is due for a slice of time, then waits up to `timeout` ms for something to serve, and serves it. */
+  turn(timeout: number): void {
+    const busy = this.#clock.runDue(SLICE);
+    this.#describe();
+    const ready = this.#poll.wait(busy ? 0 : this.#timeout(timeout));
+    if (ready <= 0) return;
+    if (this.#poll.ready(0) !== 0) this.#receive();
+    // Servers may come and go from here on; those that were polled are those of the beginning.
+    const servers = this.#servers.slice();
+    servers.forEach((server, i) => {
+      if (this.#polled[i + 1]?.fd === server.fd && this.#poll.ready(i + 1) !== 0) server.ready();
+    });
+  }
+
+  /** Closes all servers. Nothing is left: no socket file, no descriptor, no mapping. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#running = false;
+    for (const server of this.#servers.splice(0)) server.close();
+    close(this.wakeFd);
+  }
+
+  #timeout(limit: number): number {
+    const next = Math.min(limit, this.#clock.untilNext() ?? Number.POSITIVE_INFINITY);
+    return Number.isFinite(next) ? Math.min(Math.floor(next), 0x7fffffff) : -1;
+  }
+
+  /** Tells the kernel what to watch, when that has changed. */
+  #describe(): void {
+    const polled = this.#polled;
+    const servers = this.#servers;
+    let same = polled.length === servers.length + 1;
+    for (let i = 0; same && i < servers.length; i++) {
+      const server = servers[i] as Server;
+      const entry = polled[i + 1] as { fd: number; events: number };
+      same = entry.fd === server.fd && entry.events === server.events;
+    }
+    if (same) return;
+    this.#polled = [
+      { fd: this.wakeFd, events: POLLIN },
+      ...servers.map((server) => ({ fd: server.fd, events: server.events })),
+    ];
+    this.#poll.set(this.#polled);
+  }
+
+  #receive(): void {
+    try {
+      read(this.wakeFd, EIGHT);
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.errno !== constants.errno.EAGAIN) throw error;
+    }
+    if (!this.#control) return;
+    for (;;) {
+      const received = receiveMessageOnPort(this.#control.port);
+      if (!received) return;
+      this.#control.onMessage((received as { message: unknown }).message);
+    }
+  }
+}
