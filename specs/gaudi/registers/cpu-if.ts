@@ -32,7 +32,7 @@ export const cpuIf = registerBlock(
     EQ_BASE_ADDR_LOW: storage(0x220, 'event queue, a device CPU address'),
     EQ_BASE_ADDR_HIGH: storage(0x224),
     EQ_LENGTH: storage(0x228, 'bytes'),
-    EQ_RD_OFFS: active(0x22c, 'events consumed by the host, modulo twice the length'),
+    EQ_RD_OFFS: active(0x22c, 'the event that the host takes next, modulo the length'),
     QUEUE_INIT: storage(0x230, 'enum pq_init_status'),
     TPC_SERR_INTR_STS: storage(0x300),
     TPC_SERR_INTR_CLR: storage(0x304),
