@@ -56,7 +56,7 @@ export function powerManagement(options: PowerManagementOptions = {}): PowerMana
 }
 
 /** Device/Port type (7.5.3.2). */
-export const PORT_TYPE = { endpoint: 0x0, 'root-port': 0x4, upstream: 0x5, downstream: 0x6 } as const;
+const PORT_TYPE = { endpoint: 0x0, 'root-port': 0x4, upstream: 0x5, downstream: 0x6 } as const;
 export type PortType = keyof typeof PORT_TYPE;
 
 export interface PcieOptions {
@@ -135,7 +135,7 @@ export function pcie(options: PcieOptions): Capability {
 }
 
 /** Redirections of ACS Control (7.7.8.3): peer-to-peer requests go up to the root complex instead of across. */
-export const ACS_REDIRECT = { REQUEST: 0x04, COMPLETION: 0x08, EGRESS_CONTROL: 0x20 } as const;
+const ACS_REDIRECT = { REQUEST: 0x04, COMPLETION: 0x08, EGRESS_CONTROL: 0x20 } as const;
 
 export interface AccessControl extends Capability {
   /** True while the port sends peer-to-peer requests upstream. */

@@ -156,7 +156,7 @@ export interface ConfigLayout {
   readonly others?: readonly { readonly at: number; readonly block: ConfigBlock }[];
 }
 
-export const CONFIG_SIZE = 4096;
+const CONFIG_SIZE = 4096;
 const FIRST_CAPABILITY = 0x40;
 const FIRST_EXTENDED = 0x100;
 
