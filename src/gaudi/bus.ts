@@ -20,12 +20,15 @@ export class BusError extends Error {
   readonly kind: 'page-fault' | 'access' | 'decode' | 'host';
   readonly address: number;
   readonly access: 'read' | 'write';
+  /** Bytes from `address` on that are known to fail alike (at least 1), so that who goes on need not try them. */
+  readonly span: number;
 
-  constructor(kind: BusError['kind'], access: 'read' | 'write', address: number, who: string) {
+  constructor(kind: BusError['kind'], access: 'read' | 'write', address: number, who: string, span = 1) {
     super(`${kind}: ${who}: ${access} of device address 0x${address.toString(16)}`);
     this.kind = kind;
     this.address = address;
     this.access = access;
+    this.span = span;
   }
 }
 

@@ -42,6 +42,7 @@ export class Process {
   #timer: Timer | undefined;
   #epoch = 0;
   #ended = false;
+  #running = false;
 
   /**
    * Starts `steps` from the clock's queue.
@@ -59,12 +60,15 @@ export class Process {
     return this.#ended;
   }
 
-  /** Ends the process where it waits; its `finally` blocks run. Harmless when it has ended. */
+  /**
+   * Ends the process where it waits; its `finally` blocks run. Harmless when it has ended. A process that kills itself
+   * (by writing a reset register, say) goes on to where it waits next.
+   */
   kill(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#timer?.cancel();
-    this.#steps.return();
+    if (!this.#running) this.#steps.return();
   }
 
   #schedule(delay: number): void {
@@ -77,6 +81,7 @@ export class Process {
   #resume(): void {
     if (this.#ended) return;
     let wait: Wait;
+    this.#running = true;
     try {
       const result = this.#steps.next();
       if (result.done) {
@@ -87,6 +92,12 @@ export class Process {
     } catch (error) {
       this.#ended = true;
       this.#onError(error);
+      return;
+    } finally {
+      this.#running = false;
+    }
+    if (this.#ended) {
+      this.#steps.return();
       return;
     }
     if (typeof wait === 'number') this.#schedule(wait);

@@ -1,0 +1,68 @@
+/**
+ * Where an initiator sits on the chip, as MMU_UP.RAZWI_*_ID tells it. Source: gaudi_masks.h, RAZWI_INITIATOR_ID_*, and
+ * gaudi.c, gaudi_get_razwi_initiator_dma_name (which DMA cores share an interface).
+ */
+
+const AXI_ID = { MME: 0, TPC: 1, DMA: 2, NIC: 3, PCI: 4, CPU: 5, PSOC: 6, MMU: 7, NIC_FT: 8 } as const;
+
+interface Place {
+  readonly x: number;
+  readonly y: number;
+  readonly axi: number;
+}
+
+function places(axi: number, at: readonly (readonly [x: number, y: number])[]): readonly Place[] {
+  return at.map(([x, y]) => ({ x, y, axi }));
+}
+
+/** By kind of engine, then by its number. */
+const engines: Readonly<Record<string, readonly Place[]>> = {
+  // Of the two channels of an interface the first is taken for the lower DMA; the driver does not tell them apart.
+  DMA: places(AXI_ID.DMA, [
+    [0, 1],
+    [9, 1],
+    [0, 2],
+    [9, 2],
+    [0, 3],
+    [9, 3],
+    [0, 4],
+    [9, 4],
+  ]),
+  TPC: places(AXI_ID.TPC, [
+    [1, 1],
+    [2, 1],
+    [7, 1],
+    [8, 1],
+    [1, 6],
+    [2, 6],
+    [7, 6],
+    [8, 6],
+  ]),
+  MME: places(AXI_ID.MME, [
+    [3, 1],
+    [5, 1],
+    [3, 6],
+    [5, 6],
+  ]),
+  // Five macros at the five places that the driver calls NIC0, NIC1, NIC2, NIC4 and NIC5.
+  NIC: [
+    { x: 1, y: 1, axi: AXI_ID.NIC },
+    { x: 1, y: 6, axi: AXI_ID.NIC },
+    { x: 1, y: 6, axi: AXI_ID.NIC_FT },
+    { x: 8, y: 6, axi: AXI_ID.NIC },
+    { x: 8, y: 6, axi: AXI_ID.NIC_FT },
+  ],
+  PCI: places(AXI_ID.PCI, [[8, 1]]),
+  CPU: places(AXI_ID.CPU, [[8, 1]]),
+  PSOC: places(AXI_ID.PSOC, [[8, 1]]),
+};
+
+/**
+ * @param name name of an initiator, e.g. `DMA3_CORE` or `TPC0_QM.CP2`
+ * @returns the value of RAZWI_WRITE_ID and RAZWI_READ_ID, or undefined for one that the driver does not list
+ */
+export function razwiInitiatorId(name: string): number | undefined {
+  const match = /^([A-Z]+?)(\d*)(?:[_.]|$)/.exec(name);
+  const place = match && engines[match[1] as string]?.[Number(match[2])];
+  return place ? place.y * 2 ** 28 + place.x * 2 ** 24 + place.axi * 2 ** 20 : undefined;
+}

@@ -1,0 +1,211 @@
+/**
+ * The MMU's shared translation cache and its control: hop-0 tables per address space, cached translations, and their
+ * invalidation. Translations stay until they are invalidated, as on the chip: whoever changes a page table and does not
+ * invalidate keeps the old page.
+ */
+
+import { BUSY, MEM_CACHE_INV_STATUS, stlb } from '../../specs/gaudi/registers/stlb.ts';
+import type { Clock, Timer } from '../sim/clock.ts';
+import { ModelError } from '../sim/errors.ts';
+import { RegisterBlock } from '../sim/registers.ts';
+
+export const SMALL_PAGE = 0x1000;
+export const LARGE_PAGE = 0x20_0000;
+
+/** Simulated time of the control operations, ns. Real ones end well within the driver's 2 ms. */
+const CONTROL_NS = 500;
+const INVALIDATION_NS = 1000;
+
+/** Cached translations per page size; the oldest makes room. A choice of the model, the chip's is not published. */
+const ENTRIES = 0x1_0000;
+
+const MAX_HIT_COUNT = 0x7ff;
+
+/** Something that takes effect a while after it was asked for, also when nobody but a reader of its status looks. */
+class Operation {
+  readonly #clock: Clock;
+  #timer: Timer | undefined;
+  #end = 0;
+  #effect: (() => void) | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  start(duration: number, effect: () => void): void {
+    this.finish();
+    this.#effect = effect;
+    this.#end = this.#clock.now() + duration;
+    this.#timer = this.#clock.at(this.#end, () => this.finish());
+  }
+
+  /** True until the time is over. */
+  running(): boolean {
+    if (this.#effect && this.#clock.now() >= this.#end) this.finish();
+    return this.#effect !== undefined;
+  }
+
+  finish(): void {
+    const effect = this.#effect;
+    this.cancel();
+    effect?.();
+  }
+
+  cancel(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#effect = undefined;
+  }
+}
+
+export class Stlb {
+  readonly registers: RegisterBlock<typeof stlb.rows>;
+  readonly #hop0 = new Map<number, number>();
+  /** Physical page per page of an address space. */
+  readonly #small = new Map<number, number>();
+  readonly #large = new Map<number, number>();
+  readonly #hop0Update: Operation;
+  readonly #invalidation: Operation;
+  readonly #memoryCache: Operation;
+  #consumerIndex = 0;
+  #hitCount = 0;
+
+  constructor(clock: Clock) {
+    this.#hop0Update = new Operation(clock);
+    this.#invalidation = new Operation(clock);
+    this.#memoryCache = new Operation(clock);
+    this.registers = new RegisterBlock(stlb, 'STLB', {
+      BUSY: {
+        read: () => (this.#hop0Update.running() ? BUSY.BUSY : 0),
+        write: (value) => this.#setHop0(value),
+      },
+      INV_ALL_START: {
+        read: () => (this.#invalidation.running() ? this.registers.get('INV_ALL_START') : 0),
+        write: (value) => {
+          if (value & 1) this.#invalidate('INV_ALL_START', value);
+        },
+      },
+      INV_PS: {
+        read: () => {
+          this.#invalidation.running();
+          return this.registers.get('INV_PS');
+        },
+        write: (value) => this.#invalidateByQueue(value),
+      },
+      INV_CONSUMER_INDEX: {
+        read: () => {
+          this.#invalidation.running();
+          return this.#consumerIndex;
+        },
+      },
+      INV_HIT_COUNT: { read: () => Math.min(this.#hitCount, MAX_HIT_COUNT) },
+      // The memories are there from the start: there is nothing to initialise.
+      SRAM_INIT: { read: () => 0 },
+      MEM_CACHE_INVALIDATION: {
+        read: () => (this.#memoryCache.running() ? 1 : 0),
+        // The walker reads page tables from memory each time, so that the page-table cache is always empty.
+        write: (value) => {
+          if (value & 1) this.#memoryCache.start(CONTROL_NS, () => {});
+        },
+      },
+      MEM_CACHE_INV_STATUS: {
+        read: () =>
+          this.#memoryCache.running() ? 0 : MEM_CACHE_INV_STATUS.INVALIDATE_DONE | MEM_CACHE_INV_STATUS.CACHE_IDLE,
+      },
+    });
+  }
+
+  /** Address of the hop-0 table of an address space, or undefined when none was set. */
+  hop0(asid: number): number | undefined {
+    return this.#hop0.get(asid);
+  }
+
+  /** @returns physical address of the small page that holds `virtual`, or undefined when it is not cached. */
+  small(asid: number, virtual: number): number | undefined {
+    return this.#small.get(smallKey(asid, virtual));
+  }
+
+  /** The same for large pages. */
+  large(asid: number, virtual: number): number | undefined {
+    return this.#large.get(largeKey(asid, virtual));
+  }
+
+  insertSmall(asid: number, virtual: number, physical: number): void {
+    insert(this.#small, smallKey(asid, virtual), physical);
+  }
+
+  insertLarge(asid: number, virtual: number, physical: number): void {
+    insert(this.#large, largeKey(asid, virtual), physical);
+  }
+
+  busy(): boolean {
+    return this.#hop0Update.running() || this.#invalidation.running() || this.#memoryCache.running();
+  }
+
+  reset(): void {
+    this.#hop0Update.cancel();
+    this.#invalidation.cancel();
+    this.#memoryCache.cancel();
+    this.#hop0.clear();
+    this.#small.clear();
+    this.#large.clear();
+    this.#consumerIndex = 0;
+    this.#hitCount = 0;
+    this.registers.reset();
+  }
+
+  #setHop0(value: number): void {
+    if ((value & BUSY.BUSY) === 0) return;
+    const asid = this.registers.get('ASID') & 0x3ff;
+    const low = this.registers.get('HOP0_PA43_12') * 2 ** 12;
+    const high = (this.registers.get('HOP0_PA49_44') & 0x3f) * 2 ** 44;
+    this.#hop0Update.start(CONTROL_NS, () => this.#hop0.set(asid, high + low));
+  }
+
+  #invalidateByQueue(value: number): void {
+    const { registers } = this;
+    this.#invalidation.running();
+    registers.set('INV_PS', value & 3);
+    if ((value & 3) !== 2) return;
+    const producer = registers.get('CACHE_INV') & 0xff;
+    if (producer !== ((this.#consumerIndex + 1) & 0xff)) {
+      throw new ModelError(
+        'undefined',
+        'STLB.CACHE_INV',
+        `invalidation started with producer index ${producer} after ${this.#consumerIndex}`,
+      );
+    }
+    this.#invalidate('INV_PS', value & 3, producer);
+  }
+
+  #invalidate(register: 'INV_PS' | 'INV_ALL_START', value: number, producer?: number): void {
+    this.#invalidation.finish();
+    this.registers.set(register, value);
+    this.#invalidation.start(INVALIDATION_NS, () => {
+      this.#hitCount = this.#small.size + this.#large.size;
+      this.#small.clear();
+      this.#large.clear();
+      if (producer !== undefined) this.#consumerIndex = producer;
+      this.registers.set(register, 0);
+    });
+  }
+}
+
+// Virtual addresses have 50 bits and address spaces 10, so that the keys stay below 2^53.
+function smallKey(asid: number, virtual: number): number {
+  return asid * 2 ** 38 + Math.floor(virtual / SMALL_PAGE);
+}
+
+function largeKey(asid: number, virtual: number): number {
+  return asid * 2 ** 29 + Math.floor(virtual / LARGE_PAGE);
+}
+
+function insert(cache: Map<number, number>, key: number, physical: number): void {
+  if (cache.size >= ENTRIES) {
+    for (const oldest of cache.keys()) {
+      cache.delete(oldest);
+      break;
+    }
+  }
+  cache.set(key, physical);
+}
