@@ -11,10 +11,15 @@ const guest = path.join(import.meta.dirname, '..', '..', '..', 'guest');
 export const initSource = ['init/init.c'];
 export const helperSource = ['helper/sagrada_helper.c', 'helper/Kbuild'];
 
+/** Path of a file of guest/. */
+export function guestFile(file: string): string {
+  return path.join(guest, file);
+}
+
 /** Changes whenever one of `files` in guest/ does. */
 export async function sourceHash(files: readonly string[]): Promise<string> {
   const hash = createHash('sha256');
-  for (const file of files) hash.update(await readFile(path.join(guest, file)));
+  for (const file of files) hash.update(await readFile(guestFile(file)));
   return hash.digest('hex');
 }
 
@@ -65,7 +70,7 @@ export class BuildTree {
     for (const file of files) {
       const target = path.join(this.#folder, 'guest', file);
       await mkdir(path.dirname(target), { recursive: true });
-      await copyFile(path.join(guest, file), target);
+      await copyFile(guestFile(file), target);
     }
   }
 

@@ -3,6 +3,7 @@
 interface Section {
   readonly name: string;
   readonly type: number;
+  readonly address: bigint;
   readonly offset: number;
   readonly size: number;
   readonly link: number;
@@ -30,6 +31,7 @@ export class Elf {
       headers.push({
         nameAt: bytes.readUInt32LE(at),
         type: bytes.readUInt32LE(at + 4),
+        address: bytes.readBigUInt64LE(at + 16),
         offset: Number(bytes.readBigUInt64LE(at + 24)),
         size: Number(bytes.readBigUInt64LE(at + 32)),
         link: bytes.readUInt32LE(at + 40),
@@ -48,7 +50,7 @@ export class Elf {
     return section && this.#bytes.subarray(section.offset, section.offset + section.size);
   }
 
-  /** Contents of a data object of a relocatable file, or undefined where no symbol has that name. */
+  /** Contents of a data object, or undefined where no symbol has that name. */
   object(name: string): Buffer | undefined {
     const table = this.#sections.find((s) => s.type === SHT_SYMTAB);
     const strings = table && this.#sections[table.link];
@@ -57,7 +59,8 @@ export class Elf {
       if (this.#string(strings.offset + this.#bytes.readUInt32LE(at)) !== name) continue;
       const home = this.#sections[this.#bytes.readUInt16LE(at + 6)];
       if (!home) continue;
-      const start = home.offset + Number(this.#bytes.readBigUInt64LE(at + 8));
+      // In a relocatable file values count from the section, whose address is 0 then.
+      const start = home.offset + Number(this.#bytes.readBigUInt64LE(at + 8) - home.address);
       return this.#bytes.subarray(start, start + Number(this.#bytes.readBigUInt64LE(at + 16)));
     }
     return undefined;

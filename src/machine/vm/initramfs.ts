@@ -1,0 +1,50 @@
+/** The guest's first root: our init, the modules, firmware files, and what the init is to do. */
+
+import { readFile } from 'node:fs/promises';
+import { Cpio } from './cpio.ts';
+import type { Module } from './modules.ts';
+
+export interface Initramfs {
+  /** Path of the init's binary. */
+  readonly init: string;
+  readonly early: readonly Module[];
+  readonly files: readonly Module[];
+  /** In order; with the parameters of each. */
+  readonly drivers: readonly { readonly module: Module; readonly parameters: string }[];
+  /** Tags and paths of the folders that are shared for writing. */
+  readonly binds: readonly { readonly tag: string; readonly path: string }[];
+  readonly hugePages: number;
+}
+
+/** Mount tag of the host's root. */
+export const ROOT_TAG = 'root';
+
+/**
+ * Firmware files that the driver asks for (gaudi.c: GAUDI_BOOT_FIT_FILE, GAUDI_LINUX_FW_FILE, GAUDI_TPC_FW_FILE). The
+ * modelled chip needs nothing from them. Their length must be a multiple of 4 (firmware_if.c, hl_request_fw).
+ */
+const FIRMWARE = ['gaudi-boot-fit.itb', 'gaudi-fit.itb', 'gaudi_tpc.bin'];
+const FIRMWARE_TEXT = 'Sagrada: the modelled chip needs no firmware; this file is here to be found.\n';
+
+export async function buildInitramfs(parts: Initramfs): Promise<Buffer> {
+  const archive = new Cpio();
+  const steps: string[] = [];
+  const add = (step: string, module: Module, parameters = '') => {
+    const path = `/modules/${module.name}.ko`;
+    archive.file(path, module.bytes);
+    steps.push(`${step} ${path} ${parameters}`);
+  };
+  archive.file('/init', await readFile(parts.init), 0o755);
+  archive.characterDevice('/dev/console', 5, 1);
+  const firmware = FIRMWARE_TEXT.padEnd(Math.ceil(FIRMWARE_TEXT.length / 4) * 4, '\n');
+  for (const name of FIRMWARE) archive.file(`/lib/firmware/habanalabs/gaudi/${name}`, firmware);
+  const early = new Set(parts.early.map((module) => module.name));
+  for (const module of parts.early) add('early', module);
+  steps.push(`hugepages ${parts.hugePages}`);
+  for (const module of parts.files) if (!early.has(module.name)) add('module', module);
+  steps.push(`root ${ROOT_TAG}`);
+  for (const { tag, path } of parts.binds) steps.push(`bind ${tag} ${path}`);
+  for (const { module, parameters } of parts.drivers) add('module', module, parameters);
+  archive.file('/sagrada.conf', steps.map((step) => `${step}\n`).join(''));
+  return archive.bytes();
+}

@@ -1,0 +1,147 @@
+/** Which kernel the guest runs: one of set-up, or one of the user's. */
+
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { findProgram, run } from '../../os/run.ts';
+import { UserError } from '../../sim/errors.ts';
+import { guestFile, helperSource } from './build.ts';
+import { Elf } from './elf.ts';
+import { type Module, ModuleFolder } from './modules.ts';
+import { parts, readManifest, type Suite } from './setup.ts';
+
+export interface GuestKernel {
+  /** Path of a bzImage, or of a vmlinux with a PVH entry. */
+  readonly image: string;
+  readonly title: string;
+  readonly modules: ModuleFolder;
+  /** The helper module for this kernel; undefined where it could not be made, and why is in `withoutHelper`. */
+  helper(): Promise<Module | undefined>;
+}
+
+/** A kernel that set-up has prepared. */
+export async function preparedKernel(cache: string, suite: Suite): Promise<GuestKernel> {
+  const at = parts(cache);
+  const folder = at.kernel(suite);
+  const manifest = await readManifest(folder);
+  return {
+    image: path.join(folder, 'vmlinuz'),
+    title: manifest?.title ?? `Linux of ${suite}`,
+    modules: new ModuleFolder(path.join(folder, 'modules'), at.qemu),
+    helper: async () => ({ name: 'sagrada_helper', bytes: readFileSync(path.join(folder, 'sagrada_helper.ko')) }),
+  };
+}
+
+const BOOT = 'arch/x86/boot/bzImage';
+
+/**
+ * A kernel of the user's.
+ * @param kernel an image, or the folder in which a kernel was built.
+ * @param modulesPath folder of its modules; default: the folder in which it was built, or /lib/modules/RELEASE.
+ * @throws UserError where there is no kernel, or it has no modules.
+ */
+export function givenKernel(
+  kernel: string,
+  modulesPath: string | undefined,
+  cache: string,
+  say: (line: string) => void,
+): GuestKernel {
+  const given = path.resolve(kernel);
+  if (!existsSync(given)) throw new UserError(`no kernel at ${given} (--kernel stable, backports, or a path)`);
+  const folder = statSync(given).isDirectory() ? given : buildFolderOf(given);
+  const image = given === folder ? path.join(given, BOOT) : given;
+  if (!existsSync(image)) throw new UserError(`${given} has no ${BOOT}: build the kernel first ("make bzImage modules")`);
+  const release = releaseOf(image);
+  const modules =
+    modulesPath ?? folder ?? [path.join(path.dirname(image), 'modules'), `/lib/modules/${release}`].find((p) => existsSync(p));
+  if (!modules || !existsSync(modules)) {
+    throw new UserError(`no modules for ${given}${release ? ` (${release})` : ''}: name their folder with --modules PATH`);
+  }
+  const resolved = modulesFolder(path.resolve(modules), release);
+  return {
+    image,
+    title: `Linux ${release ?? ''} (${given})`,
+    modules: new ModuleFolder(resolved, parts(cache).qemu),
+    helper: () => buildHelper(folder ?? path.join(resolved, 'build'), cache, say),
+  };
+}
+
+/** `modules_install` puts them under lib/modules/RELEASE of the folder that it is given. */
+function modulesFolder(folder: string, release: string | undefined): string {
+  if (release === undefined) return folder;
+  const inside = [path.join(folder, 'lib/modules', release), path.join(folder, release)];
+  return inside.find((candidate) => existsSync(candidate)) ?? folder;
+}
+
+/** The folder in which an image was built, where it still lies there. */
+function buildFolderOf(image: string): string | undefined {
+  for (const suffix of [BOOT, 'arch/x86_64/boot/bzImage', 'vmlinux']) {
+    if (!image.endsWith(`/${suffix}`)) continue;
+    const folder = image.slice(0, -suffix.length - 1);
+    if (existsSync(path.join(folder, 'Kbuild'))) return folder;
+  }
+  return undefined;
+}
+
+/** What the image says it is (Documentation/arch/x86/boot.rst, kernel_version), or undefined. */
+export function releaseOf(image: string): string | undefined {
+  const bytes = readFileSync(image);
+  if (bytes.length > 0x210 && bytes.toString('latin1', 0x202, 0x206) === 'HdrS') {
+    const at = bytes.readUInt16LE(0x20e) + 0x200;
+    return bytes.toString('latin1', at, at + 256).split(/[ \0]/)[0];
+  }
+  const mark = Buffer.from('Linux version ');
+  const at = bytes.indexOf(mark);
+  if (bytes.length < 0x210 || (at < 0 && bytes.readUInt32BE(0) !== 0x7f454c46)) {
+    throw new UserError(`${image} is no kernel image (bzImage, or vmlinux with CONFIG_PVH)`);
+  }
+  return at < 0 ? undefined : bytes.toString('latin1', at + mark.length, at + 256).split(' ')[0];
+}
+
+/** Offset of fop_flags in struct file_operations, behind the owner (include/linux/fs.h). */
+const FOP_FLAGS_OFFSET = 8;
+const FOP_UNSIGNED_OFFSET = 1 << 5;
+
+/**
+ * Whether the driver's compute node can be opened as it is: its file operations, read from the module's file, have
+ * FOP_UNSIGNED_OFFSET (docs/findings/0001). False where that cannot be seen; the helper looks again in the guest.
+ */
+export function driverIsFixed(driver: Module): boolean {
+  const operations = new Elf(driver.bytes).object('hl_fops');
+  if (!operations || operations.length < FOP_FLAGS_OFFSET + 4) return false;
+  return (operations.readUInt32LE(FOP_FLAGS_OFFSET) & FOP_UNSIGNED_OFFSET) !== 0;
+}
+
+/** Builds the helper for a kernel of the user's with the compiler of the host, once for each state of the build folder. */
+async function buildHelper(folder: string, cache: string, say: (line: string) => void): Promise<Module | undefined> {
+  const without = (why: string) => {
+    say(`without the helper module (${why}): the compute node cannot be opened, see docs/findings/0001`);
+    return undefined;
+  };
+  if (!existsSync(path.join(folder, 'Makefile'))) return without(`${folder} is no folder in which a kernel was built`);
+  const make = findProgram('make');
+  if (!make) return without('there is no make');
+  const hash = createHash('sha256').update(folder);
+  for (const file of helperSource) hash.update(readFileSync(guestFile(file)));
+  for (const file of ['.config', 'Module.symvers', 'include/generated/utsrelease.h', 'include/generated/compile.h']) {
+    const stat = statSync(path.join(folder, file), { throwIfNoEntry: false });
+    hash.update(`${file} ${stat?.mtimeMs} ${stat?.size}`);
+  }
+  const target = path.join(cache, 'helpers', `${hash.digest('hex').slice(0, 16)}.ko`);
+  if (!existsSync(target)) {
+    mkdirSync(path.dirname(target), { recursive: true });
+    const work = mkdtempSync(path.join(cache, 'helpers', 'build-'));
+    try {
+      for (const file of helperSource) copyFileSync(guestFile(file), path.join(work, path.basename(file)));
+      const result = await run(make, ['-C', folder, `M=${work}`, 'modules']);
+      if (result.status !== 0) {
+        const output = result.stdout.toString() + result.stderr;
+        return without(output.split('\n').find((line) => /error/i.test(line)) ?? `make ended with ${result.status}`);
+      }
+      renameSync(path.join(work, 'sagrada_helper.ko'), target);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  }
+  return { name: 'sagrada_helper', bytes: readFileSync(target) };
+}
