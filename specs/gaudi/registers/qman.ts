@@ -201,9 +201,6 @@ export const qmanRegisters = registerBlock(
     GLBL_ERR_ADDR_HI: active(0xcd4, 'Where error messages are written, high half.'),
     GLBL_ERR_WDATA: active(0xcd8, 'What error messages hold.'),
     GLBL_MEM_INIT_BUSY: storage(0xd00, 'Internal memories being initialised [3:0].', { access: 'ro' }),
-    PROT_BITS: storage(0xf80, 'Which registers of the block non-secure accesses may write, one bit each.', {
-      count: 32,
-    }),
   },
 );
 

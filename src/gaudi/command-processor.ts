@@ -1,0 +1,305 @@
+/**
+ * A command processor (CP): takes packets from its queue, one after the other, waits for the barriers in their headers, and
+ * does what the packet's body says. Messages are posted: they leave in order and arrive later, while the processor goes on.
+ */
+
+import { qmanError } from '../../specs/gaudi/registers/qman.ts';
+import { gaudiQman, type PacketName } from '../../specs/gaudi-qman.ts';
+import type { Timer } from '../sim/clock.ts';
+import { ModelError } from '../sim/errors.ts';
+import { Condition, type Steps } from '../sim/process.ts';
+import type { Arbiter } from './arbiter.ts';
+import { BusError, type Initiator } from './bus.ts';
+import type { CommandQueue } from './command-queue.ts';
+import { packetBodies } from './packet-bodies.ts';
+import { addressOf, type Gate, initiator, type QmanContext, running, unitBit } from './qman-context.ts';
+import { withoutReserved } from './reserved-bits.ts';
+
+/** Largest value of a fence counter: CP_FENCE_CNT has 14 bits. */
+const FENCE_MAX = 0x3fff;
+/** Messages that may be under way; the processor waits for room. */
+const MESSAGES = 64;
+/** NOPs that are executed in one go. */
+const NOPS = 64;
+
+interface Message {
+  readonly who: Initiator;
+  readonly address: number;
+  readonly value: number;
+}
+
+/** What the processors of one queue manager share. */
+export interface CommandProcessorPeers {
+  readonly arbiter: Arbiter;
+  /** Queue of the lower processor, which the block's CQ port 4 feeds. */
+  readonly lower: CommandQueue;
+  /** Held while the registers of the engine are written, so that no other stream's writes come between. */
+  readonly engineGate: Gate;
+  /** The same for the block's own registers. */
+  readonly localGate: Gate;
+}
+
+type Packet = ReturnType<typeof gaudiQman.decode>;
+type AnyBody = (fields: Packet['fields'], cp: CommandProcessor) => Steps | undefined;
+
+export class CommandProcessor {
+  readonly qm: QmanContext;
+  readonly index: number;
+  readonly peers: CommandProcessorPeers;
+  /** Bus identity of messages that users may send. */
+  readonly plain: Initiator;
+  /** Bus identity of reads and of MSG_PROT; secure where GLBL_PROT says so. */
+  readonly trusted: Initiator;
+  /** Notified of whatever the processor may be waiting for: enabling, fence counters. */
+  readonly wake = new Condition();
+  /** The words of the packet being executed, while its body runs. */
+  words: Uint32Array = new Uint32Array(0);
+  /** Bit n: predicate n is set. Predicate 0 always is. */
+  predicates = 1;
+  readonly scalars = new Uint32Array(4);
+  /** Fence counter that a FENCE packet waits for. */
+  waitingFor: number | undefined;
+  readonly #queue: CommandQueue;
+  readonly #unit: number;
+  readonly #arrived = new Condition();
+  readonly #posted = new Condition();
+  readonly #timers = new Set<Timer>();
+  #messages: Message[] = [];
+  #executing = false;
+  #nops = 0;
+  #debt = 0;
+
+  constructor(qm: QmanContext, index: number, queue: CommandQueue, peers: CommandProcessorPeers) {
+    this.qm = qm;
+    this.index = index;
+    this.peers = peers;
+    this.#queue = queue;
+    this.#unit = unitBit.cp(index);
+    this.plain = initiator(qm, 'CP', index);
+    this.trusted = initiator(qm, 'CP', index, this.#unit);
+  }
+
+  get idle(): boolean {
+    return !this.#executing && this.#messages.length === 0 && this.#timers.size === 0;
+  }
+
+  get inFlight(): number {
+    return this.#messages.length;
+  }
+
+  get running(): boolean {
+    return running(this.qm, this.#unit);
+  }
+
+  /** Whether the processor has come to rest although it may have work. */
+  get stopped(): boolean {
+    return !this.running && (!this.#executing || this.waitingFor !== undefined);
+  }
+
+  reset(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+    this.#messages = [];
+    this.#executing = false;
+    this.#nops = 0;
+    this.#debt = 0;
+    this.predicates = 1;
+    this.scalars.fill(0);
+    this.waitingFor = undefined;
+    this.qm.spawn(`CP${this.index}`, this.#run());
+    this.qm.spawn(`CP${this.index} messages`, this.#deliver());
+  }
+
+  /** Adds to a fence counter, which stops at its largest value. */
+  addToFence(fence: number, amount: number): void {
+    const { block } = this.qm;
+    const count = block.get('CP_FENCE_CNT', fence, this.index) + amount;
+    if (count > FENCE_MAX) this.fault(qmanError.fenceOverflow << fence);
+    block.set('CP_FENCE_CNT', Math.min(count, FENCE_MAX), fence, this.index);
+    this.wake.notify();
+  }
+
+  /** Subtracts from a fence counter, which stops at 0. */
+  takeFromFence(fence: number, amount: number): void {
+    const { block } = this.qm;
+    const count = block.get('CP_FENCE_CNT', fence, this.index) - amount;
+    if (count < 0) this.fault(qmanError.fenceUnderflow << fence);
+    block.set('CP_FENCE_CNT', Math.max(count, 0), fence, this.index);
+  }
+
+  fault(cause: number): void {
+    this.qm.faults.raise(this.index, cause, this.#unit);
+  }
+
+  /** A STOP packet. */
+  stop(): void {
+    this.qm.faults.stop(this.#unit);
+    this.fault(qmanError.stopPacket);
+  }
+
+  /** Runs `body` in so many cycles; the processor is not idle before. */
+  after(cycles: number, body: () => void): void {
+    const { clock, timing } = this.qm;
+    const timer = clock.at(clock.now() + cycles * timing.cycleNs, () => {
+      this.#timers.delete(timer);
+      body();
+    });
+    this.#timers.add(timer);
+  }
+
+  /** Posts a message. An address that is not a multiple of 4, or none at all, is a write error. */
+  *post(who: Initiator, address: bigint | number, value: number): Steps {
+    const target = Number(address);
+    if (!Number.isSafeInteger(target) || target % 4 !== 0) {
+      const where = `${this.qm.name}.CP${this.index}`;
+      this.qm.errors.report(new ModelError('guest', where, `message to address 0x${address.toString(16)}`));
+      this.fault(qmanError.messageWrite);
+      return;
+    }
+    while (this.#messages.length >= MESSAGES) yield this.#arrived;
+    this.#messages.push({ who, address: target, value });
+    this.#posted.notify();
+  }
+
+  /** Reads `target.length` bytes for LOAD_AND_EXE. @returns false where the bus refused */
+  *load(address: bigint, target: Uint8Array): Steps<boolean> {
+    try {
+      const from = addressOf(Number(address & 0xffff_ffffn), Number(address >> 32n), 'read', this.trusted);
+      yield* this.qm.bus.read(this.trusted, from, target);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      this.fault(qmanError.cpRead);
+      return false;
+    }
+  }
+
+  /** Executes the packet at the beginning of `words`, which did not come from the queue. */
+  *execute(words: Uint32Array): Steps {
+    const packet = this.#decode(words);
+    if (!packet) return;
+    this.words = words;
+    yield* this.#perform(packet);
+  }
+
+  *#run(): Steps {
+    const queue = this.#queue;
+    for (;;) {
+      this.#executing = false;
+      while (!this.running) yield this.wake;
+      if (!(yield* queue.fetch(2))) continue;
+      if (!this.running) continue;
+      this.#executing = true;
+      const length = this.#length(queue.data, queue.from);
+      if (length === undefined) {
+        // What follows an unknown opcode is not public; the next 64 bits are taken for a packet.
+        queue.consume(2);
+        yield this.qm.timing.packetNs;
+        continue;
+      }
+      if (!(yield* queue.fetch(length))) continue;
+      this.words = queue.data.slice(queue.from, queue.from + length);
+      const packet = this.#decode(this.words);
+      queue.consume(length);
+      if (packet) yield* this.#perform(packet);
+    }
+  }
+
+  #length(words: Uint32Array, at: number): number | undefined {
+    try {
+      return gaudiQman.packetLength(words, at);
+    } catch (error) {
+      this.#refused(error);
+      return undefined;
+    }
+  }
+
+  /** The packet in `words`; reserved bits that are set are reported, and have no effect. */
+  #decode(words: Uint32Array): Packet | undefined {
+    const { block } = this.qm;
+    block.set('CP_CURRENT_INST_LO', words[0] as number, this.index);
+    block.set('CP_CURRENT_INST_HI', words[1] as number, this.index);
+    try {
+      return gaudiQman.decode(words, 0);
+    } catch (error) {
+      if (!(error instanceof ModelError) || error.category !== 'guest') return this.#refused(error);
+      this.#report(error);
+    }
+    try {
+      return gaudiQman.decode(withoutReserved(words), 0);
+    } catch (error) {
+      return this.#refused(error);
+    }
+  }
+
+  #refused(error: unknown): undefined {
+    if (!(error instanceof ModelError)) throw error;
+    this.#report(error);
+    this.fault(qmanError.undefinedOpcode);
+    return undefined;
+  }
+
+  #report(error: ModelError): void {
+    this.qm.errors.report(new ModelError(error.category, `${this.qm.name}.CP${this.index}`, error.message));
+  }
+
+  *#perform(packet: Packet): Steps {
+    const { fields } = packet;
+    const wait = this.qm.delay();
+    if (wait > 0) yield wait;
+    if (packet.name === 'NOP' && fields.eb === 0 && fields.mb === 0) {
+      yield* this.#nop();
+      return;
+    }
+    yield this.#debt + this.qm.timing.packetNs;
+    this.#debt = 0;
+    this.#nops = 0;
+    if (fields.eb !== 0) yield* this.#engineBarrier();
+    // Register barrier: nothing to wait for, as registers have what was written before the next packet begins.
+    if (fields.mb !== 0) while (this.#messages.length > 0) yield this.#arrived;
+    if ('pred' in fields && ((this.predicates >>> fields.pred) & 1) === 0) return;
+    const body = packetBodies[packet.name as PacketName] as unknown as AnyBody;
+    try {
+      const steps = body(fields, this);
+      if (steps) yield* steps;
+    } catch (error) {
+      this.#refused(error);
+    }
+  }
+
+  /** NOPs fill command buffers by the hundred: their time is counted, and spent with the next other packet. */
+  *#nop(): Steps {
+    this.#debt += this.qm.timing.packetNs;
+    if (++this.#nops < NOPS) return;
+    this.#nops = 0;
+    yield this.#debt;
+    this.#debt = 0;
+  }
+
+  *#engineBarrier(): Steps {
+    const guard = this.qm.block.get('CP_BARRIER_CFG', this.index) & 0xfff;
+    if (guard > 0) yield guard * this.qm.timing.cycleNs;
+    yield* this.qm.engine.drain();
+  }
+
+  *#deliver(): Steps {
+    const { bus, timing } = this.qm;
+    for (;;) {
+      const message = this.#messages[0];
+      if (!message) {
+        yield this.#posted;
+        continue;
+      }
+      yield timing.messageNs;
+      try {
+        yield* bus.write32(message.who, message.address, message.value);
+      } catch (error) {
+        if (error instanceof ModelError) this.#report(error);
+        else if (!(error instanceof BusError)) throw error;
+        this.fault(qmanError.messageWrite);
+      }
+      this.#messages.shift();
+      this.#arrived.notify();
+    }
+  }
+}
