@@ -11,6 +11,7 @@ import { type BlockInstance, blocks, instances, type RegisterTable } from './gau
 import { dmaCore } from './gaudi/registers/dma-core.ts';
 import { mmeCtrl } from './gaudi/registers/mme.ts';
 import { pcieCore } from './gaudi/registers/pcie.ts';
+import { qmanRegisters } from './gaudi/registers/qman.ts';
 import { syncManager } from './gaudi/registers/sync-manager.ts';
 import { tpcCfg } from './gaudi/registers/tpc-cfg.ts';
 
@@ -24,6 +25,7 @@ const tables: Partial<Record<RegisterTable, Registers>> = {
   'dma-core': dmaCore,
   'mme-ctrl': mmeCtrl,
   'pcie-core': pcieCore,
+  qman: qmanRegisters,
   'sync-manager': syncManager,
   'tpc-cfg': tpcCfg,
 };

@@ -72,6 +72,20 @@ interface Piece {
   readonly instruction: Instruction;
 }
 
+interface Constant {
+  readonly expression: Expression | undefined;
+  /** Where `$` is. */
+  readonly offset: number;
+  /** Once it could be computed. */
+  value: bigint | undefined;
+}
+
+/** Diagnostics with suggestions; more than anybody reads. */
+const MAX_HINTS = 100;
+
+/** How deep constants may be defined by others that are defined later. */
+const MAX_DEPTH = 100;
+
 /** @throws AssemblyError with all diagnostics, where there are errors */
 export function assemble(syntax: Syntax, text: string, options: AssembleOptions = {}): Assembly {
   const source = new SourceText(options.file ?? 'input', text);
@@ -86,7 +100,7 @@ class Assembler {
   readonly #reported = new Set<string>();
   readonly #pieces: Piece[] = [];
   readonly #labels = new Map<string, number>();
-  readonly #constants = new Map<string, bigint | Expression>();
+  readonly #constants = new Map<string, Constant>();
   readonly #computing = new Set<string>();
   /** Bytes so far. */
   #offset = 0;
@@ -97,7 +111,9 @@ class Assembler {
     this.#syntax = syntax;
     this.#source = source;
     this.#cursor = new Cursor(tokenize(source.text));
-    for (const [name, value] of Object.entries(constants)) this.#constants.set(name, BigInt(value));
+    for (const [name, value] of Object.entries(constants)) {
+      this.#constants.set(name, { expression: undefined, offset: 0, value: BigInt(value) });
+    }
   }
 
   run(): Assembly {
@@ -108,8 +124,8 @@ class Assembler {
       cursor.skipNewlines();
     }
     // Constants that nobody uses are checked, too.
-    for (const value of this.#constants.values()) {
-      if (typeof value !== 'bigint') this.#attempt(() => evaluate(value, this.#scope(0)));
+    for (const [name, { expression }] of this.#constants) {
+      if (expression) this.#attempt(() => this.#local(name, expression));
     }
     const bytes = this.#encode();
     if (this.#diagnostics.some((d) => d.severity === 'error')) throw new AssemblyError(this.#source, this.#diagnostics);
@@ -149,11 +165,12 @@ class Assembler {
     }
   }
 
-  #report(severity: Diagnostic['severity'], { message, start, end }: Fault): void {
+  #report(severity: Diagnostic['severity'], { message, start, end, hint }: Fault): void {
     const key = `${start} ${message}`;
     if (this.#reported.has(key)) return;
     this.#reported.add(key);
-    this.#diagnostics.push({ severity, message, start, end });
+    const added = this.#diagnostics.length < MAX_HINTS ? (hint?.() ?? '') : '';
+    this.#diagnostics.push({ severity, message: message + added, start, end });
   }
 
   #scope(offset: number): Scope {
@@ -170,11 +187,13 @@ class Assembler {
     const label = this.#labels.get(name);
     if (label !== undefined) return this.#base + BigInt(label);
     const constant = this.#constants.get(name);
-    if (constant === undefined || typeof constant === 'bigint') return constant;
+    if (!constant?.expression || constant.value !== undefined) return constant?.value;
     if (this.#computing.has(name)) throw new Fault(place, `${name} is defined by itself`);
+    if (this.#computing.size >= MAX_DEPTH) throw new Fault(place, `the definition of ${name} is nested too deeply`);
     this.#computing.add(name);
     try {
-      return evaluate(constant, this.#scope(0));
+      constant.value = evaluate(constant.expression, this.#scope(constant.offset));
+      return constant.value;
     } finally {
       this.#computing.delete(name);
     }
@@ -201,9 +220,15 @@ class Assembler {
     this.#labels.set(token.text, this.#offset);
   }
 
-  #define(token: Token, value: Expression): void {
+  #define(token: Token, expression: Expression): void {
     this.#fresh(token);
-    this.#constants.set(token.text, value);
+    this.#constants.set(token.text, { expression, offset: this.#offset, value: undefined });
+    try {
+      this.#local(token.text, expression);
+    } catch (error) {
+      // It may use what is defined later; if not, that is reported at the end.
+      if (!(error instanceof Fault)) throw error;
+    }
   }
 
   #fresh(token: Token): void {
@@ -263,6 +288,7 @@ class Assembler {
       if (this.#offset > 0 || this.#labels.size > 0) throw new Fault(token, '.base must precede all labels and output');
       checkWidth(token, 'an address', value, 64);
       this.#base = value;
+      for (const constant of this.#constants.values()) if (constant.expression) constant.value = undefined;
     },
     '.org': (token) => {
       const target = this.#now();

@@ -21,7 +21,8 @@ export function disassemblePackets(
 ): string {
   const forms = packetForms(set);
   const whole = bytes.length >>> 2;
-  const words = new Uint32Array(bytes.slice(0, whole * 4).buffer);
+  // Not slice: of a Buffer that would be a view of a larger one.
+  const words = new Uint32Array(new Uint8Array(bytes.subarray(0, whole * 4)).buffer);
   const lines: string[] = [];
   let at = 0;
   while (at < words.length) {

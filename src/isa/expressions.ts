@@ -9,11 +9,14 @@ export class Fault extends Error {
   override readonly name = 'Fault';
   readonly start: number;
   readonly end: number;
+  /** Makes what is added to the message when it is reported; searching all symbols for it takes time. */
+  readonly hint: (() => string) | undefined;
 
-  constructor(place: { readonly start: number; readonly end: number }, message: string) {
+  constructor(place: { readonly start: number; readonly end: number }, message: string, hint?: () => string) {
     super(message);
     this.start = place.start;
     this.end = place.end;
+    this.hint = hint;
   }
 }
 
@@ -206,8 +209,11 @@ const LIMIT = 1n << 128n;
 
 /** @throws Fault for unknown names, wrong arguments, division by zero, numbers beyond 128 bits */
 export function evaluate(expression: Expression, scope: Scope): bigint {
-  const value = compute(expression, scope);
-  if (value >= LIMIT || value <= -LIMIT) throw new Fault(expression, 'the number does not fit in 128 bits');
+  return limited(expression, compute(expression, scope));
+}
+
+function limited(place: Place, value: bigint): bigint {
+  if (value >= LIMIT || value <= -LIMIT) throw new Fault(place, 'the number does not fit in 128 bits');
   return value;
 }
 
@@ -225,8 +231,20 @@ function compute(e: Expression, scope: Scope): bigint {
       const value = evaluate(e.operand, scope);
       return e.operator === '-' ? -value : e.operator === '~' ? ~value : value;
     }
-    case 'binary':
-      return binary(e.operator, evaluate(e.left, scope), evaluate(e.right, scope), e.right);
+    case 'binary': {
+      // A sum may be of any length, and is nested to the left: no recursion there.
+      const chain = [e];
+      let first = e.left;
+      while (first.kind === 'binary') {
+        chain.push(first);
+        first = first.left;
+      }
+      let value = evaluate(first, scope);
+      for (const link of chain.reverse()) {
+        value = limited(link, binary(link.operator, value, evaluate(link.right, scope), link.right));
+      }
+      return value;
+    }
   }
 }
 
@@ -264,7 +282,7 @@ function nameValue(place: Place, name: string, scope: Scope): bigint {
   if (row) return indexed(place, name, row, []);
   const fn = scope.functions.get(name);
   if (fn) throw new Fault(place, `${name} is a function: ${signature(name, fn)}`);
-  throw new Fault(place, `unknown symbol "${clip(name)}"${suggestion(name, knownNames(scope))}`);
+  throw new Fault(place, `unknown symbol "${clip(name)}"`, () => suggestion(name, knownNames(scope)));
 }
 
 function indexed(place: Place, name: string, row: SymbolRow, indices: readonly number[]): bigint {
@@ -286,17 +304,18 @@ function call(place: Place, name: string, args: readonly Argument[], scope: Scop
   const row = scope.symbols.rows.get(name);
   if (row) {
     if (row.count.length === 0) throw new Fault(place, `${name} is a single number and takes no index`);
+    if (args.length !== row.count.length) return indexed(place, name, row, new Array<number>(args.length).fill(0));
     const indices = args.map((argument, d) => {
       if (argument.name) throw new Fault(argument.name, `the index of ${name} has no name`);
       const index = evaluate(argument.value, scope);
-      const count = row.count[d] ?? 1;
+      const count = row.count[d] as number;
       if (index < 0n || index >= BigInt(count)) throw outOfRange(argument.value, name, index, count);
       return Number(index);
     });
     return indexed(place, name, row, indices);
   }
   const fn = scope.functions.get(name);
-  if (!fn) throw new Fault(place, `unknown function "${clip(name)}"${suggestion(name, knownNames(scope))}`);
+  if (!fn) throw new Fault(place, `unknown function "${clip(name)}"`, () => suggestion(name, knownNames(scope)));
   return fn.apply(bind(place, name, fn, args, scope));
 }
 

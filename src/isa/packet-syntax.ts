@@ -183,7 +183,7 @@ class OperandParser {
         this.#give(name, { place: token, value: parseExpression(cursor) });
         return;
       }
-      if (field?.kind === 'flag' && (after.text === ',' || after.kind === 'newline' || after.kind === 'end')) {
+      if (field?.kind === 'flag' && (after.kind !== 'symbol' || after.text === ',')) {
         cursor.next();
         this.#give(name, { place: token, value: undefined });
         return;
