@@ -71,9 +71,9 @@ export const hl_passthrough_type = {
 } as const;
 
 /** An INFO operation. */
-export interface InfoOperation<Out = unknown> extends Operation {
+export interface InfoOperation extends Operation {
   /** Layout of the answer; absent when its length is not fixed. */
-  readonly answer?: Field<Out, never>;
+  readonly answer?: Field<unknown, never>;
   /** Nodes that have it. */
   readonly nodes: 'compute' | 'both';
   /** Answered also while the device is disabled or in reset (otherwise EBUSY). */
@@ -84,8 +84,8 @@ const source = 'common/habanalabs_ioctl.c';
 const noBuffer: Errors = { EINVAL: 'no buffer, or of size 0', EFAULT: 'the buffer cannot be written' };
 const stopped: Errors = { EBUSY: 'the device is not operational' };
 
-interface More<Out> {
-  readonly answer?: Field<Out, never>;
+interface More {
+  readonly answer?: Field<unknown, never>;
   readonly takes?: readonly string[];
   readonly gives?: readonly string[];
   readonly errors?: Errors;
@@ -93,13 +93,28 @@ interface More<Out> {
   readonly chips?: string;
 }
 
-function always<const V extends number, Out>(value: V, doc: string, more: More<Out> = {}) {
-  return { value, doc, nodes: 'both' as const, always: true, source, ...more, errors: { ...noBuffer, ...more.errors } };
+type Row<M> = Omit<InfoOperation, 'answer'> &
+  (M extends { readonly answer: infer A } ? { readonly answer: A } : unknown);
+
+function question<M extends More>(value: number, doc: string, always: boolean, errors: Errors, more: M): Row<M> {
+  const row: InfoOperation = {
+    value,
+    doc,
+    nodes: 'both',
+    always,
+    source,
+    ...more,
+    errors: { ...errors, ...more.errors },
+  };
+  return row as Row<M>;
 }
 
-function operational<const V extends number, Out>(value: V, doc: string, more: More<Out> = {}) {
-  const errors = { ...noBuffer, ...stopped, ...more.errors };
-  return { value, doc, nodes: 'both' as const, always: false, source, ...more, errors };
+function always<M extends More = Record<never, never>>(value: number, doc: string, more: M = {} as M): Row<M> {
+  return question(value, doc, true, noBuffer, more);
+}
+
+function operational<M extends More = Record<never, never>>(value: number, doc: string, more: M = {} as M): Row<M> {
+  return question(value, doc, false, { ...noBuffer, ...stopped }, more);
 }
 
 export const infoOperations = {
