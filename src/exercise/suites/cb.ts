@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { MAX_CB_SIZE } from '../../runtime/command-buffer.ts';
+import { cbOperations, DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
+import { suite } from '../suite.ts';
+import { assertErrno, assertSame, call, fill, KiB } from './lib.ts';
+
+export const cb = suite('cb', 'Command buffers of the driver.', (test) => {
+  test('a buffer keeps what is written into it', (t) => {
+    using buffer = t.device.createCb(64 * KiB);
+    const expected = new Uint8Array(64 * KiB);
+    fill(expected, t.random);
+    buffer.bytes.set(expected);
+    assertSame(buffer.bytes, expected, 'command buffer');
+  });
+
+  test('every size up to the largest', ({ device }) => {
+    for (const size of [1, 8, 4096, 4097, 100_000, MAX_CB_SIZE]) {
+      using buffer = device.createCb(size);
+      assert.equal(buffer.bytes.length, size);
+    }
+  });
+
+  test('a buffer is fresh', (t) => {
+    // what another program left in the memory must not be seen
+    for (let i = 0; i < 8; i++) {
+      using buffer = t.device.createCb(16 * KiB);
+      assert.ok(
+        buffer.bytes.every((byte) => byte === 0),
+        'the buffer holds old data',
+      );
+      fill(buffer.bytes, t.random);
+    }
+  });
+
+  test('a size above 2 MiB is refused', (t) => {
+    t.expectMessages(/CB size .* must be less than/);
+    assertErrno('EINVAL', () => t.device.createCb(MAX_CB_SIZE + 1));
+  });
+
+  test('handles differ', (t) => {
+    const handles = Array.from({ length: 64 }, () => t.use(t.device.createCb(4096)).handle);
+    assert.equal(new Set(handles).size, handles.length);
+  });
+
+  test('a buffer without work is not in use', ({ device }) => {
+    using buffer = device.createCb(4096);
+    assert.equal(buffer.usage(), 0);
+  });
+
+  test('a buffer is destroyed once', (t) => {
+    t.expectMessages(/destroy|handle/i);
+    const { handle } = t.device.createCb(4096, { mapped: false });
+    call(t.device, DRM_IOCTL_HL_CB, { in: { op: cbOperations.HL_CB_OP_DESTROY.value, cb_handle: handle } });
+    assertErrno('EINVAL', () =>
+      call(t.device, DRM_IOCTL_HL_CB, { in: { op: cbOperations.HL_CB_OP_DESTROY.value, cb_handle: handle } }),
+    );
+    assertErrno('EINVAL', () =>
+      call(t.device, DRM_IOCTL_HL_CB, { in: { op: cbOperations.HL_CB_OP_INFO.value, cb_handle: handle } }),
+    );
+  });
+
+  test('a handle that was never given is refused', (t) => {
+    t.expectMessages(/handle/i);
+    assertErrno('EINVAL', () =>
+      call(t.device, DRM_IOCTL_HL_CB, { in: { op: cbOperations.HL_CB_OP_DESTROY.value, cb_handle: 0x123_4567n } }),
+    );
+  });
+
+  test('a handle that was never given cannot be mapped', (t) => {
+    t.expectMessages(/handle|mmap/i);
+    assertErrno('EINVAL', () => t.target.driver.mmap(t.device.fd, 4096, 3, 0x7f_ffff_f000n));
+  });
+
+  test('only the whole buffer can be mapped', (t) => {
+    t.expectMessages(/mmap|size/i);
+    const buffer = t.use(t.device.createCb(8192, { mapped: false }));
+    assertErrno('EINVAL', () => t.target.driver.mmap(t.device.fd, 4096, 3, buffer.handle));
+  });
+
+  test('a buffer can be mapped once at a time', (t) => {
+    t.expectMessages(/mmap/i);
+    using buffer = t.device.createCb(4096);
+    assertErrno('EINVAL', () => t.target.driver.mmap(t.device.fd, 4096, 3, buffer.handle));
+  });
+
+  test('this chip does not map command buffers to the device', (t) => {
+    t.expectMessages(/map|MMU|cb/i);
+    assertErrno('EINVAL', () => t.device.createCb(4096, { flags: 1, mapped: false }));
+  });
+
+  test('an unknown operation is refused', (t) => {
+    assertErrno('EINVAL', () => call(t.device, DRM_IOCTL_HL_CB, { in: { op: 77 } }));
+  });
+});

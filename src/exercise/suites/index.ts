@@ -1,0 +1,9 @@
+import type { Suite } from '../suite.ts';
+import { cb } from './cb.ts';
+import { dma } from './dma.ts';
+import { dmabuf } from './dmabuf.ts';
+import { info } from './info.ts';
+import { memory } from './memory.ts';
+
+/** All suites, in the order in which they run. */
+export const suites: readonly Suite[] = [info, memory, cb, dma, dmabuf];
