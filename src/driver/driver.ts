@@ -78,6 +78,8 @@ export interface Driver {
   write(fd: number, buffer: Uint8Array): number;
   /** Waits for `events` (POLL*). @param timeout milliseconds; 0 only looks. @returns the events that are there, 0 if none. */
   poll(fd: number, events: number, timeout: number): number;
+  /** What a descriptor is of: a path, or for others something like `/dmabuf:` or `anon_inode:[eventfd]`. */
+  describe(fd: number): string;
   /** @returns a descriptor of a counter. */
   eventfd(initial: number, flags: number): number;
   /** Nanoseconds on a clock that only goes forward. */

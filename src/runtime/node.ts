@@ -3,7 +3,7 @@
 import { type Driver, type Mapping, SystemError } from '../driver/driver.ts';
 import type { Ioctl, Operation } from '../uapi/rows.ts';
 import type { Struct } from '../uapi/struct.ts';
-import { DisposedError, type DriverError, ioctlError } from './errors.ts';
+import { DisposedError, DriverError, ioctlError } from './errors.ts';
 
 /** First size of the memory that arguments with pointers point to, bytes; it grows when more is needed. */
 const SCRATCH = 64 * 1024;
@@ -86,7 +86,10 @@ export class OpenNode {
     this.#owned.delete(resource);
   }
 
-  /** Disposes of everything that is owned, the last made first, and closes the node. Harmless when done twice. */
+  /**
+   * Disposes of everything that is owned, the last made first, and closes the node. What the driver then refuses to take
+   * back (because the caller gave it back behind our back) it forgets with the node. Harmless when done twice.
+   */
   close(): void {
     if (!this.#open) return;
     const errors: unknown[] = [];
@@ -94,7 +97,7 @@ export class OpenNode {
       try {
         body();
       } catch (error) {
-        errors.push(error);
+        if (!(error instanceof DriverError)) errors.push(error);
       }
     };
     for (const resource of [...this.#owned].reverse()) attempt(() => resource[Symbol.dispose]());

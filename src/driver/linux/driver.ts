@@ -1,5 +1,6 @@
 /** The driver interface on a real Linux kernel: every call is the system call of that name. */
 
+import { readlinkSync } from 'node:fs';
 import * as libc from '../../os/libc.ts';
 import type { Accelerator, Driver, Holder, Mapping, MemoryOptions } from '../driver.ts';
 import { discover, holders } from './discover.ts';
@@ -46,6 +47,10 @@ export class LinuxDriver implements Driver {
     const set = new libc.PollSet();
     set.set([{ fd, events }]);
     return set.wait(timeout) > 0 ? set.ready(0) : 0;
+  }
+
+  describe(fd: number): string {
+    return readlinkSync(`/proc/self/fd/${fd}`);
   }
 
   eventfd(initial: number, flags: number): number {
