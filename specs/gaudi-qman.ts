@@ -15,7 +15,9 @@ const barriersRb1 = { eb, rb: bit(62, rb.doc, { default: 1, required: 1 }), mb }
 
 const pred = bits(32, 36, 'predicate that must be set for the packet to do anything; 0 = always', { default: 0 });
 const value = bits(0, 31, 'what is written', { radix: 16 });
-const regOffset = bits(40, 55, "byte offset of the register within the engine's own 64 KiB", { radix: 16 });
+const regOffset = bits(40, 55, "byte offset of the register within the engine's own 64 KiB, e.g. DMA_CORE.COMMIT", {
+  radix: 16,
+});
 const messageOrder = {
   weakly_ordered: bit(48, 'the write may pass others', {
     unverified: 'only the name is public; the ordering it relaxes is not',

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { instructionSets } from '../../specs/index.ts';
-import type { RowSummary } from '../isa/instruction-set.ts';
+import type { InstructionSet, RowSummary } from '../isa/instruction-set.ts';
+import { UserError } from '../sim/errors.ts';
 import { loadInstructionSet, print } from './isa-input.ts';
 
 export function command(): Command {
@@ -12,6 +13,7 @@ export function command(): Command {
     .description('List the instruction sets, or the instructions of one.')
     .argument('[isa]', 'instruction set')
     .option('--unverified', 'only what the public sources leave open, with the reason')
+    .option('--symbols', 'the names that assembly text may use')
     .option('--json', 'as JSON')
     .action(list);
   isa
@@ -22,8 +24,16 @@ export function command(): Command {
   return isa;
 }
 
-async function list(name: string | undefined, options: { unverified?: boolean; json?: boolean }): Promise<void> {
-  if (name !== undefined) return listRows((await loadInstructionSet(name)).rows(), options);
+interface ListOptions {
+  readonly unverified?: boolean;
+  readonly symbols?: boolean;
+  readonly json?: boolean;
+}
+
+async function list(name: string | undefined, options: ListOptions): Promise<void> {
+  if (options.unverified && options.symbols) throw new UserError('--unverified and --symbols exclude each other');
+  if (options.symbols && name === undefined) throw new UserError('--symbols needs the name of an instruction set');
+  if (name !== undefined) return listOne(await loadInstructionSet(name), options);
   const names = Object.keys(instructionSets);
   if (options.unverified) {
     const rows = await Promise.all(names.map(async (each) => (await loadInstructionSet(each)).rows()));
@@ -33,7 +43,13 @@ async function list(name: string | undefined, options: { unverified?: boolean; j
   await print(options.json ? json(sets) : columns(sets.map((set) => [set.name, set.doc])));
 }
 
-function listRows(rows: readonly RowSummary[], options: { unverified?: boolean; json?: boolean }): Promise<void> {
+function listOne(isa: InstructionSet, options: ListOptions): Promise<void> {
+  if (!options.symbols) return listRows(isa.rows(), options);
+  const symbols = isa.symbols();
+  return print(options.json ? json(symbols) : columns(symbols.map(({ name, value, doc }) => [name, value, doc])));
+}
+
+function listRows(rows: readonly RowSummary[], options: ListOptions): Promise<void> {
   if (options.unverified) {
     const open = rows.flatMap((row) => row.unverified);
     return print(options.json ? json(open) : columns(open.map(({ what, reason }) => [what, reason])));

@@ -5,6 +5,7 @@ import type { AnyPacketSet } from './packet-codec.ts';
 import { packetForms, usage } from './packet-syntax.ts';
 import type { FieldRow, PayloadRow } from './packets.ts';
 import { provePackets } from './proof.ts';
+import { symbolUsage } from './symbols.ts';
 
 export function documentPackets(set: AnyPacketSet, syntax: Syntax): string {
   const { facts } = set;
@@ -36,6 +37,7 @@ export function documentPackets(set: AnyPacketSet, syntax: Syntax): string {
         `Source: ${row.source}.`,
       ].join('\n\n');
     }),
+    ...documentLanguage(syntax, forms[0]?.row.example ?? ''),
     '## Values of registers',
     'In assembly each is a function; fields are arguments in this order, or by name, and flags by their bare name.',
     ...Object.entries(set.formats).map(([name, row]) =>
@@ -54,6 +56,32 @@ export function sizeText(set: AnyPacketSet, name: string): string {
   const fixed = set.sizeInWords(name) * 4;
   const payload = Object.values(set.rows[name]?.fields ?? {}).find((field) => field.kind === 'payload');
   return payload ? `${fixed} + ${payload.unit * 4} * ${payload.count}` : String(fixed);
+}
+
+/** How text is written, whatever the instruction set. */
+function documentLanguage(syntax: Syntax, example: string): string[] {
+  const plain = [...syntax.symbols.rows].filter(([name]) => !name.includes('.'));
+  const dotted = [...syntax.symbols.rows.keys()].find((name) => name.includes('.'));
+  return [
+    '## Text',
+    'One instruction to a line: labels (`name:`), a mnemonic in any case, operands and fields separated by commas. A field ' +
+      'is written by position, as the syntax line of its packet says, or by name (`pred=3`); a flag by its bare name ' +
+      `(\`eb\`) or after the mnemonic (\`${example.split(' ')[0]}.eb\`). Comments begin with \`#\` or \`//\`.`,
+    'Numbers are decimal, `0x`, `0o` or `0b`, with `_` between digits. Operators are those of C with its precedence: ' +
+      '`| ^ & << >> + - * / %`, and `- ~` before an operand. `$` is the address of the line. `lo(x)` and `hi(x)` are the ' +
+      'halves of an address.',
+    [
+      '| directive | |',
+      '|---|---|',
+      '| `.equ NAME, x` or `NAME = x` | a constant; may use what is defined later |',
+      '| `.base x` | the address of the first byte, which labels and `$` count from; before anything else |',
+      `| \`.org x\`, \`.align x\` | fills up to an offset, or to a multiple of x, with ${syntax.alignment}-byte padding instructions |`,
+      '| `.byte x, ...`, `.word x, ...`, `.quad x, ...` | data of 1, 4, 8 bytes |',
+      '| `.fill n, x` | n words x |',
+    ].join('\n'),
+    `Symbols: ${plain.map(([name, row]) => `\`${symbolUsage(name, row)}\``).join(', ')}; and registers of blocks, e.g. ` +
+      `\`${dotted}\`. \`sagrada isa list ${syntax.name} --symbols\` prints them all.`,
+  ];
 }
 
 function fence(text: string): string {

@@ -5,7 +5,7 @@ import { type DisassembleOptions, disassemblePackets } from './disassembler.ts';
 import { documentPackets, sizeText } from './document.ts';
 import type { AnyPacketSet } from './packet-codec.ts';
 import { packetSyntax } from './packet-syntax.ts';
-import type { SymbolTable } from './symbols.ts';
+import { type SymbolTable, symbolUsage } from './symbols.ts';
 
 /** One instruction, for lists. */
 export interface RowSummary {
@@ -25,6 +25,16 @@ export interface Unverified {
   readonly reason: string;
 }
 
+/** A name that assembly text may use. */
+export interface SymbolSummary {
+  /** With the range of its indices, e.g. `SOB_E_N(0..2047)`. */
+  readonly name: string;
+  /** Of the first instance. */
+  readonly value: string;
+  readonly doc: string;
+  readonly source: string;
+}
+
 export interface InstructionSet {
   readonly name: string;
   readonly title: string;
@@ -35,6 +45,7 @@ export interface InstructionSet {
   /** The reference, in Markdown. */
   document(): string;
   rows(): readonly RowSummary[];
+  symbols(): readonly SymbolSummary[];
 }
 
 export function packetInstructionSet(set: AnyPacketSet, symbols: SymbolTable): InstructionSet {
@@ -46,6 +57,13 @@ export function packetInstructionSet(set: AnyPacketSet, symbols: SymbolTable): I
     disassemble: (bytes, options) => disassemblePackets(set, symbols, bytes, options),
     document: () => documentPackets(set, syntax),
     rows: () => Object.keys(set.rows).map((name) => summarise(set, name)),
+    symbols: () =>
+      [...symbols.rows].map(([name, row]) => ({
+        name: symbolUsage(name, row),
+        value: `0x${row.value.toString(16)}`,
+        doc: row.doc,
+        source: row.source,
+      })),
   };
 }
 

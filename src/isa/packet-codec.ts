@@ -154,6 +154,18 @@ export class PacketSet<P extends PacketRows = PacketRows, V extends FormatRows =
   }
 
   /**
+   * A copy of one packet whose reserved bits are clear, for who must do as hardware does, which ignores them. Words that
+   * are no packet are copied as they are.
+   */
+  withoutReserved(words: Uint32Array): Uint32Array {
+    const copy = words.slice();
+    const code = this.#byOpcode[this.#opcodeOf(words, 0)];
+    const fixed = Math.min(code?.words ?? 0, copy.length);
+    for (let i = 0; i < fixed; i++) copy[i] = ((copy[i] as number) & ~(code?.reserved[i] as number)) >>> 0;
+    return copy;
+  }
+
+  /**
    * The bytes of one packet. A payload's count follows from the payload.
    * @throws RangeError for a value that does not fit, or a payload that is no multiple of its unit
    */
@@ -165,7 +177,7 @@ export class PacketSet<P extends PacketRows = PacketRows, V extends FormatRows =
   encodeRow(name: string, input: Readonly<Record<string, unknown>>): Uint8Array {
     const code = this.#byName.get(name);
     if (!code) throw new RangeError(`${this.name} has no packet ${name}`);
-    for (const field of Object.keys(input)) {
+    for (const field in input) {
       if (!Object.hasOwn(code.blank, field)) throw new RangeError(`${name} has no field ${field}`);
     }
     const tail = code.payload;
@@ -190,6 +202,10 @@ export class PacketSet<P extends PacketRows = PacketRows, V extends FormatRows =
     return words[0] as number;
   }
 
+  #opcodeOf(words: Uint32Array, at: number): number {
+    return ((words[at + this.#opcodeWord] as number) >>> this.#opcodeShift) & this.#opcodeMask;
+  }
+
   #rowAt(words: Uint32Array, at: number): RowCode {
     if (at + 2 > words.length) {
       throw new ModelError(
@@ -198,7 +214,7 @@ export class PacketSet<P extends PacketRows = PacketRows, V extends FormatRows =
         `truncated: ${Math.max(0, words.length - at)} of at least 2 words at word ${at}`,
       );
     }
-    const opcode = ((words[at + this.#opcodeWord] as number) >>> this.#opcodeShift) & this.#opcodeMask;
+    const opcode = this.#opcodeOf(words, at);
     const code = this.#byOpcode[opcode];
     if (!code) throw new ModelError('undefined', `${this.name}.0x${opcode.toString(16)}`, 'no packet has this opcode');
     return code;

@@ -35,6 +35,8 @@ export interface PacketForm {
   /** Bytes of the fixed part. */
   readonly size: number;
   readonly payload: { readonly name: string; readonly row: PayloadRow } | undefined;
+  /** Fields that must be given. */
+  readonly needed: readonly string[];
 }
 
 /** @throws Error for operands that are no fields */
@@ -53,9 +55,19 @@ export function packetForms(set: AnyPacketSet): ReadonlyMap<string, PacketForm> 
       slots,
       size: set.sizeInWords(name) * 4,
       payload: payload && { name: payload[0], row: payload[1] as PayloadRow },
+      needed: neededFields(row),
     });
   }
   return forms;
+}
+
+/** All fields but those with a default and those that count a payload. */
+function neededFields(row: PacketRow): string[] {
+  const fields = Object.entries(row.fields);
+  const counts = fields.flatMap(([, field]) => (field.kind === 'payload' ? [field.count] : []));
+  return fields
+    .filter(([name, field]) => !counts.includes(name) && (field.kind === 'payload' || field.default === undefined))
+    .map(([name]) => name);
 }
 
 /** Slots of e.g. `[base, offset], value`. */
@@ -244,10 +256,8 @@ class OperandParser {
   }
 
   #complete(): void {
-    for (const [name, field] of Object.entries(this.#form.row.fields)) {
-      const counted = name === this.#form.payload?.row.count;
-      const optional = counted || (field.kind !== 'payload' && field.default !== undefined);
-      if (!optional && !this.#given.has(name)) {
+    for (const name of this.#form.needed) {
+      if (!this.#given.has(name)) {
         throw new Fault(this.#mnemonic, `${name} is missing: expected ${usage(this.#form)}`);
       }
     }

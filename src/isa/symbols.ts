@@ -62,6 +62,11 @@ export class SymbolTable {
   }
 }
 
+/** A name as it is used, with the range of its indices, e.g. `SOB_E_N(0..2047)`. */
+export function symbolUsage(name: string, row: SymbolRow): string {
+  return row.count.length === 0 ? name : `${name}(${row.count.map((n) => `0..${n - 1}`).join(', ')})`;
+}
+
 function unflatten(flat: number, count: readonly number[]): number[] {
   const indices: number[] = [];
   let rest = flat;

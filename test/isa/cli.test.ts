@@ -140,6 +140,16 @@ describe('isa', () => {
     assert.ok(open.some(({ what, reason }) => what === 'LIN_DMA.compress' && reason !== ''));
   });
 
+  it('lists the symbols of one instruction set', () => {
+    const { stdout } = sagrada(['isa', 'list', 'gaudi-qman', '--symbols']);
+    assert.match(stdout, /^SOB_E_N\(0\.\.2047\) +0x7ffc4f2000 +\S/m);
+    assert.match(stdout, /^DMA7_QM\.CP_FENCE_RDATA\(0\.\.3, 0\.\.4\) +0x7ffc5e8308 +\S/m);
+    assert.equal(
+      sagrada(['isa', 'list', '--symbols']).stderr,
+      'sagrada: --symbols needs the name of an instruction set\n',
+    );
+  });
+
   it('prints the reference', () => {
     const result = sagrada(['isa', 'doc', 'gaudi-qman']);
     assert.match(result.stdout, /^# Gaudi queue manager packets\n/);

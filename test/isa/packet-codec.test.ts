@@ -184,6 +184,14 @@ describe('decode', () => {
     assert.ok(taken > 500, `only ${taken} packets were taken`);
   });
 
+  it('takes any packet whose reserved bits were cleared, with the same fields', () => {
+    const noisy = words(0xdead_beef, 0xeb12_3456);
+    assert.throws(() => gaudiQman.decode(noisy, 0), /reserved bits/);
+    assert.equal(gaudiQman.decode(gaudiQman.withoutReserved(noisy), 0).name, 'STOP');
+    assert.deepEqual(gaudiQman.withoutReserved(words(5, 0x1e00_0000)), words(5, 0x1e00_0000));
+    assert.deepEqual(gaudiQman.withoutReserved(words(5)), words(5));
+  });
+
   it('gives a payload that later writes to the stream do not change', () => {
     const stream = wordsOf(gaudiQman.encode('WREG_BULK', { reg_offset: 0, values: [1, 2] }));
     const decoded = gaudiQman.decode(stream, 0);
