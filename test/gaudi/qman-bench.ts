@@ -117,6 +117,7 @@ export class BenchBus implements ChipBus {
   }
 
   *write(who: Initiator, address: number, source: Uint8Array): Steps {
+    if (this.latency > 0) yield this.latency;
     if (address + source.length > MEMORY) throw new BusError('decode', 'write', address, who.name);
     this.memory.bytes.set(source, address);
   }
@@ -132,6 +133,7 @@ export class BenchBus implements ChipBus {
   }
 
   *read32(who: Initiator, address: number): Steps<number> {
+    if (this.latency > 0) yield this.latency;
     if (address >= MEMORY) throw new BusError('decode', 'read', address, who.name);
     return this.memory.words[address / 4] as number;
   }
