@@ -9,7 +9,7 @@ interface Options {
   readonly isa: string;
   readonly output?: string;
   readonly hex?: boolean;
-  readonly define: Readonly<Record<string, bigint>>;
+  readonly define?: Readonly<Record<string, bigint>>;
 }
 
 export function command(): Command {
@@ -19,11 +19,11 @@ export function command(): Command {
     .requiredOption('--isa <name>', 'instruction set, see "sagrada isa list"')
     .option('-o, --output <file>', 'write the bytes to a file')
     .option('--hex', 'print the bytes in hexadecimal, one instruction to a line')
-    .option('-D, --define <name=value>', 'define a name for the text; may be repeated', addDefine, {})
+    .option('-D, --define <name=value>', 'define a name for the text; may be repeated', addDefine)
     .action(run);
 }
 
-function addDefine(text: string, defines: Readonly<Record<string, bigint>>): Readonly<Record<string, bigint>> {
+function addDefine(text: string, defines: Readonly<Record<string, bigint>> = {}): Readonly<Record<string, bigint>> {
   const match = /^([A-Za-z_]\w*)=(0[xX][0-9a-fA-F]{1,32}|\d{1,39})$/.exec(text);
   if (!match) throw new InvalidArgumentError('NAME=NUMBER is expected.');
   return { ...defines, [match[1] as string]: BigInt(match[2] as string) };
@@ -32,8 +32,8 @@ function addDefine(text: string, defines: Readonly<Record<string, bigint>>): Rea
 async function run(file: string, options: Options): Promise<void> {
   if (options.hex && options.output !== undefined) throw new UserError('--hex and --output exclude each other');
   const isa = await loadInstructionSet(options.isa);
-  const text = decodeText(file, readInput(file));
-  const assembly = assembleOrReport(isa, text, { file: inputName(file), constants: options.define });
+  const text = decodeText(file, await readInput(file));
+  const assembly = assembleOrReport(isa, text, { file: inputName(file), constants: options.define ?? {} });
   if (!assembly) return;
   if (assembly.warnings.length > 0) console.error(formatDiagnostics(assembly.source, assembly.warnings));
   if (options.output !== undefined) {

@@ -26,7 +26,7 @@ export function command(): Command {
 
 async function run(file: string, options: Options): Promise<void> {
   const isa = await loadInstructionSet(options.isa);
-  const input = readInput(file);
+  const input = await readInput(file);
   const text = options.input === 'binary' ? undefined : hexDigits(input);
   if (options.input === 'hex' && text === undefined) {
     throw new UserError(`${inputName(file)} is not text in hexadecimal`);

@@ -1,6 +1,6 @@
 /** What asm, disasm and isa share: finding the instruction set, reading and writing files with one-line errors. */
 
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { instructionSets } from '../../specs/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import type { InstructionSet } from '../isa/instruction-set.ts';
@@ -20,11 +20,17 @@ export function loadInstructionSet(name: string): Promise<InstructionSet> {
 const MAX_INPUT = 256 * 1024 * 1024;
 
 /** The bytes of `file`; `-` is standard input. @throws UserError */
-export function readInput(file: string): Uint8Array {
+export async function readInput(file: string): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
   try {
-    const bytes = readFileSync(file === '-' ? 0 : file);
-    if (bytes.length > MAX_INPUT) throw new UserError(`${file} is longer than ${MAX_INPUT} bytes`);
-    return bytes;
+    // Standard input as a stream: a synchronous read of a pipe that is still empty may fail.
+    for await (const chunk of file === '-' ? process.stdin : createReadStream(file)) {
+      chunks.push(chunk as Uint8Array);
+      length += (chunk as Uint8Array).length;
+      if (length > MAX_INPUT) throw new UserError(`${inputName(file)} is longer than ${MAX_INPUT} bytes`);
+    }
+    return Buffer.concat(chunks, length);
   } catch (error) {
     throw userError(`cannot read ${inputName(file)}`, error);
   }
@@ -65,7 +71,6 @@ function userError(what: string, error: unknown): UserError {
     EACCES: 'permission denied',
     EISDIR: 'it is a folder',
     ENOSPC: 'no space left on the disk',
-    EAGAIN: 'nothing to read',
   };
   return new UserError(`${what}: ${reasons[code ?? ''] ?? message}`);
 }

@@ -97,6 +97,12 @@ describe('asm', () => {
     assert.deepEqual(readFileSync(path.join(folder, 'two.bin')), bytes);
   });
 
+  it('waits for a slow writer', () => {
+    const script = `(sleep 0.3; echo nop) | "${process.execPath}" "${program}" asm --isa gaudi-qman --hex -`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', script], { cwd: folder, encoding: 'utf8' });
+    assert.deepEqual([stdout, stderr], ['000000000000000a\n', '']);
+  });
+
   it('refuses a definition that is none', () => {
     const result = sagrada(['asm', ...QMAN, '-D', 'BUFFER', '-'], 'nop');
     assert.match(result.stderr, /NAME=NUMBER is expected/);
