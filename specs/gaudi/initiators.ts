@@ -57,12 +57,53 @@ const engines: Readonly<Record<string, readonly Place[]>> = {
   PSOC: places(AXI_ID.PSOC, [[8, 1]]),
 };
 
+function place(name: string): { readonly kind: string; readonly number: number; readonly at: Place } | undefined {
+  const match = /^([A-Z]+?)(\d*)(?:[_.]|$)/.exec(name);
+  const kind = match?.[1] ?? '';
+  const number = Number(match?.[2]);
+  const at = engines[kind]?.[number];
+  return at && { kind, number, at };
+}
+
 /**
  * @param name name of an initiator, e.g. `DMA3_CORE` or `TPC0_QM.CP2`
  * @returns the value of RAZWI_WRITE_ID and RAZWI_READ_ID, or undefined for one that the driver does not list
  */
 export function razwiInitiatorId(name: string): number | undefined {
-  const match = /^([A-Z]+?)(\d*)(?:[_.]|$)/.exec(name);
-  const place = match && engines[match[1] as string]?.[Number(match[2])];
-  return place ? place.y * 2 ** 28 + place.x * 2 ** 24 + place.axi * 2 ** 20 : undefined;
+  const found = place(name);
+  if (!found) return undefined;
+  const { x, y, axi } = found.at;
+  return y * 2 ** 28 + x * 2 ** 24 + axi * 2 ** 20;
+}
+
+/** Where an initiator enters the two networks, and so whose range registers apply to it. */
+export interface Ports {
+  /** Block of the router of its messages, and what its range registers are called. */
+  readonly lbw: { readonly block: string; readonly registers: 'LBW_RANGE' | 'SOB' | 'DMA0' | 'DMA1' };
+  /** Block of the router of its data. Sync managers have no data. */
+  readonly hbw: string | undefined;
+}
+
+const CORNERS = ['W_S', 'E_S', 'W_N', 'E_N'] as const;
+
+/**
+ * Source: gaudi_security.c, gaudi_rr_lbw_hit_aw_regs and gaudi_rr_hbw_hit_aw_regs, with the places above: the row of
+ * routers at Y = 1 is SIF_RTR, the one at Y = 6 NIF_RTR, and their columns begin at X = 1.
+ */
+export function portsOf(name: string): Ports | undefined {
+  const corner = /^SYNC_MNGR_OBJS_(\w_\w)$/.exec(name)?.[1];
+  if (corner) return { lbw: { block: `DMA_IF_${corner}`, registers: 'SOB' }, hbw: undefined };
+  const found = place(name);
+  if (!found) return undefined;
+  if (found.kind === 'DMA') {
+    const near = CORNERS[(found.number % 2) + (found.number >= 4 ? 2 : 0)];
+    const channel = found.number % 4 >= 2 ? 1 : 0;
+    return {
+      lbw: { block: `DMA_IF_${near}`, registers: channel === 0 ? 'DMA0' : 'DMA1' },
+      hbw: `DMA_IF_${near}_DOWN_CH${channel}`,
+    };
+  }
+  const row = found.at.y === 1 ? 'SIF_RTR' : 'NIF_RTR';
+  const column = found.at.x - 1;
+  return { lbw: { block: `${row}_${column}`, registers: 'LBW_RANGE' }, hbw: `${row}_CTRL_${column}` };
 }

@@ -12,6 +12,8 @@ export interface Initiator {
   asid(): number;
   /** True: addresses are not translated. */
   mmuBypass(): boolean;
+  /** True: range protection does not apply. Without it, who bypasses the MMU is secure (gaudi.c, gaudi_init_dma_core). */
+  secure?(): boolean;
 }
 
 /** Thrown by an access that nothing answers. The registers that capture it have been written when it is thrown. */

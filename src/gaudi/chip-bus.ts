@@ -11,6 +11,7 @@ import { ModelError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { completion, type Steps } from '../sim/process.ts';
 import { BusError, type ChipBus, type Initiator } from './bus.ts';
+import type { RangeProtection } from './chip-bus-protection.ts';
 import type { Mmu } from './mmu.ts';
 
 /** The configuration space. Offsets are bytes from CFG_BASE, multiples of 4. */
@@ -32,6 +33,8 @@ export interface ChipBusPorts {
   /** Disjoint, and below the configuration space. */
   readonly memories: readonly MemoryRange[];
   readonly cfg: RegisterSpace;
+  /** Without it every initiator may access everything. */
+  readonly protection?: RangeProtection;
   /** The host; undefined until the function is connected. */
   dma(): DmaPort | undefined;
   /** Told of every access that nothing answered, but page faults, of which the MMU tells. RAZWI_* are already written. */
@@ -239,6 +242,15 @@ export class GaudiBus implements ChipBus {
     return this.#physical(who, address, translated.address, translated.length, access);
   }
 
+  /** How many bytes from `address` on the initiator may access. @throws BusError where that is none */
+  #permitted(who: Initiator, asked: number, address: number, length: number, access: Access): number {
+    const { protection } = this.#ports;
+    if (!protection || (who.secure ? who.secure() : who.mmuBypass())) return length;
+    const permitted = protection.permitted(who.name, address, length, access);
+    if (permitted <= 0) throw this.#error('access', who, asked, access, Math.min(length, -permitted));
+    return Math.min(length, permitted);
+  }
+
   /** @param asked the address that the initiator used, for errors */
   #physical(who: Initiator, asked: number, address: number, length: number, access: Access): Target {
     if (address >= HOST_BASE) {
@@ -248,7 +260,9 @@ export class GaudiBus implements ChipBus {
     }
     if (address >= CFG_BASE) {
       // The configuration space ends where the host window begins.
-      return { kind: 'registers', offset: address - CFG_BASE, length: Math.min(length, HOST_BASE - address) };
+      const known = Math.min(length, HOST_BASE - address);
+      const permitted = this.#permitted(who, asked, address, known, access);
+      return { kind: 'registers', offset: address - CFG_BASE, length: permitted };
     }
     let next: number = CFG_BASE;
     for (const { base, memory } of this.#memories) {
@@ -258,7 +272,8 @@ export class GaudiBus implements ChipBus {
       }
       const offset = address - base;
       if (offset < memory.size) {
-        return { kind: 'memory', memory, offset, length: Math.min(length, memory.size - offset) };
+        const known = Math.min(length, memory.size - offset);
+        return { kind: 'memory', memory, offset, length: this.#permitted(who, asked, address, known, access) };
       }
     }
     throw this.#error('decode', who, asked, access, Math.min(length, next - address));

@@ -68,6 +68,7 @@ export class DmaCore implements Engine {
   readonly #ports: DmaCorePorts;
   readonly #timing: DmaTiming;
   readonly #who: Initiator;
+  readonly #errorSender: Initiator;
   #process: Process | undefined;
   readonly #queue: { readonly work: Descriptor; readonly number: number }[] = [];
   /** Transfers accepted, and those of them that are done, since the last reset. */
@@ -93,6 +94,14 @@ export class DmaCore implements Engine {
       name: this.name,
       asid: () => props() & PROPS.ASID,
       mmuBypass: () => (props() & PROPS.MMBP) !== 0,
+      secure: () => (this.registers.get('PROT') & PROT.VAL) !== 0,
+    };
+    // Error messages have a protection bit of their own; their address is physical.
+    this.#errorSender = {
+      name: this.name,
+      asid: () => 0,
+      mmuBypass: () => true,
+      secure: () => (this.registers.get('PROT') & PROT.ERR_VAL) !== 0,
     };
     this.#mover = new DmaMover(ports.bus, this.#who, (error) =>
       this.#fail(error.access === 'read' ? ERR_CAUSE.HBW_RD_ERR : ERR_CAUSE.HBW_WR_ERR),
@@ -296,7 +305,7 @@ export class DmaCore implements Engine {
     const address = registers.get('ERRMSG_ADDR_HI') * 2 ** 32 + registers.get('ERRMSG_ADDR_LO');
     this.#messages++;
     try {
-      yield* this.#ports.bus.write32(this.#who, address, registers.get('ERRMSG_WDATA'));
+      yield* this.#ports.bus.write32(this.#errorSender, address, registers.get('ERRMSG_WDATA'));
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
       registers.set('ERR_CAUSE', (registers.get('ERR_CAUSE') | ERR_CAUSE.LBW_WR_ERR) >>> 0);

@@ -101,6 +101,5 @@ export const dmaCore = registerBlock(
     DBG_STS: active(0x230, 'Fullness of the engine queues.', { access: 'ro' }),
     DBG_RD_DESC_ID: active(0x234, 'Identifier of the descriptor being read.'),
     DBG_WR_DESC_ID: active(0x238, 'Identifier of the descriptor being written.'),
-    PROTECTION_BITS: storage(0xf80, 'One bit per register: 0 = secure access only (gaudi_security.c).', { count: 32 }),
   },
 );
