@@ -26,7 +26,11 @@ const c = {
   poll: lib.func('int poll(_Inout_ uint8_t *fds, ulong count, int timeout)'),
 };
 
-const names = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+/** Second names of the same numbers; the kernel's documentation uses EAGAIN and EOPNOTSUPP. */
+const aliases = new Set(['EWOULDBLOCK', 'ENOTSUP']);
+const names = new Map<number, string>(
+  Object.entries(constants.errno).flatMap(([name, value]) => (aliases.has(name) ? [] : [[value, name] as const])),
+);
 
 /** A failed system call: `errno` is the number, `code` its name, e.g. EINVAL. */
 export class SystemError extends Error {

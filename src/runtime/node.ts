@@ -66,6 +66,7 @@ export class OpenNode {
 
   /** At least `size` bytes that arguments can point to, zeroed; valid until the next call of this method. */
   scratch(size: number): Mapping {
+    if (!this.#open) throw new DisposedError(this.path);
     if (this.#scratch === undefined || this.#scratch.bytes.length < size) {
       this.#scratch?.unmap();
       this.#scratch = undefined;

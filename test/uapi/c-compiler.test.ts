@@ -5,31 +5,13 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import process from 'node:process';
 import { test } from 'node:test';
 import { constants, ioctls, structs } from '../../src/uapi/habanalabs/index.ts';
 import { paths } from '../../src/uapi/struct.ts';
-
-const HEADER = 'drm/habanalabs_accel.h';
-
-/** Where the header is: named by the caller, fetched by our set-up, or the system's own. */
-function includeDirectory(): string | undefined {
-  const cache = process.env.SAGRADA_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'sagrada');
-  const places = [process.env.SAGRADA_UAPI_INCLUDE, join(cache, 'uapi/usr/include'), '/usr/include'];
-  return places.find((dir) => dir !== undefined && existsSync(join(dir, HEADER)));
-}
-
-const include = includeDirectory();
-const compiler = ['cc', 'gcc', 'clang'].find((name) => spawnSync(name, ['--version']).status === 0);
-const skip =
-  compiler === undefined
-    ? 'no C compiler'
-    : include === undefined
-      ? `no ${HEADER}: set SAGRADA_UAPI_INCLUDE, or run sagrada vm setup`
-      : false;
+import { compiler, HEADER, include, skip } from './header.ts';
 
 /** Compiles a program that prints lines `key value`, runs it. */
 function ask(lines: readonly string[]): Map<string, string> {
