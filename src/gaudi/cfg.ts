@@ -6,10 +6,28 @@
  */
 
 import { type ErrorLog, ModelError } from '../sim/errors.ts';
-import type { RegisterBlock, RegisterUse } from '../sim/registers.ts';
+import type { RegisterUse } from '../sim/registers.ts';
 
 /** Told of every access when tracing. `name` is the register's full name. */
 export type RegisterTrace = (access: { name: string; kind: 'read' | 'write'; value: number }) => void;
+
+/** What the space needs of a block of registers, whatever its rows are: a `RegisterBlock` is one. */
+export interface Registers {
+  readonly spec: { readonly size: number; readonly words: readonly unknown[] };
+  readonly words: Uint32Array;
+  read32(offset: number): number;
+  write32(offset: number, value: number): void;
+  nameAt(offset: number): string;
+  uses(): readonly RegisterUse[];
+  reset(): void;
+}
+
+/** A block as it is placed. */
+export interface PlacedBlock {
+  readonly block: Registers;
+  /** Resets the block and what it controls. Default: the block's registers. */
+  readonly reset?: () => void;
+}
 
 export interface Placement {
   readonly name: string;
@@ -18,16 +36,16 @@ export interface Placement {
   /** Bytes. */
   readonly size: number;
   /** Makes the registers; called when the block is first accessed. */
-  readonly make: () => RegisterBlock;
+  readonly make: () => PlacedBlock;
   /** Makes the registers that each 4 KiB has besides, `page` bytes after `base`. */
-  readonly makeCommon?: (page: number) => RegisterBlock;
+  readonly makeCommon?: (page: number) => Registers;
 }
 
 interface Page {
   readonly placement: Placement;
   /** Bytes from the block's base. */
   readonly offset: number;
-  common: RegisterBlock | undefined;
+  common: Registers | undefined;
 }
 
 const PAGE_SHIFT = 12;
@@ -36,7 +54,7 @@ const PAGE_SIZE = 1 << PAGE_SHIFT;
 export class ConfigurationSpace {
   readonly #errors: ErrorLog;
   readonly #pages: (Page | undefined)[];
-  readonly #blocks = new Map<Placement, RegisterBlock>();
+  readonly #blocks = new Map<Placement, PlacedBlock>();
   readonly #placements: Placement[] = [];
   #at = 0;
   trace: RegisterTrace | undefined;
@@ -102,7 +120,11 @@ export class ConfigurationSpace {
 
   /** Registers of the blocks whose names `which` accepts go back to their reset values. */
   reset(which: (name: string) => boolean = () => true): void {
-    for (const [placement, block] of this.#blocks) if (which(placement.name)) block.reset();
+    for (const [placement, { block, reset }] of this.#blocks) {
+      if (!which(placement.name)) continue;
+      if (reset) reset();
+      else block.reset();
+    }
     for (const page of this.#pages) if (page?.common && which(page.placement.name)) page.common.reset();
   }
 
@@ -110,8 +132,8 @@ export class ConfigurationSpace {
   uses(): RegisterUse[] {
     const all: RegisterUse[] = [];
     for (const placement of [...this.#placements].sort((a, b) => a.base - b.base)) {
-      const block = this.#blocks.get(placement);
-      if (block) all.push(...block.uses());
+      const placed = this.#blocks.get(placement);
+      if (placed) all.push(...placed.block.uses());
       for (let at = 0; at < placement.size; at += PAGE_SIZE) {
         const page = this.#pages[(placement.base + at) >>> PAGE_SHIFT];
         if (page?.common) all.push(...page.common.uses());
@@ -121,15 +143,11 @@ export class ConfigurationSpace {
   }
 
   /** The block that answers at `offset`; where in it is left in `#at` (this is in the way of every access). */
-  #locate(offset: number): RegisterBlock {
+  #locate(offset: number): Registers {
     const page = this.#pages[offset >>> PAGE_SHIFT];
     if (!page) throw new ModelError('unsupported', `CFG+0x${offset.toString(16)}`, 'no block answers at this address');
     const { placement } = page;
-    let block = this.#blocks.get(placement);
-    if (!block) {
-      block = placement.make();
-      this.#blocks.set(placement, block);
-    }
+    const { block } = this.#placed(placement);
     const inPage = offset & (PAGE_SIZE - 1);
     const at = page.offset + inPage;
     this.#at = at;
@@ -143,6 +161,15 @@ export class ConfigurationSpace {
     }
     if (at < block.spec.size) return block;
     throw new ModelError('unimplemented', `${placement.name}+0x${at.toString(16)}`, 'access of an unknown register');
+  }
+
+  #placed(placement: Placement): PlacedBlock {
+    let placed = this.#blocks.get(placement);
+    if (!placed) {
+      placed = placement.make();
+      this.#blocks.set(placement, placed);
+    }
+    return placed;
   }
 
   #report(error: unknown): void {

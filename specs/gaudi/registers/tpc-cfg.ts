@@ -44,7 +44,7 @@ export const tpcCfg = registerBlock(
       { access: 'wo' },
     ),
     TPC_EXECUTE: active(0x938, 'bit 0: run the kernel of the QM_* registers', { access: 'wo' }),
-    TPC_STALL: storage(0x93c, 'bit 0: stand still'),
+    TPC_STALL: active(0x93c, 'bit 0: stand still'),
     ICACHE_BASE_ADDERESS_LOW: storage(0x940, '(spelled so in the header)'),
     ICACHE_BASE_ADDERESS_HIGH: storage(0x944),
     RD_RATE_LIMIT: storage(0x948),
