@@ -87,7 +87,7 @@ export class Agent {
   constructor(socket: Socket, events: AgentEvents) {
     this.#socket = socket;
     this.#events = events;
-    socket.on('data', (data) => this.#receive(data));
+    socket.on('data', (data: Buffer) => this.#receive(data));
     socket.on('error', () => {});
   }
 
@@ -208,27 +208,35 @@ export class Agent {
     const session = this.#sessions.get(id);
     switch (kind) {
       case type.HELLO:
-        return this.#events.hello(payload.toString());
+        this.#events.hello(payload.toString());
+        break;
       case type.LOG:
-        return this.#events.log(payload.toString());
+        this.#events.log(payload.toString());
+        break;
       case type.READY:
-        return this.#events.ready(payload.toString());
+        this.#events.ready(payload.toString());
+        break;
       case type.FAILED:
-        return this.#events.failed(payload.toString());
+        this.#events.failed(payload.toString());
+        break;
       case type.BYE:
-        return this.#events.bye();
+        this.#events.bye();
+        break;
       case type.STDOUT:
-        return this.#wait(session?.options.onStdout(payload));
+        this.#wait(session?.options.onStdout(payload));
+        break;
       case type.STDERR:
-        return this.#wait(session?.options.onStderr(payload));
+        this.#wait(session?.options.onStderr(payload));
+        break;
       case type.REFUSED:
-        return session?.options.onRefused(payload.toString());
+        session?.options.onRefused(payload.toString());
+        break;
       case type.TAKEN:
         if (session && payload.length === 4) {
           session.inFlight -= payload.readUInt32LE(0);
           session.wake?.();
         }
-        return;
+        break;
       case type.EXIT:
         if (session && payload.length === 4) {
           this.#sessions.delete(id);
@@ -236,7 +244,7 @@ export class Agent {
           session.wake?.();
           session.finish(payload.readUInt32LE(0));
         }
-        return;
+        break;
       default:
     }
   }

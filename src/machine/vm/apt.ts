@@ -167,7 +167,8 @@ export class Apt {
   async prune(keep: readonly Package[]): Promise<void> {
     const names = new Set(keep.map((pkg) => pkg.file));
     const folder = path.join(this.#folder, 'archives');
-    for (const name of await readdir(folder)) if (!names.has(name)) await rm(path.join(folder, name), { recursive: true, force: true });
+    for (const name of await readdir(folder))
+      if (!names.has(name)) await rm(path.join(folder, name), { recursive: true, force: true });
   }
 
   /** Unpacks a package's files into `folder`. */
@@ -228,7 +229,8 @@ async function sizeOf(file: string): Promise<number> {
 function failure(what: string, result: RunResult): UserError {
   const lines = result.stderr.split('\n').filter((line) => /^(E:|W: Failed|dpkg-deb: error)/.test(line));
   const said = (lines[0] ?? result.stderr.trim().split('\n').at(-1) ?? '').replace(/^(E|W): /, '');
-  if (/No space left|not enough free space/i.test(result.stderr)) return new UserError(`${what}: no space left on the disk`);
+  if (/No space left|not enough free space/i.test(result.stderr))
+    return new UserError(`${what}: no space left on the disk`);
   const hint = /resolve|connect|timed out|unreachable/i.test(result.stderr)
     ? '; check the network, or name another archive with --mirror URI'
     : '';

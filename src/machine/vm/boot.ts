@@ -8,7 +8,7 @@ import { UserError } from '../../sim/errors.ts';
 import { Agent } from './agent.ts';
 import { formatRecord, type LogRecord, parseRecord } from './kernel-log.ts';
 import { type Guest, type Qemu, qemuArguments } from './qemu.ts';
-import { Scratch } from './scratch.ts';
+import type { Scratch } from './scratch.ts';
 
 export interface BootedDevice {
   /** Name of its compute node, e.g. `accel0`. */
@@ -65,6 +65,7 @@ export class Running {
     const state = new State(scratch, paths.console, silence);
     const abort = () => state.end(signal?.reason as Error);
     signal?.addEventListener('abort', abort);
+    void state.ending.then(() => signal?.removeEventListener('abort', abort));
     const server = createServer();
     try {
       server.listen(paths.agent);
@@ -81,7 +82,6 @@ export class Running {
       throw error;
     } finally {
       server.close();
-      if (state.ended) signal?.removeEventListener('abort', abort);
     }
   }
 

@@ -1,7 +1,7 @@
 /** Compiles what runs in the guest with Debian's compiler, inside an unpacked tree of its own. */
 
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { findProgram, run } from '../../os/run.ts';
 import { UserError } from '../../sim/errors.ts';
@@ -25,6 +25,26 @@ export async function sourceHash(files: readonly string[]): Promise<string> {
 
 /** Flags of the init: static, because nothing but itself is in the initramfs. */
 const INIT_FLAGS = ['-std=gnu17', '-Os', '-Wall', '-static'];
+
+/** Compiles the init with the host's compiler. @returns false where there is none, or it cannot link statically. */
+export async function buildInitOnHost(folder: string): Promise<boolean> {
+  const compiler = findProgram('cc') ?? findProgram('gcc');
+  if (!compiler) return false;
+  const temporary = `${folder}.${process.pid}`;
+  await mkdir(temporary, { recursive: true });
+  try {
+    const target = path.join(temporary, 'init');
+    const result = await run(compiler, [...INIT_FLAGS, '-o', target, ...initSource.map(guestFile)]);
+    if (result.status !== 0) return false;
+    const manifest = { title: 'init', packages: {}, source: await sourceHash(initSource) };
+    await writeFile(path.join(temporary, 'manifest.json'), `${JSON.stringify(manifest)}\n`);
+    await rm(folder, { recursive: true, force: true });
+    await rename(temporary, folder);
+    return true;
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
 
 /** Enters the tree that is `$1` with the host's /dev and /proc in it, and runs the rest of the arguments there. */
 const ENTER =

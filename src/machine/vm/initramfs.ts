@@ -14,6 +14,8 @@ export interface Initramfs {
   /** Tags and paths of the folders that are shared for writing. */
   readonly binds: readonly { readonly tag: string; readonly path: string }[];
   readonly hugePages: number;
+  /** Whether the host's root is shared; default true. */
+  readonly root?: boolean;
 }
 
 /** Mount tag of the host's root. */
@@ -42,7 +44,7 @@ export async function buildInitramfs(parts: Initramfs): Promise<Buffer> {
   for (const module of parts.early) add('early', module);
   steps.push(`hugepages ${parts.hugePages}`);
   for (const module of parts.files) if (!early.has(module.name)) add('module', module);
-  steps.push(`root ${ROOT_TAG}`);
+  if (parts.root !== false) steps.push(`root ${ROOT_TAG}`);
   for (const { tag, path } of parts.binds) steps.push(`bind ${tag} ${path}`);
   for (const { module, parameters } of parts.drivers) add('module', module, parameters);
   archive.file('/sagrada.conf', steps.map((step) => `${step}\n`).join(''));

@@ -50,12 +50,17 @@ export function givenKernel(
   if (!existsSync(given)) throw new UserError(`no kernel at ${given} (--kernel stable, backports, or a path)`);
   const folder = statSync(given).isDirectory() ? given : buildFolderOf(given);
   const image = given === folder ? path.join(given, BOOT) : given;
-  if (!existsSync(image)) throw new UserError(`${given} has no ${BOOT}: build the kernel first ("make bzImage modules")`);
+  if (!existsSync(image))
+    throw new UserError(`${given} has no ${BOOT}: build the kernel first ("make bzImage modules")`);
   const release = releaseOf(image);
   const modules =
-    modulesPath ?? folder ?? [path.join(path.dirname(image), 'modules'), `/lib/modules/${release}`].find((p) => existsSync(p));
+    modulesPath ??
+    folder ??
+    [path.join(path.dirname(image), 'modules'), `/lib/modules/${release}`].find((p) => existsSync(p));
   if (!modules || !existsSync(modules)) {
-    throw new UserError(`no modules for ${given}${release ? ` (${release})` : ''}: name their folder with --modules PATH`);
+    throw new UserError(
+      `no modules for ${given}${release ? ` (${release})` : ''}: name their folder with --modules PATH`,
+    );
   }
   const resolved = modulesFolder(path.resolve(modules), release);
   return {

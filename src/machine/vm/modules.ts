@@ -96,7 +96,10 @@ export async function copyModules(from: string, to: string, qemuTree: string): P
 }
 
 function moduleName(file: string): string {
-  return path.basename(file).replace(/\.ko.*$/, '').replaceAll('-', '_');
+  return path
+    .basename(file)
+    .replace(/\.ko.*$/, '')
+    .replaceAll('-', '_');
 }
 
 /** What a module says it needs (`depends=` in its .modinfo). */
@@ -120,8 +123,10 @@ async function decompress(file: string, bytes: Buffer, qemuTree: string | undefi
   if (file.endsWith('.gz')) return zlib.gunzipSync(bytes);
   if (file.endsWith('.zst')) return zlib.zstdDecompressSync(bytes);
   if (!file.endsWith('.xz')) return bytes;
-  const [program = '', ...args] =
-    (qemuTree && privateCommand(qemuTree, 'usr/bin/xz')) || [findProgram('xz') ?? '', '-dc'];
+  const [program = '', ...args] = (qemuTree && privateCommand(qemuTree, 'usr/bin/xz')) || [
+    findProgram('xz') ?? '',
+    '-dc',
+  ];
   if (program === '') throw new UserError(`${file}: there is no xz to decompress it with: install xz-utils`);
   const result = await run(program, args.at(-1) === '-dc' ? args : [...args, '-dc'], { stdin: bytes });
   if (result.status !== 0) throw new UserError(`${file} cannot be decompressed: ${result.stderr.trim()}`);

@@ -16,7 +16,10 @@ import { copyModules } from './modules.ts';
 export type Suite = keyof typeof SUITES;
 
 export interface SetupOptions {
-  readonly kernel: Suite;
+  /** Which kernel to prepare; default: none, only what any kernel needs. */
+  readonly kernel?: Suite | undefined;
+  /** Whether to prepare a QEMU; default true. */
+  readonly qemu?: boolean | undefined;
   /** The cache folder. */
   readonly cache: string;
   /** URI of a Debian archive; default: that of the host's own apt. */
@@ -80,13 +83,13 @@ export async function setup(options: SetupOptions): Promise<boolean> {
 }
 
 /** What of the guest is prepared: the manifest of each part, or undefined. */
-export async function inspect(cache: string, suite: Suite) {
+export async function inspect(cache: string, suite: Suite | undefined) {
   const at = parts(cache);
   const [qemu, uapi, init, kernel] = await Promise.all([
     readManifest(at.qemu),
     readManifest(at.uapi),
     readManifest(at.init),
-    readManifest(at.kernel(suite)),
+    suite && readManifest(at.kernel(suite)),
   ]);
   return {
     qemu,
@@ -101,8 +104,14 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   const at = parts(cache);
   await sweep(cache);
   const there = await inspect(cache, suite);
-  if (there.qemu && there.uapi && there.init && there.kernel) {
-    const titles = [there.qemu, there.kernel].map((manifest) => manifest.title).join(', ');
+  const needed = {
+    qemu: !there.qemu && options.qemu !== false,
+    uapi: !there.uapi,
+    init: !there.init,
+    kernel: suite !== undefined && !there.kernel,
+  };
+  if (!Object.values(needed).includes(true)) {
+    const titles = [there.qemu, there.kernel].flatMap((manifest) => manifest?.title ?? []).join(', ');
     say(`The guest is prepared: ${titles} in ${cache}`);
     return false;
   }
@@ -111,15 +120,22 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   say(`Fetching Debian's package lists (about 12 MB) into ${cache}`);
   await apt.update();
 
-  const release = SUITES[suite];
-  const qemu = there.qemu ? [] : await apt.closure(SUITES.backports, QEMU);
-  const uapi = there.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
-  const image = there.kernel
+  const release = SUITES[suite ?? 'backports'];
+  const qemu = !needed.qemu ? [] : await apt.closure(SUITES.backports, QEMU);
+  const uapi = !needed.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
+  const image = !needed.kernel
     ? []
-    : (await apt.closure(release, ['linux-image-amd64'])).filter((p) => /^linux-(image|binary|modules|base)-\d/.test(p.name));
-  const compiler = there.kernel && there.init ? [] : await compilerPackages(apt, release, !there.kernel);
+    : (await apt.closure(release, ['linux-image-amd64'])).filter((p) =>
+        /^linux-(image|binary|modules|base)-\d/.test(p.name),
+      );
+  const compiler = needed.kernel || needed.init ? await compilerPackages(apt, release, needed.kernel) : [];
 
-  const groups = { QEMU: qemu, kernel: image, 'compiler and kernel headers (to build a helper module)': compiler, uapi };
+  const groups = {
+    QEMU: qemu,
+    kernel: image,
+    'compiler and kernel headers (to build a helper module)': compiler,
+    uapi,
+  };
   const all = unique(Object.values(groups).flat());
   const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
   say(`To download: ${megabytes(total)} in ${all.length} packages, unpacked in ${cache}`);
@@ -130,7 +146,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   await needSpace(cache, total * UNPACKED);
   await apt.download(all, (done) => options.progress?.(done, total));
 
-  if (!there.qemu) {
+  if (needed.qemu) {
     await make(at.qemu, async (folder) => {
       for (const pkg of qemu) await apt.unpack(pkg, folder);
       await rm(path.join(folder, 'usr/share/doc'), { recursive: true, force: true });
@@ -138,13 +154,13 @@ async function prepare(options: SetupOptions): Promise<boolean> {
     });
     say(`QEMU ${versionOf(qemu, 'qemu-system-x86')}`);
   }
-  if (!there.uapi) {
+  if (needed.uapi) {
     await make(at.uapi, async (folder) => {
       for (const pkg of uapi) await apt.unpack(pkg, folder);
       return { title: `linux-libc-dev ${versionOf(uapi, 'linux-libc-dev')}`, packages: versions(uapi) };
     });
   }
-  if (!there.kernel || !there.init) await build(options, apt, compiler, image);
+  if (needed.kernel || needed.init) await build(options, apt, compiler, image);
   await apt.prune(compiler.filter((pkg) => !pkg.name.startsWith('linux-')));
   await rm(path.join(at.apt, 'lists'), { recursive: true, force: true });
   return true;
@@ -178,7 +194,7 @@ async function build(options: SetupOptions, apt: Apt, compiler: readonly Package
         return { title: 'init', packages: {}, source: await sourceHash(initSource) };
       });
     }
-    if (image.length > 0) {
+    if (suite && image.length > 0) {
       let title = '';
       await make(at.kernel(suite), async (target) => {
         const unpacked = path.join(folder, 'image');
@@ -201,7 +217,8 @@ async function pickKernel(unpacked: string, target: string, qemuTree: string): P
   // The image is in /boot, or (since 7.x) beside its modules.
   const image = globSync(['boot/vmlinuz-*', '{usr/,}lib/modules/*/vmlinuz'], { cwd: unpacked })[0];
   const modules = globSync('{usr/,}lib/modules/*/kernel', { cwd: unpacked })[0];
-  if (!image || !modules) throw new UserError("Debian's kernel packages have no kernel where it is expected: please report it");
+  if (!image || !modules)
+    throw new UserError("Debian's kernel packages have no kernel where it is expected: please report it");
   await rename(path.join(unpacked, image), path.join(target, 'vmlinuz'));
   const folder = path.dirname(modules);
   await copyModules(path.join(unpacked, folder), path.join(target, 'modules'), qemuTree);

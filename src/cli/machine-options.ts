@@ -1,0 +1,127 @@
+/** The options of every command that boots a machine. */
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { listMachines } from '../machine/machines.ts';
+import type { VmOptions } from '../machine/vm/vm.ts';
+import { cacheFolder } from '../os/cache.ts';
+
+export interface MachineOptions {
+  readonly machine: string;
+  readonly kernel: string;
+  readonly modules?: string;
+  readonly moduleParam?: readonly string[];
+  readonly append?: readonly string[];
+  readonly bind?: readonly string[];
+  readonly memory?: number;
+  readonly cpus?: number;
+  readonly accel?: 'kvm' | 'tcg';
+  readonly fixups: boolean;
+  readonly qemu?: string;
+  readonly cache: string;
+  readonly mirror?: string;
+  readonly delay?: Readonly<Record<string, number>>;
+  readonly deviceSeed?: number;
+  readonly traceRegisters?: boolean;
+}
+
+const repeated = (value: string, values: readonly string[] = []): readonly string[] => [...values, value];
+
+export function addMachineOptions(command: Command): Command {
+  const machines = listMachines().map(({ name, doc }) => `${name}: ${doc}`);
+  return addCacheOptions(command)
+    .option('--machine <name>', `which devices; ${machines.join('; ')}`, 'gaudi')
+    .option(
+      '--kernel <kernel>',
+      'stable, backports, or the path of a kernel or of the folder it was built in',
+      'backports',
+    )
+    .option('--modules <folder>', 'modules of a kernel given by its path')
+    .option('--module-param <name=value>', 'parameter of the driver; may be repeated', moduleParameter)
+    .option('--append <text>', "added to the kernel's command line; may be repeated", repeated)
+    .option('--bind <folder>', 'the guest may write there; may be repeated', repeated)
+    .option('--memory <size>', 'of the guest, e.g. 2.5G or 900M; a bare number means MiB (default: 2.5G)', memory)
+    .option('--cpus <n>', 'of the guest (default: 2)', count)
+    .addOption(
+      new Option('--accel <how>', 'how QEMU runs the guest (default: kvm where it works)').choices(['kvm', 'tcg']),
+    )
+    .option('--no-fixups', 'leave known defects of the drivers as they are (docs/findings)')
+    .option('--qemu <file>', 'another QEMU than the one of "vm setup"')
+    .option(
+      '--delay <engine:us>',
+      'microseconds that an engine waits before each piece of work; may be repeated',
+      delay,
+    )
+    .option('--device-seed <n>', 'of what is random in the devices', count)
+    .option('--trace-registers', 'at the end list every register that was touched (standard error)');
+}
+
+export function addCacheOptions(command: Command): Command {
+  return command
+    .option('--cache <folder>', 'where what was downloaded is kept', cacheFolder())
+    .option('--mirror <uri>', "Debian archive to download from (default: the one of this system's apt)");
+}
+
+/** What `bootVm` is to do. */
+export function machineSetup(
+  options: MachineOptions,
+  rest: Pick<VmOptions, 'say'> & Partial<Pick<VmOptions, 'signal' | 'progress' | 'onFailedLog'>>,
+): VmOptions {
+  return {
+    machine: options.machine,
+    kernel: options.kernel,
+    modules: options.modules,
+    moduleParameters: options.moduleParam,
+    append: options.append?.join(' '),
+    binds: options.bind,
+    memory: options.memory,
+    cpus: options.cpus,
+    accelerator: options.accel,
+    fixups: options.fixups,
+    qemu: options.qemu,
+    cache: options.cache,
+    mirror: options.mirror,
+    devices: {
+      ...(options.delay ? { delays: options.delay } : {}),
+      ...(options.deviceSeed === undefined ? {} : { seed: options.deviceSeed }),
+      ...(options.traceRegisters ? { traceRegisters: true } : {}),
+    },
+    ...rest,
+  };
+}
+
+/** Shows the progress of a download on a terminal; elsewhere a line for each tenth. */
+export function progressLine(): (done: number, total: number) => void {
+  let shown = -1;
+  return (done, total) => {
+    const text = `  ${Math.floor(done / 1e6)} of ${Math.ceil(total / 1e6)} MB`;
+    const tenth = total === 0 ? 10 : Math.floor((10 * done) / total);
+    const finished = done >= total;
+    if (process.stderr.isTTY) process.stderr.write(`\r${text}${finished && shown < 10 ? '\n' : ''}`);
+    else if (tenth > shown) process.stderr.write(`${text}\n`);
+    shown = tenth;
+  };
+}
+
+function moduleParameter(text: string, values: readonly string[] = []): readonly string[] {
+  if (!/^[A-Za-z_]\w*=[^\s"]*$/.test(text)) throw new InvalidArgumentError('NAME=VALUE is expected.');
+  return [...values, text];
+}
+
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+function memory(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([KMGT])?(?:i?B)?$/i.exec(text);
+  if (!match) throw new InvalidArgumentError('a size such as 2.5G or 900M is expected.');
+  return Number(match[1]) * (UNITS[(match[2] ?? 'M').toUpperCase()] ?? 1);
+}
+
+function count(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('a whole number of at least 1 is expected.');
+  return Number(text);
+}
+
+function delay(text: string, delays: Readonly<Record<string, number>> = {}): Readonly<Record<string, number>> {
+  const match = /^([A-Za-z]\w*):(\d+(?:\.\d+)?)$/.exec(text);
+  if (!match) throw new InvalidArgumentError('ENGINE:MICROSECONDS is expected, e.g. DMA0:50.');
+  return { ...delays, [(match[1] as string).toUpperCase()]: Number(match[2]) * 1000 };
+}

@@ -1,0 +1,225 @@
+/** `sagrada vm`: a guest with the real drivers and the modelled devices. */
+
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Command as GuestCommand } from '../machine/vm/agent.ts';
+import type { DeviceReport } from '../machine/vm/device-server.ts';
+import { setup } from '../machine/vm/setup.ts';
+import { bootVm, type RunOptions, type Vm } from '../machine/vm/vm.ts';
+import { UserError } from '../sim/errors.ts';
+import { Interruption, interruptible } from './interruption.ts';
+import {
+  addCacheOptions,
+  addMachineOptions,
+  type MachineOptions,
+  machineSetup,
+  progressLine,
+} from './machine-options.ts';
+
+/** Exit status when the command was not at fault: the guest, or what its kernel or the devices had to say. */
+const STATUS_GUEST = 125;
+const STATUS_TIMEOUT = 124;
+
+interface RunCommandOptions extends MachineOptions {
+  readonly timeout?: number;
+  readonly log?: string;
+}
+
+export function command(): Command {
+  const vm = new Command('vm')
+    .description('a virtual machine with the unmodified drivers and modelled devices')
+    // before the subcommands are made: they inherit it
+    .exitOverride()
+    .enablePositionalOptions();
+  addCacheOptions(vm.command('setup').description('fetch and build what the guest needs, into the cache folder'))
+    .addOption(
+      new Option('--kernel <suite>', "Debian's kernel of which suite")
+        .choices(['backports', 'stable'])
+        .default('backports'),
+    )
+    .action(runSetup);
+  addMachineOptions(vm.command('run').description('run a command in the guest; exits with its status'))
+    .argument('<command...>', 'program and arguments; put -- before it')
+    .passThroughOptions()
+    .option('--timeout <seconds>', 'end the guest when the command takes longer', seconds)
+    .option('--log <file>', "write the kernel's log there")
+    .action((words: string[], options: RunCommandOptions) => guarded((signal) => runCommand(words, options, signal)));
+  addMachineOptions(vm.command('shell').description('a prompt in the guest'))
+    .option('--log <file>', "write the kernel's log there")
+    .action((options: RunCommandOptions) => guarded((signal) => runShell(options, signal)));
+  return vm;
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('a number of seconds is expected.');
+  return value;
+}
+
+const say = (line: string) => console.error(line);
+const note = (line: string) => console.error(`sagrada: ${line}`);
+
+async function runSetup(options: { kernel: 'backports' | 'stable'; cache: string; mirror?: string }): Promise<void> {
+  await guarded(async (signal) => {
+    await setup({ ...options, signal, say, progress: progressLine() });
+    return 0;
+  }, 1);
+}
+
+/** Runs `body`; what it says goes to the exit status, and a mistake is one line. */
+async function guarded(body: (signal: AbortSignal) => Promise<number>, failure = STATUS_GUEST): Promise<void> {
+  try {
+    process.exitCode = await interruptible(body);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    note(error.message);
+    process.exitCode = error instanceof Interruption ? error.status : failure;
+  }
+}
+
+async function runCommand(words: readonly string[], options: RunCommandOptions, signal: AbortSignal): Promise<number> {
+  const input = process.stdin;
+  const output = sink(process.stdout);
+  const errors = sink(process.stderr);
+  try {
+    return await withVm(options, signal, (vm) => vm.run(words, { stdin: input, onStdout: output, onStderr: errors }));
+  } finally {
+    input.destroy();
+  }
+}
+
+async function runShell(options: RunCommandOptions, signal: AbortSignal): Promise<number> {
+  const { stdin, stdout } = process;
+  const output = sink(stdout);
+  const shell = process.env.SHELL ?? '/bin/sh';
+  if (!stdin.isTTY || !stdout.isTTY) {
+    try {
+      return await withVm(options, signal, (vm) =>
+        vm.run([shell], { stdin, onStdout: output, onStderr: sink(process.stderr) }),
+      );
+    } finally {
+      stdin.destroy();
+    }
+  }
+  const size = () => ({ rows: stdout.rows, columns: stdout.columns });
+  let running: GuestCommand | undefined;
+  const resize = () => running?.resize(size());
+  const terminal: RunOptions = {
+    stdin,
+    terminal: size(),
+    onStdout: output,
+    onStart: (started) => {
+      running = started;
+    },
+  };
+  try {
+    return await withVm(options, signal, async (vm) => {
+      stdout.on('resize', resize);
+      stdin.setRawMode(true);
+      return vm.run([shell], terminal);
+    });
+  } finally {
+    stdout.removeListener('resize', resize);
+    stdin.setRawMode(false);
+    stdin.destroy();
+  }
+}
+
+/** Boots, runs `body`, ends the guest, and says what its kernel and the devices complained about. */
+async function withVm(
+  options: RunCommandOptions,
+  signal: AbortSignal,
+  body: (vm: Vm) => Promise<number>,
+): Promise<number> {
+  const keep = (text: string, failed: boolean) => {
+    if (options.log === undefined && !failed) return undefined;
+    const file = options.log ?? path.join(tmpdir(), `sagrada-vm-${process.pid}.log`);
+    try {
+      writeFileSync(file, text);
+      return file;
+    } catch (error) {
+      note(`cannot write the log to ${file}: ${(error as NodeJS.ErrnoException).code}`);
+      return undefined;
+    }
+  };
+  const onFailedLog = (text: string) => {
+    const file = keep(text, true);
+    if (file) note(`the guest's log is in ${file}`);
+  };
+  const vm = await bootVm(machineSetup(options, { say: note, signal, progress: progressLine(), onFailedLog }));
+  let failed = true;
+  try {
+    note(
+      `${vm.title}; ${vm.devices.length} ${vm.devices.length === 1 ? 'device' : 'devices'} up in ${vm.bootSeconds.toFixed(1)} s`,
+    );
+    const status = await limited(body(vm), options.timeout);
+    const complaints = [
+      ...vm.unexpected().map(({ text }) => `kernel: ${text}`),
+      ...deviceComplaints(await vm.deviceReport()),
+    ];
+    failed = complaints.length > 0;
+    if (!failed) return status;
+    for (const line of complaints) note(line);
+    note(`the devices or the kernel have complained (${complaints.length} lines above)`);
+    return status === 0 ? STATUS_GUEST : status;
+  } finally {
+    if (options.traceRegisters) printRegisters(await vm.deviceReport());
+    const text = vm.logText();
+    await vm.close();
+    const file = keep(text, failed);
+    if (file && options.log === undefined) note(`the guest's log is in ${file}`);
+  }
+}
+
+/** @returns the status; `STATUS_TIMEOUT` when it does not come in time. */
+async function limited(status: Promise<number>, limit: number | undefined): Promise<number> {
+  if (limit === undefined) return status;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(resolve, limit * 1000, 'late');
+  });
+  try {
+    const first = await Promise.race([status, late]);
+    if (first !== 'late') return first;
+    note(`the command has not ended within ${limit} s: the guest is ended`);
+    status.catch(() => {});
+    return STATUS_TIMEOUT;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function deviceComplaints(report: DeviceReport): string[] {
+  return report.devices.flatMap(({ name, errors }) =>
+    errors.map(({ message, count }) => `${name}: ${message}${count > 1 ? ` (${count} times)` : ''}`),
+  );
+}
+
+/** Every register that was touched; those that are only storage are the list of what remains to be modelled. */
+function printRegisters(report: DeviceReport): void {
+  for (const { name, registers } of report.devices) {
+    say(
+      `${name}: ${registers.length} registers touched, ${registers.filter((r) => r.storage).length} of them plain storage`,
+    );
+    for (const r of registers) {
+      say(
+        `  ${r.name.padEnd(56)} ${String(r.reads).padStart(8)} reads ${String(r.writes).padStart(8)} writes${r.storage ? '  storage' : ''}`,
+      );
+    }
+  }
+}
+
+/** Passes data on to one of our streams as fast as its reader takes it. */
+function sink(stream: NodeJS.WriteStream): (data: Buffer) => Promise<void> | undefined {
+  // The reader may go away (`| head`); the command then writes into the void, as its own pipe still stands.
+  stream.on('error', () => {});
+  return (data) => {
+    if (stream.write(data) || stream.destroyed) return undefined;
+    return new Promise((resolve) => {
+      stream.once('drain', resolve);
+      stream.once('close', resolve);
+    });
+  };
+}

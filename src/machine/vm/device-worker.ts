@@ -1,0 +1,60 @@
+/** The thread that serves a machine's devices: builds them, connects them with each other, and runs the reactor. */
+
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type Gaudi, gaudi } from '../../gaudi/device.ts';
+import { WallClock } from '../../sim/clock.ts';
+import { UserError } from '../../sim/errors.ts';
+import { Reactor } from '../../vfio-user/reactor.ts';
+import { serve } from '../../vfio-user/server.ts';
+import { buildMachine, machineDescription } from '../machines.ts';
+import type { DeviceReport, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
+
+function main(port: MessagePort, input: WorkerInput): void {
+  const { delays = {}, seed = 1 } = input.options;
+  const send = (message: FromWorker) => port.postMessage(message);
+  const messages: string[] = [];
+  const cards: Gaudi[] = [];
+  const clock = new WallClock();
+  const machine = buildMachine(machineDescription(input.machine), {
+    gaudi: (name) => {
+      const card = gaudi({ name, seed, delays, location: cards.length });
+      cards.push(card);
+      return card;
+    },
+  });
+  const report = (): DeviceReport => ({
+    devices: cards.map((card) => ({ name: card.name, errors: card.errors.entries(), registers: card.registerUses() })),
+    messages,
+  });
+  const reactor = new Reactor(clock, {
+    port,
+    onMessage: (message) => {
+      const command = message as ToWorker;
+      if (command.type === 'report') send({ type: 'report', report: report() });
+      else reactor.stop();
+    },
+  });
+  try {
+    for (const device of machine.functions) {
+      reactor.add(
+        serve({
+          function: device,
+          path: input.sockets[device.name] ?? '',
+          clock,
+          log: (message) => messages.push(message),
+          wrapDma: (host) => machine.fabric.portFor(device, host),
+        }),
+      );
+    }
+    send({ type: 'ready', wakeFd: reactor.wakeFd });
+    reactor.run();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    send({ type: 'failed', message: error.message });
+  } finally {
+    reactor.close();
+    for (const device of machine.functions) device.close();
+  }
+}
+
+if (parentPort) main(parentPort, workerData as WorkerInput);

@@ -1,0 +1,313 @@
+/** A guest with the real drivers and the modelled devices: boots, runs commands, tells what its kernel said. */
+
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { UserError } from '../../sim/errors.ts';
+import { machineDescription, machineDevices, qemuDeviceArguments } from '../machines.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import type { Command, WindowSize } from './agent.ts';
+import { type BootedDevice, Running, StalledError } from './boot.ts';
+import { buildInitOnHost } from './build.ts';
+import { type DeviceReport, DeviceServer, type DeviceServerOptions } from './device-server.ts';
+import { buildInitramfs, ROOT_TAG } from './initramfs.ts';
+import { driverIsFixed, type GuestKernel, givenKernel, preparedKernel } from './kernel.ts';
+import { type LogRecord, unexpected } from './kernel-log.ts';
+import { DRIVER_MODULES, EARLY_MODULES, FILE_MODULES, type Module, OPTIONAL_MODULES } from './modules.ts';
+import { type Accelerator, givenQemu, privateQemu } from './qemu.ts';
+import { Scratch } from './scratch.ts';
+import { inspect, parts, type Suite, setup } from './setup.ts';
+
+export interface VmOptions {
+  /** Name in src/machine/machines.ts. */
+  readonly machine: string;
+  /** `backports`, `stable`, or the path of a kernel or of the folder in which one was built. */
+  readonly kernel: string;
+  /** Folder with the modules of a kernel given by path. */
+  readonly modules?: string | undefined;
+  /** Parameters of the driver, e.g. `timeout_locked=5`. */
+  readonly moduleParameters?: readonly string[] | undefined;
+  /** Added to the kernel's command line. */
+  readonly append?: string | undefined;
+  /** Folders of the host that the guest may write to. */
+  readonly binds?: readonly string[] | undefined;
+  /** Bytes; default 2.5 GiB. */
+  readonly memory?: number | undefined;
+  /** Default 2. */
+  readonly cpus?: number | undefined;
+  /** `kvm` or `tcg`; default: KVM where a probe has shown that it works. */
+  readonly accelerator?: string | undefined;
+  /** Whether known defects of the drivers are worked around (docs/findings); default true. */
+  readonly fixups?: boolean | undefined;
+  /** A QEMU other than that of set-up. */
+  readonly qemu?: string | undefined;
+  /** Cache folder of set-up. */
+  readonly cache: string;
+  /** URI of a Debian archive, should set-up be needed. */
+  readonly mirror?: string | undefined;
+  /** How the devices behave, beyond their models. */
+  readonly devices?: DeviceServerOptions | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told what a person may want to know. */
+  readonly say: (line: string) => void;
+  readonly progress?: ((done: number, total: number) => void) | undefined;
+  /** Given the log of a guest that did not come up. */
+  readonly onFailedLog?: ((text: string) => void) | undefined;
+}
+
+export interface RunOptions {
+  /** Default: empty. */
+  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
+  /** Gives the command a terminal. */
+  readonly terminal?: WindowSize | undefined;
+  /** Folder in which the command starts; default: ours. */
+  readonly cwd?: string | undefined;
+  /** Added to the environment that a command gets anyway. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Where it returns a promise, no more comes until that is settled. */
+  readonly onStdout?: ((data: Buffer) => Promise<void> | undefined) | undefined;
+  readonly onStderr?: ((data: Buffer) => Promise<void> | undefined) | undefined;
+  /** Told the command when it runs, to send it signals. */
+  readonly onStart?: ((command: Command) => void) | undefined;
+}
+
+const DEFAULT_MEMORY = 2.5 * 2 ** 30;
+const LEAST_MEMORY = 256 * 2 ** 20;
+/** Pages of 2 MiB for programs that ask for them (MAP_HUGETLB). */
+const HUGE_PAGES = 16;
+const ATTEMPTS = 2;
+
+/** What a driver's status says when the device can be used (habanalabs, sysfs `status`). */
+const OPERATIONAL = 'Operational';
+
+export class Vm implements AsyncDisposable {
+  /** What runs: kernel, accelerator, helper. */
+  readonly title: string;
+  readonly accelerator: Accelerator;
+  readonly kernelRelease: string;
+  /** Whether the helper module was loaded (docs/findings/0001). */
+  readonly helper: boolean;
+  readonly devices: readonly BootedDevice[];
+  /** Seconds from the start of QEMU until the devices could be used. */
+  readonly bootSeconds: number;
+  readonly #running: Running;
+  readonly #server: DeviceServer;
+
+  /** @internal */
+  constructor(boot: Boot) {
+    const fixes = boot.helper ? ', with the helper module sagrada_helper (docs/findings/0001)' : '';
+    this.title = `${boot.title}, ${boot.accelerator}${fixes}`;
+    this.accelerator = boot.accelerator;
+    this.kernelRelease = boot.running.release;
+    this.helper = boot.helper;
+    this.devices = boot.devices;
+    this.bootSeconds = boot.seconds;
+    this.#running = boot.running;
+    this.#server = boot.server;
+  }
+
+  /**
+   * Runs a command to its end. Several may run at once.
+   * @returns its exit status, 128 + n when signal n ended it, 126 or 127 when it could not be started.
+   * @throws UserError when the guest ends before it.
+   */
+  async run(command: readonly string[], options: RunOptions = {}): Promise<number> {
+    const refused = (reason: string) => void options.onStderr?.(Buffer.from(`sagrada: cannot run ${reason}\n`));
+    const started = this.#running.agent.start(command, {
+      cwd: options.cwd ?? process.cwd(),
+      env: { ...guestEnvironment(), ...options.env },
+      stdin: options.stdin,
+      terminal: options.terminal,
+      onStdout: (data) => options.onStdout?.(data),
+      onStderr: (data) => options.onStderr?.(data),
+      onRefused: refused,
+    });
+    options.onStart?.(started);
+    return started.status;
+  }
+
+  /** Everything the guest's kernel has logged so far. */
+  kernelLog(): readonly LogRecord[] {
+    return this.#running.records;
+  }
+
+  /** The log as text, with what only the console had when the guest ended. */
+  logText(): string {
+    return this.#running.logText();
+  }
+
+  /** Lines of the log, from record `from` on, that a real card would not cause. */
+  unexpected(from = 0): readonly LogRecord[] {
+    return unexpected(this.#running.records.slice(from), { fixups: this.helper });
+  }
+
+  /** What the device models refused, and what they count. */
+  deviceReport(): Promise<DeviceReport> {
+    return this.#server.report();
+  }
+
+  /** Settles when the guest has ended by itself, with the reason. */
+  get end(): Promise<Error> {
+    return this.#running.end;
+  }
+
+  /** Ends the guest and the device server. Nothing of them is left. */
+  async close(): Promise<void> {
+    try {
+      await this.#running.close();
+      await this.#server.close();
+    } finally {
+      this.#running.scratch.close();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+interface Boot {
+  readonly title: string;
+  readonly accelerator: Accelerator;
+  readonly helper: boolean;
+  readonly devices: readonly BootedDevice[];
+  readonly seconds: number;
+  readonly running: Running;
+  readonly server: DeviceServer;
+}
+
+/**
+ * Boots a guest and waits until the driver has brought up every device of the machine. Prepares the guest first where
+ * that has not been done.
+ * @throws UserError where something is missing, the guest does not start, or a device does not come up.
+ */
+export async function bootVm(options: VmOptions): Promise<Vm> {
+  const { cache, signal } = options;
+  const machine = machineDescription(options.machine);
+  const memory = options.memory ?? DEFAULT_MEMORY;
+  if (memory < LEAST_MEMORY) throw new UserError(`a guest needs at least ${LEAST_MEMORY / 2 ** 20} MiB of memory`);
+  const binds = bindFolders(options.binds ?? []);
+
+  const { kernel, qemu, init } = await prepare(options);
+  const accelerator = await chooseAccelerator(options.accelerator, { cache, qemu, kernel, init, signal });
+  const { drivers, helper } = await driverModules(kernel, options);
+  const optional = OPTIONAL_MODULES.filter((name) => kernel.modules.has(name));
+  const archive = await buildInitramfs({
+    init,
+    early: await kernel.modules.load(EARLY_MODULES),
+    files: await kernel.modules.load([...FILE_MODULES, ...optional]),
+    drivers,
+    binds,
+    hugePages: HUGE_PAGES,
+  });
+
+  for (let attempt = 1; ; attempt++) {
+    const start = performance.now();
+    const scratch = new Scratch();
+    let server: DeviceServer | undefined;
+    let running: Running | undefined;
+    try {
+      server = await DeviceServer.start(options.machine, scratch.folder, options.devices ?? {});
+      const sockets = server;
+      running = await Running.start(
+        qemu,
+        (paths) => ({
+          ...paths,
+          accelerator,
+          memory,
+          cpus: options.cpus ?? 2,
+          kernel: kernel.image,
+          append: options.append ?? '',
+          shares: [
+            { tag: ROOT_TAG, path: '/', writable: false },
+            ...binds.map((bind) => ({ ...bind, writable: true })),
+          ],
+          devices: qemuDeviceArguments(machine, (device) => sockets.socket(device)),
+        }),
+        archive,
+        scratch,
+        signal,
+      );
+      const devices = await running.devices();
+      checkDevices(devices, machineDevices(machine).length, running.records);
+      const seconds = (performance.now() - start) / 1000;
+      return new Vm({ title: kernel.title, accelerator, helper, devices, seconds, running, server });
+    } catch (error) {
+      if (running && error instanceof UserError) options.onFailedLog?.(running.logText());
+      await running?.close();
+      await server?.close();
+      scratch.close();
+      signal?.throwIfAborted();
+      // Seen in a few boots of a hundred on a busy host, before the kernel has found its devices; no cause is known.
+      if (!(error instanceof StalledError) || attempt >= ATTEMPTS) throw error;
+      options.say(`${error.message}; trying once more`);
+    }
+  }
+}
+
+/** Kernel, QEMU and init, fetched first where they are not there. */
+async function prepare(options: VmOptions) {
+  const { cache } = options;
+  const at = parts(cache);
+  const suite = options.kernel === 'stable' || options.kernel === 'backports' ? options.kernel : undefined;
+  if (suite && options.modules) throw new UserError('--modules goes with a kernel given by its path');
+  const given = suite ? undefined : () => givenKernel(options.kernel, options.modules, cache, options.say);
+  const qemuGiven = options.qemu === undefined ? undefined : await givenQemu(options.qemu);
+  const mine = given?.();
+  const there = await inspect(cache, suite ?? 'backports');
+  const complete = there.init && (qemuGiven || there.qemu) && (!suite || there.kernel);
+  // With a kernel and a QEMU of the user's, a compiler is all that is needed, and the host may have one.
+  const ownInit = !complete && !suite && qemuGiven && (await buildInitOnHost(at.init));
+  if (!complete && !ownInit) await setup({ ...options, kernel: suite, qemu: qemuGiven === undefined });
+  const { qemu } = await inspect(cache, suite ?? 'backports');
+  return {
+    kernel: mine ?? (await preparedKernel(cache, suite as Suite)),
+    qemu: qemuGiven ?? privateQemu(at.qemu, qemu?.title ?? 'QEMU'),
+    init: path.join(at.init, 'init'),
+  };
+}
+
+/** The drivers in order, with the helper before the one that needs it. */
+async function driverModules(kernel: GuestKernel, options: VmOptions) {
+  const modules = await kernel.modules.load(DRIVER_MODULES);
+  const driver = modules.at(-1);
+  const rest = modules.slice(0, -1);
+  const parameters = (options.moduleParameters ?? []).join(' ');
+  let helper: Module | undefined;
+  if (options.fixups !== false && driver && !driverIsFixed(driver)) helper = await kernel.helper();
+  const drivers = [
+    ...rest.map((module) => ({ module, parameters: '' })),
+    ...(helper ? [{ module: helper, parameters: '' }] : []),
+    ...(driver ? [{ module: driver, parameters }] : []),
+  ];
+  return { drivers, helper: helper !== undefined };
+}
+
+function checkDevices(devices: readonly BootedDevice[], wanted: number, log: readonly LogRecord[]): void {
+  const usable = devices.filter((device) => device.status === OPERATIONAL);
+  if (usable.length === wanted && devices.length === wanted) return;
+  const lines = log.filter(({ level, text }) => level <= 4 && /habanalabs|accel/.test(text)).map(({ text }) => text);
+  const states = devices.map(({ name, address, status }) => `${name} (${address}): ${status}`).join(', ');
+  throw new UserError(
+    `the driver has brought up ${usable.length} of ${wanted} devices${states ? ` [${states}]` : ''}` +
+      (lines.length > 0 ? `; it says:\n${lines.slice(-12).join('\n')}` : ''),
+  );
+}
+
+function bindFolders(folders: readonly string[]): { tag: string; path: string }[] {
+  const real = folders.map((folder) => {
+    if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new UserError(`--bind ${folder}: no such folder`);
+    return realpathSync(folder);
+  });
+  // Those above before those inside them.
+  return [...new Set(real)].sort().map((folder, i) => ({ tag: `bind${i}`, path: folder }));
+}
+
+/** Variables of ours that a command in the guest sees. */
+const CARRIED = /^(HOME|TERM|LANG|LC_.*|TZ|USER|LOGNAME|SHELL|COLORTERM|NO_COLOR|FORCE_COLOR|CI|NODE_.*|SAGRADA_.*)$/;
+
+function guestEnvironment(): Record<string, string> {
+  const carried = Object.entries(process.env).filter(([name, value]) => CARRIED.test(name) && value !== undefined);
+  // The Node that runs us is the one that `node` means in the guest.
+  const folders = [path.dirname(process.execPath), ...(process.env.PATH ?? '/usr/bin:/bin').split(':')];
+  return { TERM: 'dumb', ...Object.fromEntries(carried), PATH: [...new Set(folders)].join(':'), TMPDIR: '/tmp' };
+}
