@@ -234,6 +234,7 @@ export class DmaCore implements Engine {
   }
 
   *#run(): Steps {
+    const resets = this.#resets;
     for (;;) {
       const next = this.#queue[0];
       if (!next) {
@@ -246,6 +247,7 @@ export class DmaCore implements Engine {
       } catch (error) {
         this.#report(error);
       }
+      if (resets !== this.#resets) return;
       this.#queue.shift();
       this.#done = next.number;
       this.#changed.notify();
@@ -268,6 +270,7 @@ export class DmaCore implements Engine {
     const zero = !host && !work.source && work.pattern.every((byte) => byte === 0);
     let due = clock.now() + this.#timing.latency + (this.#ports.delay?.() ?? 0);
     yield Math.max(0, due - clock.now());
+    const resets = this.#resets;
     for (const slice of slices(work, zero ? ZERO_SLICE : SLICE, SLICE_PIECES)) {
       due += slice.reduce((bytes, piece) => bytes + piece.length, 0) * perByte;
       yield Math.max(0, due - clock.now());
@@ -275,6 +278,8 @@ export class DmaCore implements Engine {
       for (const piece of slice) {
         if (work.source) yield* this.#mover.copy(piece);
         else yield* this.#mover.fill(piece, work.pattern);
+        // What was written may have been a reset of this very engine.
+        if (resets !== this.#resets) return;
       }
     }
     if (!work.completion) return;

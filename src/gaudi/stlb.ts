@@ -16,8 +16,9 @@ export const LARGE_PAGE = 0x20_0000;
 const CONTROL_NS = 500;
 const INVALIDATION_NS = 1000;
 
-/** Cached translations per page size; the oldest makes room. A choice of the model, the chip's is not published. */
-const ENTRIES = 0x1_0000;
+/** Cached translations per page size, powers of 2. A choice of the model: what the chip has is not published. */
+const SMALL_ENTRIES = 0x4000;
+const LARGE_ENTRIES = 0x400;
 
 const MAX_HIT_COUNT = 0x7ff;
 
@@ -58,12 +59,60 @@ class Operation {
   }
 }
 
+/** Translations of one page size. Every page has one place; two pages of the same place displace each other. */
+class Translations {
+  readonly #pageSize: number;
+  readonly #mask: number;
+  /** Which page of which address space is there: 10 bits and at most 38 bits. */
+  readonly #tags: Float64Array;
+  readonly #physical: Float64Array;
+  /** An entry counts while its generation is the present one. */
+  readonly #generations: Uint32Array;
+  #generation = 1;
+  #size = 0;
+
+  constructor(pageSize: number, entries: number) {
+    this.#pageSize = pageSize;
+    this.#mask = entries - 1;
+    this.#tags = new Float64Array(entries);
+    this.#physical = new Float64Array(entries);
+    this.#generations = new Uint32Array(entries);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(asid: number, virtual: number): number | undefined {
+    const page = Math.floor(virtual / this.#pageSize);
+    const at = (page ^ asid) & this.#mask;
+    if (this.#generations[at] !== this.#generation || this.#tags[at] !== asid * 2 ** 38 + page) return undefined;
+    return this.#physical[at];
+  }
+
+  set(asid: number, virtual: number, physical: number): void {
+    const page = Math.floor(virtual / this.#pageSize);
+    const at = (page ^ asid) & this.#mask;
+    if (this.#generations[at] !== this.#generation) this.#size++;
+    this.#generations[at] = this.#generation;
+    this.#tags[at] = asid * 2 ** 38 + page;
+    this.#physical[at] = physical;
+  }
+
+  clear(): void {
+    this.#size = 0;
+    this.#generation = (this.#generation + 1) >>> 0;
+    if (this.#generation !== 0) return;
+    this.#generations.fill(0);
+    this.#generation = 1;
+  }
+}
+
 export class Stlb {
   readonly registers: RegisterBlock<typeof stlb.rows>;
   readonly #hop0 = new Map<number, number>();
-  /** Physical page per page of an address space. */
-  readonly #small = new Map<number, number>();
-  readonly #large = new Map<number, number>();
+  readonly #small = new Translations(SMALL_PAGE, SMALL_ENTRIES);
+  readonly #large = new Translations(LARGE_PAGE, LARGE_ENTRIES);
   readonly #hop0Update: Operation;
   readonly #invalidation: Operation;
   readonly #memoryCache: Operation;
@@ -122,20 +171,20 @@ export class Stlb {
 
   /** @returns physical address of the small page that holds `virtual`, or undefined when it is not cached. */
   small(asid: number, virtual: number): number | undefined {
-    return this.#small.get(smallKey(asid, virtual));
+    return this.#small.get(asid, virtual);
   }
 
   /** The same for large pages. */
   large(asid: number, virtual: number): number | undefined {
-    return this.#large.get(largeKey(asid, virtual));
+    return this.#large.get(asid, virtual);
   }
 
   insertSmall(asid: number, virtual: number, physical: number): void {
-    insert(this.#small, smallKey(asid, virtual), physical);
+    this.#small.set(asid, virtual, physical);
   }
 
   insertLarge(asid: number, virtual: number, physical: number): void {
-    insert(this.#large, largeKey(asid, virtual), physical);
+    this.#large.set(asid, virtual, physical);
   }
 
   busy(): boolean {
@@ -189,23 +238,4 @@ export class Stlb {
       this.registers.set(register, 0);
     });
   }
-}
-
-// Virtual addresses have 50 bits and address spaces 10, so that the keys stay below 2^53.
-function smallKey(asid: number, virtual: number): number {
-  return asid * 2 ** 38 + Math.floor(virtual / SMALL_PAGE);
-}
-
-function largeKey(asid: number, virtual: number): number {
-  return asid * 2 ** 29 + Math.floor(virtual / LARGE_PAGE);
-}
-
-function insert(cache: Map<number, number>, key: number, physical: number): void {
-  if (cache.size >= ENTRIES) {
-    for (const oldest of cache.keys()) {
-      cache.delete(oldest);
-      break;
-    }
-  }
-  cache.set(key, physical);
 }

@@ -49,12 +49,12 @@ export class SyncManager {
   readonly registers: RegisterBlock<typeof syncManager.rows>;
   readonly #ports: SyncManagerPorts;
   readonly #who: Initiator;
-  readonly #objects = new Uint16Array(SYNC_OBJECTS);
-  /** Per monitor: MON_STATUS. */
-  readonly #status = new Uint16Array(MONITORS);
+  /** The stored words of SOB_OBJ and MON_STATUS. */
+  readonly #objects: Uint32Array;
+  readonly #status: Uint32Array;
   /** Armed monitors per group. */
   readonly #armed: Set<number>[] = Array.from({ length: SYNC_OBJECTS / GROUP_SIZE }, () => new Set());
-  readonly #messages: Message[] = [];
+  #messages: Message[] = [];
   readonly #queued = new Condition();
   #process: Process | undefined;
 
@@ -65,16 +65,16 @@ export class SyncManager {
     // It has no address space of its own: address space 0, which belongs to nobody but the driver.
     this.#who = { name: this.name, asid: () => 0, mmuBypass: () => false };
     this.registers = new RegisterBlock(syncManager, this.name, {
-      SOB_OBJ: {
-        read: (index) => this.#objects[index] as number,
-        write: (value, index) => this.#writeObject(index, value),
-      },
+      SOB_OBJ: { write: (value, index) => this.#writeObject(index, value) },
       MON_ARM: { write: (value, index) => this.#arm(index, value) },
-      MON_STATUS: {
-        read: (index) => this.#status[index] as number,
-        write: (value, index) => this.#writeStatus(index, value),
-      },
+      MON_STATUS: { write: (value, index) => this.#writeStatus(index, value) },
     });
+    const words = (name: 'SOB_OBJ' | 'MON_STATUS', count: number) => {
+      const first = this.registers.offsetOf(name) / 4;
+      return this.registers.words.subarray(first, first + count);
+    };
+    this.#objects = words('SOB_OBJ', SYNC_OBJECTS);
+    this.#status = words('MON_STATUS', MONITORS);
     this.#start();
   }
 
@@ -86,8 +86,7 @@ export class SyncManager {
   reset(): void {
     this.#process?.kill();
     this.#messages.length = 0;
-    this.#objects.fill(0);
-    this.#status.fill(0);
+    this.#messages = [];
     for (const group of this.#armed) group.clear();
     this.registers.reset();
     this.#start();
@@ -180,8 +179,10 @@ export class SyncManager {
   }
 
   *#run(): Steps {
+    // A message may reset this very block; what is queued then is the next process's.
+    const messages = this.#messages;
     for (;;) {
-      const message = this.#messages[0];
+      const message = messages[0];
       if (!message) {
         yield this.#queued;
         continue;
@@ -196,7 +197,7 @@ export class SyncManager {
         else if (error instanceof BusError) this.#ports.onInterrupt(SEI_CAUSE.AXI_RESPONSE_ERR, 0);
         else throw error;
       }
-      this.#messages.shift();
+      messages.shift();
     }
   }
 }

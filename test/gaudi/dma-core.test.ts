@@ -342,12 +342,22 @@ test('reset in mid-transfer: nothing lands any more, those who wait go on, and i
   }
 });
 
-test('a transfer that resets its own engine ends', () => {
-  const e = engine();
-  e.cfg.write32 = () => e.core.reset();
-  e.linear(0, MIB, 8);
-  e.clock.runUntil();
-  assert.equal(e.core.busy(), false);
+test('a transfer that resets its own engine, by data or by completion, ends; the next begins from scratch', () => {
+  for (const data of [true, false]) {
+    const e = engine({ timing: { latency: 0, host: 0, chip: 1_000_000 } });
+    const note = e.cfg.write32;
+    e.cfg.write32 = () => e.core.reset();
+    if (data) e.linear(0, CFG_BASE + 0xc4_b498, 4, LIN);
+    else e.linear(0, MIB, 8);
+    e.clock.runUntil();
+    assert.equal(e.core.busy(), false);
+    e.cfg.write32 = note;
+    e.init();
+    e.linear(0, MIB, MIB);
+    run(e.clock, e.core.drain());
+    assert.equal(e.completions(), 1);
+    assert.equal(e.core.busy(), false);
+  }
 });
 
 test('the public test of strided transfers: one row, many times', () => {

@@ -181,6 +181,20 @@ test('reset in front of a late message: it is not written, and everything is as 
   assert.deepEqual(m.fired(), [2], 'it works again');
 });
 
+test('a message that resets its own sync manager ends the messages before the reset, not those after', () => {
+  const m = manager();
+  const note = m.cfg.write32;
+  m.cfg.write32 = () => {
+    m.sm.reset();
+    m.cfg.write32 = note;
+    m.arm(5, { group: 0, mask: only(0), value: 0 });
+  };
+  m.arm(0, { group: 0, mask: only(0), value: 1 });
+  m.arm(1, { group: 0, mask: only(0), value: 1 });
+  m.write('SOB_OBJ', 0, 1);
+  assert.deepEqual(m.fired(), [5]);
+});
+
 test('any run of writes fires the monitors that a plain reading of the rules fires', () => {
   const monitorRange = fc.nat(3);
   const objectRange = fc.nat(15);
