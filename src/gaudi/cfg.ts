@@ -55,7 +55,7 @@ export class ConfigurationSpace {
   readonly #errors: ErrorLog;
   readonly #pages: (Page | undefined)[];
   readonly #blocks = new Map<Placement, PlacedBlock>();
-  readonly #placements: Placement[] = [];
+  readonly #byName = new Map<string, Placement>();
   #at = 0;
   trace: RegisterTrace | undefined;
   /** Answers while the chip is held in reset, and instead of the blocks. */
@@ -68,7 +68,7 @@ export class ConfigurationSpace {
   }
 
   place(placement: Placement): void {
-    this.#placements.push(placement);
+    this.#byName.set(placement.name, placement);
     for (let offset = 0; offset < placement.size; offset += PAGE_SIZE) {
       const page = (placement.base + offset) >>> PAGE_SHIFT;
       if (this.#pages[page]) throw new Error(`${placement.name}: overlaps ${this.#pages[page]?.placement.name}`);
@@ -107,6 +107,24 @@ export class ConfigurationSpace {
     return this.#locate(offset).words[this.#at >>> 2] ?? 0;
   }
 
+  /** Registers of a block by its name; makes them. @throws Error for a name that was not placed */
+  block(name: string): Registers {
+    const placement = this.#byName.get(name);
+    if (!placement) throw new Error(`no block ${name}`);
+    return this.#placed(placement).block;
+  }
+
+  /** Registers of a block by its name, or undefined while nobody has accessed them. */
+  accessed(name: string): Registers | undefined {
+    const placement = this.#byName.get(name);
+    return placement && this.#blocks.get(placement)?.block;
+  }
+
+  /** Offset of a block, or undefined where there is none of this name. */
+  baseOf(name: string): number | undefined {
+    return this.#byName.get(name)?.base;
+  }
+
   /** Whether a register is known at `offset`. */
   has(offset: number): boolean {
     if (!this.#pages[offset >>> PAGE_SHIFT]) return false;
@@ -131,7 +149,7 @@ export class ConfigurationSpace {
   /** Registers accessed so far, in order of address. */
   uses(): RegisterUse[] {
     const all: RegisterUse[] = [];
-    for (const placement of [...this.#placements].sort((a, b) => a.base - b.base)) {
+    for (const placement of [...this.#byName.values()].sort((a, b) => a.base - b.base)) {
       const placed = this.#blocks.get(placement);
       if (placed) all.push(...placed.block.uses());
       for (let at = 0; at < placement.size; at += PAGE_SIZE) {

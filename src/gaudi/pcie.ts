@@ -122,7 +122,7 @@ export class Pcie {
   }
 
   /** The host as the chip reaches it through the outbound regions; addresses are relative to the host window. */
-  outbound(dma: DmaPort): DmaPort {
+  outbound(dma: DmaPort): OutboundPort {
     return new OutboundPort(dma, (address) => this.#busAddress(address));
   }
 
@@ -253,6 +253,8 @@ export class BarWindow implements Region {
   readonly size: number;
   readonly mappable: readonly MappablePiece[];
   readonly #options: BarWindowOptions;
+  /** The range of the last access. */
+  #last: DeviceRange | undefined;
 
   constructor(options: BarWindowOptions) {
     this.#options = options;
@@ -274,51 +276,67 @@ export class BarWindow implements Region {
   }
 
   read(offset: number, target: Uint8Array): void {
-    this.#each(
-      offset,
-      target.length,
-      (range, at, done, n) => {
-        const part = n === target.length ? target : target.subarray(done, done + n);
-        if (range) range.region.read(at, part);
-        else part.fill(0);
-      },
-      () => target.fill(0xff),
-    );
-  }
-
-  write(offset: number, source: Uint8Array): void {
-    this.#each(offset, source.length, (range, at, done, n) => {
-      if (range) range.region.write(at, n === source.length ? source : source.subarray(done, done + n));
+    const base = this.#options.inbound(this.#options.bar);
+    if (base === undefined) {
+      // No region matches: the request is not supported.
+      target.fill(0xff);
+      return;
+    }
+    const address = base + offset;
+    const range = this.#rangeAt(address);
+    if (range && address + target.length <= range.base + range.region.size) {
+      range.region.read(address - range.base, target);
+      return;
+    }
+    this.#each(address, target.length, (part, at, done, n) => {
+      if (part) part.region.read(at, target.subarray(done, done + n));
+      else target.fill(0, done, done + n);
     });
   }
 
-  /** Visits the ranges of an access; calls `nobody` where the window shows nothing. */
-  #each(
-    offset: number,
-    length: number,
-    visit: (range: DeviceRange | undefined, at: number, done: number, n: number) => void,
-    nobody: () => void = () => {},
-  ): void {
+  write(offset: number, source: Uint8Array): void {
     const base = this.#options.inbound(this.#options.bar);
-    if (base === undefined) {
-      nobody();
+    if (base === undefined) return;
+    const address = base + offset;
+    const range = this.#rangeAt(address);
+    if (range && address + source.length <= range.base + range.region.size) {
+      range.region.write(address - range.base, source);
       return;
     }
+    this.#each(address, source.length, (part, at, done, n) => {
+      part?.region.write(at, source.subarray(done, done + n));
+    });
+  }
+
+  #rangeAt(address: number): DeviceRange | undefined {
+    const last = this.#last;
+    if (last && address >= last.base && address < last.base + last.region.size) return last;
+    const range = this.#options.ranges.find((r) => address < r.base + r.region.size);
+    if (!range || address < range.base) return undefined;
+    this.#last = range;
+    return range;
+  }
+
+  /** Visits the ranges of an access that is not all in one. Between ranges nothing answers (see cfg.ts). */
+  #each(
+    address: number,
+    length: number,
+    visit: (range: DeviceRange | undefined, at: number, done: number, n: number) => void,
+  ): void {
     for (let done = 0; done < length; ) {
-      const address = base + offset + done;
-      const range = this.#options.ranges.find((r) => address < r.base + r.region.size);
-      if (range && address >= range.base) {
-        const n = Math.min(length - done, range.base + range.region.size - address);
-        visit(range, address - range.base, done, n);
+      const here = address + done;
+      const range = this.#options.ranges.find((r) => here < r.base + r.region.size);
+      if (range && here >= range.base) {
+        const n = Math.min(length - done, range.base + range.region.size - here);
+        visit(range, here - range.base, done, n);
         done += n;
-      } else {
-        // Between two ranges: nothing answers, which is recorded; reads give 0 (see cfg.ts).
-        const n = Math.min(length - done, range ? range.base - address : length - done);
-        const where = `0x${address.toString(16)}`;
-        this.#options.errors.report(new ModelError('unsupported', `BAR${this.#options.bar}`, `nothing is at ${where}`));
-        visit(undefined, 0, done, n);
-        done += n;
+        continue;
       }
+      const n = Math.min(length - done, (range?.base ?? here + length) - here);
+      const where = `nothing is at device address 0x${here.toString(16)}`;
+      this.#options.errors.report(new ModelError('unsupported', `BAR${this.#options.bar}`, where));
+      visit(undefined, 0, done, n);
+      done += n;
     }
   }
 
