@@ -37,7 +37,10 @@ export interface ChipBusPorts {
   readonly protection?: RangeProtection;
   /** The host; undefined until the function is connected. */
   dma(): DmaPort | undefined;
-  /** Told of every access that nothing answered, but page faults, of which the MMU tells. RAZWI_* are already written. */
+  /**
+   * The interrupt: an access was refused, or nothing answered. It comes when RAZWI_*_VLD and _ID were written for it, so
+   * once until the driver clears them; and each time the host does not answer. Of page faults the MMU tells.
+   */
   onAccessError(error: BusError, who: Initiator): void;
 }
 
@@ -282,8 +285,7 @@ export class GaudiBus implements ChipBus {
   #error(kind: BusError['kind'], who: Initiator, address: number, access: Access, span: number): BusError {
     const error = new BusError(kind, access, address, who.name, span);
     // What the host does not answer is no business of the chip's own address checks.
-    if (kind !== 'host') this.#ports.mmu.captureRazwi(who, access);
-    this.#ports.onAccessError(error, who);
+    if (kind === 'host' || this.#ports.mmu.captureRazwi(who, access)) this.#ports.onAccessError(error, who);
     return error;
   }
 }

@@ -94,14 +94,17 @@ export class Mmu {
     return { address, length: Math.min(known, length) };
   }
 
-  /** Notes in RAZWI_*_VLD and _ID that an access got zeros or was dropped. */
-  captureRazwi(who: Initiator, access: 'read' | 'write'): void {
+  /**
+   * Notes in RAZWI_*_VLD and _ID that an access got zeros or was dropped. The first stays until the driver clears VLD.
+   * @returns whether this one was noted
+   */
+  captureRazwi(who: Initiator, access: 'read' | 'write'): boolean {
     const kind = access === 'read' ? 'READ' : 'WRITE';
-    if (this.registers.get(`RAZWI_${kind}_VLD`) !== 0) return;
     const id = razwiInitiatorId(who.name);
-    if (id === undefined) return;
+    if (id === undefined || this.registers.get(`RAZWI_${kind}_VLD`) !== 0) return false;
     this.registers.set(`RAZWI_${kind}_VLD`, 1);
     this.registers.set(`RAZWI_${kind}_ID`, id);
+    return true;
   }
 
   busy(): boolean {

@@ -13,7 +13,13 @@ test('where nothing is, an access fails, is told, and is noted in the RAZWI regi
       (error) => error instanceof BusError && error.kind === 'decode' && error.address === address,
     );
     assert.equal(c.errors.length, 1);
-    assert.equal(c.mmu.registers.read32(c.mmu.registers.offsetOf('RAZWI_WRITE_VLD')), 1);
+    const valid = c.mmu.registers.offsetOf('RAZWI_WRITE_VLD');
+    assert.equal(c.mmu.registers.read32(valid), 1);
+    assert.throws(() => run(c.clock, c.bus.write(secure, address, new Uint8Array(8))), BusError);
+    assert.equal(c.errors.length, 1, 'one interrupt until the driver has seen it');
+    c.mmu.registers.write32(valid, 0);
+    assert.throws(() => run(c.clock, c.bus.write(secure, address, new Uint8Array(8))), BusError);
+    assert.equal(c.errors.length, 2);
   }
 });
 
