@@ -22,6 +22,7 @@ import { type BlockSpec, type Bodies, RegisterBlock, type Rows } from '../sim/re
 import { Card } from './card.ts';
 import type { ConfigurationSpace, PlacedBlock } from './cfg.ts';
 import { GaudiBus } from './chip-bus.ts';
+import { RangeProtection } from './chip-bus-protection.ts';
 import { Clocks, Timestamp } from './clocks.ts';
 import { performanceMonitor, plain, systemTrace, traceMemory } from './coresight.ts';
 import { CpuCp } from './cpucp.ts';
@@ -112,6 +113,7 @@ export class Chip {
         { name: 'PCIE_FW_SRAM', base: addressMap.PCIE_FW_SRAM_BASE, memory: memories.pcieFirmware },
       ],
       cfg,
+      protection: new RangeProtection((name) => cfg.accessed(name)?.words),
       dma: (): DmaPort => ports.host,
       onAccessError: (error, who) => {
         // What the device CPU's own accesses meet, its firmware knows.

@@ -18,16 +18,6 @@ import type { Protocol } from './firmware.ts';
 import { BarWindow, type DeviceRange, type OutboundPort, Pcie } from './pcie.ts';
 import type { QmanTiming } from './qman-context.ts';
 
-/** Makes a block's work slower, so that what depends on its order shows. */
-export interface Delay {
-  /** Name of a block, or the beginning of it: `DMA0_QM`, `DMA`, `SYNC_MNGR`, `TPC3_QM`. */
-  readonly engine: string;
-  /** Nanoseconds before each step of the block (a packet, a transfer, a message). */
-  readonly ns: number;
-  /** Up to so many more, by the seed. */
-  readonly jitter?: number;
-}
-
 export interface GaudiOptions {
   /** For messages, e.g. `gaudi0`. */
   readonly name: string;
@@ -42,7 +32,12 @@ export interface GaudiOptions {
   /** Makes the memories; default: sparse and mappable by other processes. @throws SystemError */
   readonly memory?: (name: string, size: number) => Memory;
   readonly timing?: { readonly dma?: Partial<DmaTiming>; readonly qman?: Partial<QmanTiming> };
-  readonly delays?: readonly Delay[];
+  /**
+   * Makes blocks slower, so that what depends on their order shows: nanoseconds before each step (a packet, a transfer, a
+   * message), by the name of the block or its beginning, e.g. `DMA0_QM`, `DMA`, `SYNC_MNGR`. To each up to half as much
+   * again is added by the seed.
+   */
+  readonly delays?: Readonly<Record<string, number>>;
   /** Told of every error of the model; they are also counted in `errors`. */
   readonly onError?: (error: ModelError) => void;
   /** Told of every access of a register. */
@@ -257,9 +252,9 @@ class GaudiFunction implements Gaudi {
   #delays(): (name: string) => () => number {
     const random = new Random((this.#options.seed ?? 1) + 1);
     return (name) => {
-      const own = (this.#options.delays ?? []).filter((d) => name.startsWith(d.engine));
-      if (own.length === 0) return () => 0;
-      return () => own.reduce((sum, { ns, jitter }) => sum + ns + (jitter ? random.below(jitter + 1) : 0), 0);
+      const own = Object.entries(this.#options.delays ?? {}).filter(([engine]) => name.startsWith(engine));
+      const ns = own.reduce((sum, [, delay]) => sum + delay, 0);
+      return ns === 0 ? () => 0 : () => ns + random.below(Math.floor(ns / 2) + 1);
     };
   }
 
