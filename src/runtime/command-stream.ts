@@ -41,7 +41,7 @@ export interface ArmOptions extends Barriers {
   /** true: be equal to `value`; false: be at least `value`. */
   readonly equal?: boolean;
   /** What is written then, and where. */
-  readonly then: { readonly place: Place; readonly data: number };
+  readonly write: { readonly place: Place; readonly data: number };
 }
 
 /** Bytes that one LIN_DMA moves at most; larger transfers become several. A multiple of 8, for the pattern of a fill. */
@@ -123,7 +123,7 @@ export class CommandStream {
 
   /** Arms a monitor: where it writes, what, and for which values. */
   arm(monitor: Monitor, options: ArmOptions): this {
-    const { objects, value, equal = false, then } = options;
+    const { objects, value, equal = false, write } = options;
     const group = (objects[0]?.index ?? 0) >> 3;
     let mask = 0xff;
     for (const object of objects) {
@@ -134,10 +134,10 @@ export class CommandStream {
       mask &= ~(1 << (object.index & 7));
     }
     if (objects.length === 0) throw new RangeError('a monitor watches at least one sync object');
-    const target = addressOf(then.place);
+    const target = addressOf(write.place);
     return this.write(monitor.payloadLow, Number(target & 0xffff_ffffn), options)
       .write(monitor.payloadHigh, Number(target >> 32n), options)
-      .write(monitor.payloadData, then.data, options)
+      .write(monitor.payloadData, write.data, options)
       .write(monitor.arm, gaudiQman.format('mon_arm', { group, mask, equal, value }), options);
   }
 

@@ -14,7 +14,7 @@ import { DRM_IOCTL_HL_DEBUG, debugOperations, type hl_debug_args } from '../uapi
 import type { Encodable } from '../uapi/struct.ts';
 import { CommandBuffer, type CommandBufferOptions } from './command-buffer.ts';
 import type { CommandStream } from './command-stream.ts';
-import { DeviceInUseError, DriverError, ExhaustedError } from './errors.ts';
+import { DeviceInUseError, DriverError, NoDeviceError } from './errors.ts';
 import { ControlInfo, type Dcore, Info } from './info.ts';
 import {
   DeviceMemorySpace,
@@ -60,7 +60,7 @@ function nodePath(options: OpenOptions, which: 'path' | 'controlPath'): string {
   const cards = options.driver.accelerators();
   const card = cards[options.index ?? 0];
   if (card === undefined)
-    throw new ExhaustedError(`there is no card ${options.index ?? 0}: the driver has ${cards.length}`);
+    throw new NoDeviceError(`there is no card ${options.index ?? 0}: the driver has ${cards.length}`);
   return card[which];
 }
 

@@ -105,6 +105,11 @@ export class DisposedError extends Error {
   }
 }
 
+/** There is no such card. */
+export class NoDeviceError extends Error {
+  override readonly name = 'NoDeviceError';
+}
+
 /** The runtime's own limits: no room left in SRAM, DRAM or a sync manager. */
 export class ExhaustedError extends Error {
   override readonly name = 'ExhaustedError';
