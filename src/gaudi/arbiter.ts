@@ -46,14 +46,13 @@ export class Arbiter {
 
   constructor(qm: QmanContext) {
     this.#qm = qm;
-    const properties = () => {
-      const secure = ((qm.block.get('GLBL_PROT') >>> PROTECTION) & 1) === 1;
-      return qm.block.get(secure ? 'ARB_MSG_AWUSER_SEC_PROP' : 'ARB_MSG_AWUSER_NON_SEC_PROP');
-    };
+    const secure = () => ((qm.block.get('GLBL_PROT') >>> PROTECTION) & 1) === 1;
+    const properties = () => qm.block.get(secure() ? 'ARB_MSG_AWUSER_SEC_PROP' : 'ARB_MSG_AWUSER_NON_SEC_PROP');
     this.#who = {
       name: `${qm.name}.ARB`,
       asid: () => properties() & 0x3ff,
       mmuBypass: () => (properties() & 0x400) !== 0,
+      secure,
     };
   }
 

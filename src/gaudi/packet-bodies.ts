@@ -88,7 +88,7 @@ function messageValue(cp: CommandProcessor, op: number, value: number): number {
  */
 function* writeRegisters(cp: CommandProcessor, offset: number, values: ArrayLike<number>): Steps {
   const gate = isLocal(cp, offset) ? cp.peers.localGate : cp.peers.engineGate;
-  yield* gate.enter();
+  const leave = yield* gate.enter();
   try {
     for (let i = 0; i < values.length; i++) yield* writeRegister(cp, offset + 4 * i, values[i] as number);
   } catch (error) {
@@ -96,7 +96,7 @@ function* writeRegisters(cp: CommandProcessor, offset: number, values: ArrayLike
     cp.qm.errors.report(error);
     cp.fault(qmanError.registerWrite);
   } finally {
-    gate.leave();
+    leave();
   }
 }
 
@@ -139,7 +139,7 @@ function* commit(cp: CommandProcessor, linear: boolean): Steps {
   if (linear) writes.push([targetOffset, targetLo], [targetOffset + 4, targetHi]);
   writes.push([sizeOffset, size], [sizeOffset + 4, linear ? (control as number) & 0xff_ffff : 0]);
   const gate = isLocal(cp, sizeOffset) ? cp.peers.localGate : cp.peers.engineGate;
-  yield* gate.enter();
+  const leave = yield* gate.enter();
   try {
     for (const [offset, value] of writes) yield* writeRegister(cp, offset, value as number);
   } catch (error) {
@@ -147,7 +147,7 @@ function* commit(cp: CommandProcessor, linear: boolean): Steps {
     cp.qm.errors.report(error);
     cp.fault(qmanError.registerWrite);
   } finally {
-    gate.leave();
+    leave();
   }
 }
 

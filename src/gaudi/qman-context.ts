@@ -60,14 +60,13 @@ export function running(qm: QmanContext, unit: number): boolean {
  * index applies. Without `unit` accesses are never secure.
  */
 export function initiator(qm: QmanContext, part: string, index: number, unit?: number): Initiator {
-  const properties = () => {
-    const secure = unit !== undefined && (qm.block.get('GLBL_PROT') >>> unit) % 2 === 1;
-    return qm.block.get(secure ? 'GLBL_SECURE_PROPS' : 'GLBL_NON_SECURE_PROPS', index);
-  };
+  const secure = () => unit !== undefined && (qm.block.get('GLBL_PROT') >>> unit) % 2 === 1;
+  const properties = () => qm.block.get(secure() ? 'GLBL_SECURE_PROPS' : 'GLBL_NON_SECURE_PROPS', index);
   return {
     name: `${qm.name}.${part}${index}`,
     asid: () => properties() & 0x3ff,
     mmuBypass: () => (properties() & 0x400) !== 0,
+    secure,
   };
 }
 
@@ -81,21 +80,25 @@ export function addressOf(lo: number, hi: number, access: 'read' | 'write', who:
 /** Lets one process at a time through, in the order in which they came. */
 export class Gate {
   readonly #opened = new Condition();
+  #generation = 0;
   #next = 0;
   #serving = 0;
 
-  *enter(): Steps {
+  /** @returns what to call when leaving; harmless after a reset, which the visitor itself may have caused */
+  *enter(): Steps<() => void> {
+    const generation = this.#generation;
     const ticket = this.#next++;
     while (ticket !== this.#serving) yield this.#opened;
+    return () => {
+      if (generation !== this.#generation) return;
+      this.#serving++;
+      this.#opened.notify();
+    };
   }
 
-  leave(): void {
-    this.#serving++;
-    this.#opened.notify();
-  }
-
-  /** For a reset, which has ended the processes inside and waiting. */
+  /** Forgets who is inside and who waits. */
   reset(): void {
+    this.#generation++;
     this.#serving = this.#next;
   }
 }

@@ -9,7 +9,10 @@ import { Condition, type Steps } from '../sim/process.ts';
 import { BusError, type Initiator } from './bus.ts';
 import { addressOf, LOWER, type QmanContext, unitBit } from './qman-context.ts';
 
+/** Bit of the arbiter among the units that an error has stopped. */
 const ARBITER = 15;
+/** Bit of error messages in GLBL_PROT. */
+const PROTECTION = 14;
 
 export class QmanFaults {
   readonly #qm: Omit<QmanContext, 'faults'>;
@@ -21,8 +24,13 @@ export class QmanFaults {
 
   constructor(qm: Omit<QmanContext, 'faults'>) {
     this.#qm = qm;
-    // GLBL_PROT bit 14 makes the message secure; there is no property register for it, its address is physical.
-    this.#who = { name: `${qm.name}.ERR`, asid: () => 0, mmuBypass: () => true };
+    // There is no property register for error messages: their address is physical.
+    this.#who = {
+      name: `${qm.name}.ERR`,
+      asid: () => 0,
+      mmuBypass: () => true,
+      secure: () => ((qm.block.get('GLBL_PROT') >>> PROTECTION) & 1) === 1,
+    };
   }
 
   /** Units that an error or a STOP packet has stopped, by their bit in GLBL_CFG0. */
@@ -117,7 +125,8 @@ export class QmanFaults {
         // Nobody can hear of this one: the message that would tell is the one that failed.
         errors.report(new ModelError('guest', `${name}.GLBL_ERR_ADDR`, error.message));
       }
-      this.#messages--;
+      // A message may have been the one that resets all this.
+      this.#messages = Math.max(0, this.#messages - 1);
     }
   }
 }

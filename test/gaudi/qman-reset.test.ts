@@ -51,6 +51,42 @@ test('reset at any moment: nothing of before happens after, and the queue manage
   );
 });
 
+test('a reset forgets a WAIT under way and a quiet period of the arbiter', () => {
+  const bench = new Bench();
+  const arbitrate = () => {
+    bench.write('ARB_CFG_0', 0x110);
+    bench.submit(0, packet('ARB_POINT', { priority: 1 }), packet('MSG_LONG', { addr: 0x9000, value: 1 }));
+    bench.run(100_000);
+  };
+  bench.submit(1, packet('WAIT', { id: 2, inc: 3, cycles: 200_000 }));
+  bench.write('ARB_MST_QUIET_PER', 0xffff_ffff);
+  arbitrate();
+  bench.qman.reset();
+  bench.configure();
+  arbitrate();
+  assert.equal(bench.trace.length, 2);
+  bench.run();
+  assert.equal(bench.read('CP_FENCE_CNT', 2, 1), 0);
+});
+
+test('a packet that resets its own queue manager', () => {
+  const bench = new Bench();
+  bench.engine.refuse = (offset) => {
+    if (offset === 0x40) bench.qman.reset();
+    return undefined;
+  };
+  const lower = { tsize: 8, src: bench.place(packet('NOP', {})) };
+  for (const offset of [0x40, 0x44]) {
+    const message = packet('MSG_LONG', { addr: 0x9000, value: offset });
+    bench.submit(0, packet('WREG_32', { reg_offset: offset, value: 1 }), packet('CP_DMA', lower), message);
+    bench.run();
+    bench.configure();
+    bench.configureInternal();
+  }
+  assert.deepEqual(bench.trace, ['write 9000 44']);
+  assert.equal(bench.qman.busy(), false);
+});
+
 test('any words as a command buffer: the model neither throws nor hangs', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat(4), (bytes, index) => {
