@@ -156,6 +156,24 @@ test('what was translated stays translated until it is invalidated', () => {
   assert.throws(() => byte(other), BusError);
 });
 
+test('pages and address spaces that share a place in the cache are not taken for each other', () => {
+  const c = chip();
+  c.tables.enable(1, 2);
+  const far = [0, 0x400_0000, 0x1000, 2 ** 38, 2 ** 44];
+  far.forEach((distance, i) => {
+    c.tables.map(1, VIRTUAL_BASE + distance, HOST_BASE + 2 * i * 0x1000, 0x1000);
+    c.tables.map(2, VIRTUAL_BASE + distance, HOST_BASE + (2 * i + 1) * 0x1000, 0x1000);
+    c.host.bytes.fill(2 * i + 1, 2 * i * 0x1000, (2 * i + 1) * 0x1000);
+    c.host.bytes.fill(2 * i + 2, (2 * i + 1) * 0x1000, (2 * i + 2) * 0x1000);
+  });
+  for (let round = 0; round < 2; round++) {
+    far.forEach((distance, i) => {
+      assert.equal(c.bus.view(user, VIRTUAL_BASE + distance, 1, 'read')?.[0], 2 * i + 1);
+      assert.equal(c.bus.view(initiator('DMA1_CORE', 2), VIRTUAL_BASE + distance, 1, 'read')?.[0], 2 * i + 2);
+    });
+  }
+});
+
 test('a page that was not there is found as soon as it is', () => {
   const c = chip();
   c.tables.enable(1);

@@ -1,10 +1,5 @@
 import { active, registerBlock, storage } from '../../../src/sim/registers.ts';
 
-/** Address of DMA core `n` (0 to 7) within the configuration space. Source: gaudi_blocks.h, mmDMAn_CORE_BASE. */
-export function dmaCoreOffset(n: number): number {
-  return 0x50_0000 + n * 0x2_0000;
-}
-
 /** Bits of the registers below. Source: dma0_core_masks.h. */
 export const CFG_0 = { EN: 1 << 0 } as const;
 export const CFG_1 = { HALT: 1 << 0, FLUSH: 1 << 1, SB_FORCE_MISS: 1 << 2 } as const;

@@ -1,8 +1,5 @@
 import { active, registerBlock, storage } from '../../../src/sim/registers.ts';
 
-/** Address within the configuration space. Source: gaudi_blocks.h, mmMMU_UP_BASE. */
-export const MMU_UP_OFFSET = 0xc1_1000;
-
 /** Of PAGE_ERROR_CAPTURE and ACCESS_ERROR_CAPTURE. Source: gaudi_masks.h. */
 export const ERROR_CAPTURE = { VA_49_32: 0x3_ffff, ENTRY_VALID: 0x4_0000 } as const;
 

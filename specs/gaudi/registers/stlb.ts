@@ -1,14 +1,8 @@
 import { active, registerBlock, storage } from '../../../src/sim/registers.ts';
 
-/** Address within the configuration space. Source: gaudi_blocks.h, mmSTLB_BASE. */
-export const STLB_OFFSET = 0xc1_2000;
-
 export const BUSY = { BUSY: 0x8000_0000 } as const;
-/** Source: goya stlb_masks.h; gaudi.c, gaudi_mmu_init (0x30440). Bits 18:16 are not documented for this chip. */
-export const HOP_CONFIGURATION = { FIRST_HOP: 0x7, FIRST_LOOKUP_HOP: 0x70, LAST_HOP: 0x700 } as const;
 /** Source: gaudi2 dcore0_hmmu0_stlb_masks.h (same block). */
 export const MEM_CACHE_INV_STATUS = { INVALIDATE_DONE: 1 << 0, CACHE_IDLE: 1 << 1 } as const;
-export const SRAM_INIT = { BUSY_TAG: 0x3, BUSY_SLICE: 0xc, BUSY_DATA: 0x10 } as const;
 
 export const stlb = registerBlock(
   'STLB',
@@ -27,7 +21,10 @@ export const stlb = registerBlock(
     CACHE_INV_BASE_49_40: storage(0x018, 'Bits 49:40 of that address.'),
     STLB_FEATURE_EN: storage(0x01c),
     STLB_AXI_CACHE: storage(0x020),
-    HOP_CONFIGURATION: storage(0x024, 'FIRST_HOP 2:0, FIRST_LOOKUP_HOP 6:4, LAST_HOP 10:8.'),
+    HOP_CONFIGURATION: storage(
+      0x024,
+      'FIRST_HOP 2:0, FIRST_LOOKUP_HOP 6:4, LAST_HOP 10:8 (goya stlb_masks.h); 18:16 are not documented.',
+    ),
     LINK_LIST_LOOKUP_MASK_49_32: storage(0x028),
     LINK_LIST_LOOKUP_MASK_31_0: storage(0x02c),
     LINK_LIST: storage(0x030),
@@ -37,7 +34,9 @@ export const stlb = registerBlock(
     INV_CONSUMER_INDEX: active(0x040, 'Last PRODUCER_INDEX whose invalidation is done.', { access: 'ro' }),
     INV_HIT_COUNT: active(0x044, 'Entries that the last invalidation found (at most 2047).', { access: 'ro' }),
     INV_SET: storage(0x048),
-    SRAM_INIT: active(0x04c, 'Memories being initialised.', { access: 'ro' }),
+    SRAM_INIT: active(0x04c, 'Memories being initialised: BUSY_TAG 1:0, BUSY_SLICE 3:2, BUSY_DATA 4.', {
+      access: 'ro',
+    }),
     MEM_CACHE_INVALIDATION: active(0x050, 'Writing 1 invalidates the page-table cache.'),
     MEM_CACHE_INV_STATUS: active(0x054, 'INVALIDATE_DONE, CACHE_IDLE.', { access: 'ro' }),
     MEM_CACHE_BASE_38_7: storage(0x058),
