@@ -106,8 +106,12 @@ export class DmaCore implements Engine {
     this.#mover = new DmaMover(ports.bus, this.#who, (error) =>
       this.#fail(error.access === 'read' ? ERR_CAUSE.HBW_RD_ERR : ERR_CAUSE.HBW_WR_ERR),
     );
-    const control = (register: 'CFG_0' | 'CFG_1') => ({
+    const control = (register: 'CFG_0' | 'CFG_1', known: number) => ({
       write: (value: number) => {
+        if (value & ~known) {
+          const bits = (value & ~known) >>> 0;
+          throw new ModelError('unimplemented', `${this.name}.${register}`, `bits 0x${bits.toString(16)}`);
+        }
         this.registers.set(register, value);
         this.#changed.notify();
       },
@@ -119,8 +123,8 @@ export class DmaCore implements Engine {
       return { read: raise, write: raise };
     };
     this.registers = new RegisterBlock(dmaCore, this.name, {
-      CFG_0: control('CFG_0'),
-      CFG_1: control('CFG_1'),
+      CFG_0: control('CFG_0', CFG_0.EN),
+      CFG_1: control('CFG_1', CFG_1.HALT),
       COMMIT: { write: (value) => this.#commit(value) },
       WR_AWUSER_31_11: {},
       RD_INFLIGHTS: { read: () => this.#mover.reads },

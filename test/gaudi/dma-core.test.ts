@@ -95,6 +95,7 @@ test('registers that the engine does not have', () => {
   const e = engine();
   assert.throws(() => run(e.clock, e.core.writeRegister(0x010, 0)), refusal('unimplemented', 'DMA1_CORE+0x10'));
   assert.throws(() => run(e.clock, e.core.writeRegister(0x1000, 0)), refusal('unimplemented', 'DMA1_CORE+0x1000'));
+  assert.throws(() => e.write('CFG_1', 2), refusal('unimplemented', 'DMA1_CORE.CFG_1'), 'FLUSH');
   assert.throws(() => e.read('RD_DBGMEM_DATA_RD'), refusal('unimplemented', 'DMA1_CORE.RD_DBGMEM_DATA_RD'));
 });
 
