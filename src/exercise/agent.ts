@@ -1,9 +1,10 @@
 /**
  * The exerciser on a Linux system with the driver: runs the selected tests against the real kernel and writes one JSON event per
- * line to standard output. Started with a JSON `AgentConfig` as its only argument; bundled into one file for a guest.
+ * line to standard output. After each result it waits for a byte on standard input, so that whoever watches can look at
+ * the devices between two tests. Started with a JSON `AgentConfig` as its only argument; bundled into one file for a guest.
  */
 
-import { writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import process from 'node:process';
 import { discover } from '../driver/linux/discover.ts';
 import { LinuxDriver } from '../driver/linux/driver.ts';
@@ -32,4 +33,5 @@ const target = {
   devices: discover().length,
   messages: () => log.take(),
 };
-await runTests(tests, target, config, (event: RunEvent) => writeSync(1, `${JSON.stringify(event)}\n`));
+const emit = (event: RunEvent) => void writeSync(1, `${JSON.stringify(event)}\n`);
+await runTests(tests, target, config, emit, () => void readSync(0, new Uint8Array(1)));

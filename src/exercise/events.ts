@@ -19,6 +19,8 @@ export interface Result {
   readonly reason?: string;
   /** Warnings and errors that the driver logged during the test. */
   readonly messages: readonly string[];
+  /** Regular expressions of what the test has declared that driver and device would complain of. */
+  readonly expects?: readonly string[];
 }
 
 export type RunEvent =

@@ -8,8 +8,10 @@ import type { Result, RunEvent } from './events.ts';
 
 /** The other system. */
 export interface Station {
-  /** Runs the agent; calls `onLine` for each line it prints. @returns its exit status. */
-  launch(config: AgentConfig, onLine: (line: string) => void): Promise<number>;
+  /** Runs the agent; calls `onLine` for each line it prints. @param input its standard input. @returns its exit status. */
+  launch(config: AgentConfig, onLine: (line: string) => void, input: AsyncIterable<Uint8Array>): Promise<number>;
+  /** Looks at the devices while the agent waits; may find that a test which passed has failed. */
+  examine(result: Result): Promise<Result>;
   /** Ends what runs and brings the system up again. */
   restart(): Promise<void>;
   /** Last lines of the kernel's log, for a failure that the agent cannot report. */
@@ -69,10 +71,12 @@ interface Outcome {
 /** One life of the agent: until it says that it is done, dies, or is silent for too long. */
 async function watch(station: Station, config: AgentConfig, onEvent: (event: RunEvent) => void): Promise<Outcome> {
   let ended = false;
+  const go = new Passes();
   let current: string | undefined;
   let since = performance.now();
   let allowed = config.timeout;
   const noise: string[] = [];
+  let examined = Promise.resolve();
   let silence: NodeJS.Timeout | undefined;
   const hung = new Promise<string>((resolve) => {
     silence = setInterval(() => {
@@ -81,20 +85,37 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
     }, 500);
   });
   const exited = station
-    .launch(config, (line) => {
-      since = performance.now();
-      const event = parse(line);
-      if (event === undefined) {
-        noise.push(line);
-        return;
-      }
-      if (event.type === 'start') {
-        current = event.id;
-        allowed = event.timeout;
-      }
-      if (event.type === 'result') current = undefined;
-      if (event.type === 'end') ended = true;
-      onEvent(event);
+    .launch(
+      config,
+      (line) => {
+        since = performance.now();
+        const event = parse(line);
+        if (event === undefined) {
+          noise.push(line);
+          return;
+        }
+        if (event.type === 'start') {
+          current = event.id;
+          allowed = event.timeout;
+        }
+        if (event.type === 'result') {
+          current = undefined;
+          examined = examined
+            .then(() => station.examine(event.result))
+            .then((result) => {
+              onEvent({ type: 'result', result });
+              go.give();
+            });
+          return;
+        }
+        if (event.type === 'end') ended = true;
+        onEvent(event);
+      },
+      go,
+    )
+    .then(async (status) => {
+      await examined;
+      return status;
     })
     .then(
       (status) => `the exerciser ended with status ${status} in the middle of a test${quote(noise)}`,
@@ -103,6 +124,29 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
   const reason = await Promise.race([exited, hung]);
   clearInterval(silence);
   return { ended, reason, ms: performance.now() - since, ...(current === undefined ? {} : { current }) };
+}
+
+/** Standard input of the agent: a byte for each test that may begin. */
+class Passes implements AsyncIterable<Uint8Array> {
+  #given = 0;
+  #wake: (() => void) | undefined;
+
+  give(): void {
+    this.#given++;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      while (this.#given === 0) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+      this.#given--;
+      yield Uint8Array.of(10);
+    }
+  }
 }
 
 function quote(noise: readonly string[]): string {

@@ -33,12 +33,15 @@ export async function runTests(
   target: Target,
   options: RunOptions,
   emit: (event: RunEvent) => void,
+  /** Called after each result; the next test begins when it is settled. */
+  gate: () => void | Promise<void> = () => {},
 ): Promise<void> {
   emit({ type: 'plan', tests: tests.map(({ id, suite, name }) => ({ id, suite, name })) });
   target.messages();
   for (const test of tests) {
     emit({ type: 'start', id: test.id, timeout: test.options.timeout ?? options.timeout });
     emit({ type: 'result', result: await runTest(test, target, options) });
+    await gate();
   }
   emit({ type: 'end' });
 }
@@ -63,7 +66,12 @@ async function runTest(test: Test, target: Target, options: RunOptions): Promise
   const logged = target.messages().filter((line) => line.level <= WARNING);
   const surprising = logged.filter((line) => !expected.some((pattern) => pattern.test(line.text)));
   if (failure === undefined && surprising.length > 0) failure = new Error(complaint(surprising));
-  const result = { ...base, ms: performance.now() - begin, messages: logged.map((line) => line.text) };
+  const result = {
+    ...base,
+    ms: performance.now() - begin,
+    messages: logged.map((line) => line.text),
+    ...(expected.length > 0 ? { expects: expected.map((pattern) => pattern.source) } : {}),
+  };
   if (failure === undefined) return { ...result, status: 'passed' };
   const error = failure instanceof Error ? failure : new Error(String(failure));
   return {
