@@ -19,8 +19,6 @@ export const PROT_WRITE = 2;
 
 /** Events of `poll` (asm-generic/poll.h). */
 export const POLLIN = 0x1;
-export const POLLERR = 0x8;
-export const POLLHUP = 0x10;
 export const POLLNVAL = 0x20;
 
 /** Flags of `eventfd` (linux/eventfd.h). */
@@ -70,7 +68,7 @@ export interface Driver {
   ioctl(fd: number, request: number, argument: Uint8Array): number;
   /** Maps part of a file. @param offset bytes, a multiple of the page size; up to 63 bits. */
   mmap(fd: number, length: number, protection: number, offset: bigint): Mapping;
-  /** Fresh zeroed memory. @param length bytes. */
+  /** Fresh zeroed memory. @param length bytes; the mapping may be longer, up to whole huge pages. */
   allocate(length: number, options?: MemoryOptions): Mapping;
   /** @returns bytes read. */
   read(fd: number, buffer: Uint8Array): number;

@@ -1,14 +1,7 @@
 /** Command submissions: what is handed to queues, what synchronises it, and waiting for its end. */
 
 import { setImmediate } from 'node:timers/promises';
-import {
-  csConstants,
-  csFlags,
-  csOperations,
-  DRM_IOCTL_HL_CS,
-  hl_cs_chunk,
-  type hl_cs_in,
-} from '../uapi/habanalabs/cs.ts';
+import { csFlags, csOperations, DRM_IOCTL_HL_CS, hl_cs_chunk, type hl_cs_in } from '../uapi/habanalabs/cs.ts';
 import { type QueueName, queueRow } from '../uapi/habanalabs/gaudi.ts';
 import {
   DRM_IOCTL_HL_WAIT_CS,
@@ -449,6 +442,3 @@ function flag(on: boolean | undefined, value: number): number {
 function nonZero(input: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== 0 && value !== 0n));
 }
-
-/** Most chunks of one submission. */
-export const MAX_CHUNKS = csConstants.HL_MAX_JOBS_PER_CS.value;

@@ -83,6 +83,17 @@ test('memory of a file: what is written is in the file, and offsets may be large
   driver.close(fd);
 });
 
+test('an ioctl reads and writes its argument in place, also in the middle of a buffer', () => {
+  const FIONREAD = 0x541b; // asm-generic/ioctls.h
+  const path = join(scratch, 'length');
+  writeFileSync(path, 'hello');
+  const fd = driver.open(path, O_RDONLY);
+  const whole = new Uint8Array(16).fill(0xaa);
+  driver.ioctl(fd, FIONREAD, whole.subarray(4, 8));
+  assert.deepEqual([...whole.subarray(2, 10)], [0xaa, 0xaa, 5, 0, 0, 0, 0xaa, 0xaa]);
+  driver.close(fd);
+});
+
 test('eventfd and poll', () => {
   const fd = driver.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   assert.equal(driver.poll(fd, POLLIN, 0), 0);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { engineName, queueNames, queueRow } from '../../src/uapi/habanalabs/gaudi.ts';
 import { ioctls, structs } from '../../src/uapi/habanalabs/index.ts';
 import { hl_info_hw_ip_info } from '../../src/uapi/habanalabs/info-results.ts';
 import { hl_mem_args, hl_mem_in } from '../../src/uapi/habanalabs/memory.ts';
@@ -127,6 +128,19 @@ test('request numbers are those of Linux 6.12', () => {
     ['c0186440', 'c0186441', 'c0306442', 'c0386443', 'c0286444', 'c0286445'],
   );
   assert.equal(iowr('d', 0x40, 24), 0xc0186440);
+});
+
+test('queues of Gaudi1: eight external ones, the firmware’s, and the rest internal', () => {
+  const kinds = queueNames.map((name) => queueRow(name).kind);
+  assert.equal(kinds.length, 113);
+  assert.deepEqual([...new Set(kinds.slice(0, 8))], ['external']);
+  assert.equal(kinds[8], 'cpu');
+  assert.deepEqual([...new Set(kinds.slice(9))], ['internal']);
+  queueNames.forEach((name, i) => {
+    assert.equal(queueRow(name).value, i);
+  });
+  assert.equal(engineName(12), 'TPC_0');
+  assert.equal(engineName(99), 'engine 99');
 });
 
 test('flags are named, and what has no name is shown as a number', () => {

@@ -7,6 +7,8 @@ import { discover, holders } from './discover.ts';
 
 const { PROT_READ, PROT_WRITE, MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED } = libc;
 
+const HUGE_PAGE = 2 * 1024 * 1024;
+
 export class LinuxDriver implements Driver {
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
 
@@ -31,8 +33,10 @@ export class LinuxDriver implements Driver {
   }
 
   allocate(length: number, options: MemoryOptions = {}): Mapping {
-    const flags = MAP_PRIVATE | MAP_ANONYMOUS | (options.hugePages ? MAP_HUGETLB : 0);
-    return libc.mmap(length, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (!options.hugePages) return libc.mmap(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // mmap would round up by itself, but munmap refuses lengths that are not whole huge pages
+    const whole = Math.ceil(length / HUGE_PAGE) * HUGE_PAGE;
+    return libc.mmap(whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
   }
 
   read(fd: number, buffer: Uint8Array): number {
