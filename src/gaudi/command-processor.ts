@@ -26,6 +26,8 @@ interface Message {
   readonly who: Initiator;
   readonly address: number;
   readonly value: number;
+  /** When it arrives, if none before it is late. */
+  readonly due: number;
 }
 
 /** What the processors of one queue manager share. */
@@ -157,7 +159,8 @@ export class CommandProcessor {
       return;
     }
     while (this.#messages.length >= MESSAGES) yield this.#arrived;
-    this.#messages.push({ who, address: target, value });
+    const { clock, timing } = this.qm;
+    this.#messages.push({ who, address: target, value, due: clock.now() + timing.messageNs });
     this.#posted.notify();
   }
 
@@ -283,14 +286,14 @@ export class CommandProcessor {
   }
 
   *#deliver(): Steps {
-    const { bus, timing } = this.qm;
+    const { bus, clock } = this.qm;
     for (;;) {
       const message = this.#messages[0];
       if (!message) {
         yield this.#posted;
         continue;
       }
-      yield timing.messageNs;
+      yield Math.max(0, message.due - clock.now());
       try {
         yield* bus.write32(message.who, message.address, message.value);
       } catch (error) {

@@ -112,13 +112,17 @@ export class VirtualClock implements Clock {
   }
 }
 
-/** Real time: whoever serves the devices calls `runDue` between requests. */
+/**
+ * Real time: whoever serves the devices calls `runDue` between requests. While an event runs, it is the time that the event
+ * was made for, however late it is: the order of what follows from it does not depend on how long running it takes.
+ */
 export class WallClock implements Clock {
   readonly #heap = new EventHeap();
   readonly #start = performance.now();
+  #present: number | undefined;
 
   now(): number {
-    return Math.round((performance.now() - this.#start) * 1e6);
+    return this.#present ?? this.#real();
   }
 
   at(time: number, run: () => void): Timer {
@@ -129,7 +133,7 @@ export class WallClock implements Clock {
   untilNext(): number | undefined {
     const time = this.#heap.peek();
     if (time === undefined) return undefined;
-    return Math.max(0, (time - this.now()) / 1e6);
+    return Math.max(0, (time - this.#real()) / 1e6);
   }
 
   /** Runs what is due, for at most about `budget` milliseconds of wall time; true when something due is left. */
@@ -137,9 +141,18 @@ export class WallClock implements Clock {
     const until = performance.now() + budget;
     for (;;) {
       const time = this.#heap.peek();
-      if (time === undefined || time > this.now()) return false;
+      if (time === undefined || time > this.#real()) return false;
       if (performance.now() > until) return true;
-      this.#heap.pop()?.run?.();
+      this.#present = time;
+      try {
+        this.#heap.pop()?.run?.();
+      } finally {
+        this.#present = undefined;
+      }
     }
+  }
+
+  #real(): number {
+    return Math.round((performance.now() - this.#start) * 1e6);
   }
 }
