@@ -7,7 +7,8 @@ import { constants } from 'node:os';
 import { SystemError } from '../os/libc.ts';
 import type { PciFunction } from '../pci/function.ts';
 import { ModelError } from '../sim/errors.ts';
-import { closeAll, DmaMap } from './dma-map.ts';
+import { closeAll, keep } from './descriptors.ts';
+import { DmaMap } from './dma-map.ts';
 import { DmaMessages, ProtocolViolation } from './dma-messages.ts';
 import type { MemoryClient } from './host-memory.ts';
 import { Interrupts } from './interrupts.ts';
@@ -143,7 +144,8 @@ export class Connection implements MemoryClient {
 
   /**
    * Serves up to `limit` messages.
-   * @returns `idle` when no complete message is left, `more` when there may be one, `closed` when the client has gone
+   * @returns `idle` when nothing is left to do now, `more` when there may be a message (maybe read already, so that
+   * polling would not tell), `closed` when the client has gone
    * or cannot be understood; then `close` is to be called.
    */
   pump(limit: number): 'idle' | 'more' | 'closed' {
@@ -239,7 +241,7 @@ export class Connection implements MemoryClient {
 
   #takeDescriptors(): void {
     for (const fd of this.#nextFds.splice(0)) {
-      if (fd >= 0 && this.#fds.length < MAX_DESCRIPTORS) this.#fds.push(fd);
+      if (fd >= 0 && this.#fds.length < MAX_DESCRIPTORS) this.#fds.push(keep(fd));
       else {
         this.#tooManyFds = true;
         closeAll([fd]);

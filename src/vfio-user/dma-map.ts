@@ -3,20 +3,11 @@
  * without danger. The rest is reached by messages.
  */
 
-import { fstatSync, statfsSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { constants } from 'node:os';
-import {
-  close,
-  fcntl,
-  MAP_NORESERVE,
-  MAP_SHARED,
-  type Mapping,
-  mmap,
-  PROT_READ,
-  PROT_WRITE,
-  SystemError,
-} from '../os/libc.ts';
+import { MAP_NORESERVE, MAP_SHARED, type Mapping, mmap, PROT_READ, PROT_WRITE, SystemError } from '../os/libc.ts';
 import { release } from '../os/socket.ts';
+import { isStableMemory } from './descriptors.ts';
 import { Refusal } from './messages.ts';
 
 const { EEXIST, EINVAL, ENOENT, ENOSPC } = constants.errno;
@@ -29,12 +20,6 @@ export const MAX_RANGES = 65535;
 // Bounds on what one client may map into this process: addresses are finite, and a mapping is more than its pages.
 const MAX_FILES = 256;
 const MAX_FILE_BYTES = 2 ** 42;
-
-// linux/fcntl.h and linux/magic.h
-const F_ADD_SEALS = 1033;
-const F_GET_SEALS = 1034;
-const F_SEAL_SHRINK = 0x2;
-const TMPFS_MAGIC = 0x01021994;
 
 export type Access = 'read' | 'write';
 
@@ -66,25 +51,6 @@ export interface RangeRequest {
   readonly writable: boolean;
 }
 
-/**
- * True when the file's memory can never go away under a mapping: an ordinary memfd that is sealed, or can be sealed
- * here, against shrinking. QEMU's memory-backend-memfd seals by default (backends/hostmem-memfd.c). Anything else
- * (files on a disk, /dev/shm, hugetlbfs, devices) could raise SIGBUS in this process at the client's whim.
- */
-function isStable(fd: number): boolean {
-  try {
-    // First, and alone safe on any descriptor: it fails where the file is not of tmpfs or hugetlbfs.
-    let seals = fcntl(fd, F_GET_SEALS, 0);
-    if ((seals & F_SEAL_SHRINK) === 0) {
-      fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
-      seals = fcntl(fd, F_GET_SEALS, 0);
-    }
-    return (seals & F_SEAL_SHRINK) !== 0 && statfsSync(`/proc/self/fd/${fd}`).type === TMPFS_MAGIC;
-  } catch {
-    return false;
-  }
-}
-
 export class DmaMap {
   /** Ascending and disjoint. */
   readonly #ranges: Range[] = [];
@@ -103,7 +69,7 @@ export class DmaMap {
   }
 
   /**
-   * Adds a range. `fd`, where given, stays the caller's. A file that could shrink, or one too many, is not mapped:
+   * Adds a range. `fd`, where given and not negative, stays the caller's. A file that could shrink, or one too many, is not mapped:
    * the range is then reached by messages, as if it had come without.
    * @throws Refusal EINVAL (unaligned, empty, beyond 2^53, beyond the file, no access), EEXIST (overlap), ENOSPC;
    * or what mmap says
@@ -119,7 +85,7 @@ export class DmaMap {
     const next = this.#ranges[at];
     if (next && next.address < address + size) throw new Refusal(EEXIST, 'DMA range overlaps a mapped one');
     if (this.#ranges.length >= MAX_RANGES) throw new Refusal(ENOSPC, 'too many DMA ranges');
-    const file = fd === undefined ? undefined : this.#file(fd, request);
+    const file = fd === undefined || fd < 0 ? undefined : this.#file(fd, request);
     if (file) file.users++;
     this.#ranges.splice(at, 0, { address, size, offset, readable, writable, file });
   }
@@ -177,7 +143,7 @@ export class DmaMap {
   }
 
   #file(fd: number, request: RangeRequest): SharedFile | undefined {
-    if (!isStable(fd)) return undefined;
+    if (!isStableMemory(fd)) return undefined;
     const { offset, size, writable } = request;
     if (offset % PAGE !== 0) throw new Refusal(EINVAL, 'offset of a DMA range is not aligned to 4096');
     const status = fstatSync(fd);
@@ -211,9 +177,4 @@ export class DmaMap {
     this.#mappedBytes -= file.mapping.bytes.length;
     release(file.mapping);
   }
-}
-
-/** Closes descriptors that nobody wants. -1 stands for one that was lost on the way. */
-export function closeAll(fds: readonly number[]): void {
-  for (const fd of fds) if (fd >= 0) close(fd);
 }

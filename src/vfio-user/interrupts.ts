@@ -1,16 +1,13 @@
 /** The eventfds a client has connected to the interrupts of a function, and their masks. */
 
-import { readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
-import { close, fcntl, SystemError, write } from '../os/libc.ts';
+import { close, SystemError, write } from '../os/libc.ts';
 import type { PciFunction } from '../pci/function.ts';
 import type { InterruptKind } from '../pci/ports.ts';
+import { prepareEventfd } from './descriptors.ts';
 import { IRQ_FLAG, IRQ_INDEX, IRQ_INDEX_COUNT, IRQ_SET, IRQ_SET_FLAG, Refusal } from './messages.ts';
 
 const { EINVAL } = constants.errno;
-const F_GETFL = 3;
-const F_SETFL = 4;
-const O_NONBLOCK = 0o4000;
 
 const ONE = new Uint8Array(8);
 ONE[0] = 1;
@@ -35,13 +32,6 @@ const ACTIONS: Readonly<Record<number, Action>> = {
 
 const ALL_ACTIONS = IRQ_SET_FLAG.MASK | IRQ_SET_FLAG.UNMASK | IRQ_SET_FLAG.TRIGGER;
 const ALL_DATA = IRQ_SET_FLAG.NONE | IRQ_SET_FLAG.BOOL | IRQ_SET_FLAG.EVENTFD;
-
-/** Makes sure that signalling `fd` can neither block nor do anything else. @throws Refusal */
-function checkEventfd(fd: number): void {
-  if (readlinkSync(`/proc/self/fd/${fd}`) !== 'anon_inode:[eventfd]') throw new Refusal(EINVAL, 'not an eventfd');
-  const flags = fcntl(fd, F_GETFL, 0);
-  if ((flags & O_NONBLOCK) === 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-}
 
 function signal(fd: number): void {
   if (fd < 0) return;
@@ -131,7 +121,7 @@ export class Interrupts {
     if (vectors.length === 0 || (fds.length !== 0 && fds.length !== vectors.length)) {
       throw new Refusal(EINVAL, `${fds.length} descriptors for ${vectors.length} interrupts`);
     }
-    for (const fd of fds) checkEventfd(fd);
+    if (!fds.every(prepareEventfd)) throw new Refusal(EINVAL, 'not an eventfd');
     const taken = fds.splice(0);
     vectors.forEach((vector, i) => {
       if (vector[action] >= 0) close(vector[action]);

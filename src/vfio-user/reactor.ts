@@ -22,6 +22,13 @@ export interface Control {
   readonly onMessage: (message: unknown) => void;
 }
 
+interface Polled {
+  readonly fd: number;
+  readonly events: number;
+  /** Undefined: the reactor's own eventfd. */
+  readonly server: Server | undefined;
+}
+
 /** Milliseconds that events may run while a request might be waiting. */
 const SLICE = 0.2;
 
@@ -40,7 +47,7 @@ export class Reactor {
   readonly #control: Control | undefined;
   readonly #servers: Server[] = [];
   readonly #poll = new PollSet();
-  #polled: { fd: number; events: number }[] = [];
+  #polled: Polled[] = [];
   #running = false;
   #closed = false;
 
@@ -73,16 +80,19 @@ export class Reactor {
 
   /** Runs what is due for a slice of time, then waits up to `timeout` ms for something to serve, and serves it. */
   turn(timeout: number): void {
-    const busy = this.#clock.runDue(SLICE);
-    this.#describe();
-    const ready = this.#poll.wait(busy ? 0 : this.#timeout(timeout));
-    if (ready <= 0) return;
-    if (this.#poll.ready(0) !== 0) this.#receive();
-    // Servers may come and go from here on; those that were polled are those of the beginning.
-    const servers = this.#servers.slice();
-    servers.forEach((server, i) => {
-      if (this.#polled[i + 1]?.fd === server.fd && this.#poll.ready(i + 1) !== 0) server.ready();
-    });
+    const due = this.#clock.runDue(SLICE);
+    const busy = this.#describe();
+    const ready = this.#poll.wait(due || busy ? 0 : this.#timeout(timeout));
+    if (ready === 0 && !busy) return;
+    const polled = this.#polled;
+    for (let i = 0; i < polled.length; i++) {
+      const server = polled[i]?.server;
+      const isReady = this.#poll.ready(i) !== 0;
+      if (!server) {
+        if (isReady) this.#receive();
+        // A command may have removed the server.
+      } else if ((isReady || server.busy) && this.#servers.includes(server)) server.ready();
+    }
   }
 
   /** Closes all servers. Nothing is left: no socket file, no descriptor, no mapping. */
@@ -99,22 +109,25 @@ export class Reactor {
     return Number.isFinite(next) ? Math.min(Math.floor(next), 0x7fffffff) : -1;
   }
 
-  /** Tells the kernel what to watch, when that has changed. */
-  #describe(): void {
+  /** Writes down what to watch, when that has changed. @returns true when a server has work without being polled */
+  #describe(): boolean {
     const polled = this.#polled;
     const servers = this.#servers;
     let same = polled.length === servers.length + 1;
-    for (let i = 0; same && i < servers.length; i++) {
+    let busy = false;
+    for (let i = 0; i < servers.length; i++) {
       const server = servers[i] as Server;
-      const entry = polled[i + 1] as { fd: number; events: number };
-      same = entry.fd === server.fd && entry.events === server.events;
+      const entry = polled[i + 1];
+      busy ||= server.busy;
+      same &&= entry?.server === server && entry.fd === server.fd && entry.events === server.events;
     }
-    if (same) return;
+    if (same) return busy;
     this.#polled = [
-      { fd: this.wakeFd, events: POLLIN },
-      ...servers.map((server) => ({ fd: server.fd, events: server.events })),
+      { fd: this.wakeFd, events: POLLIN, server: undefined },
+      ...servers.map((server) => ({ fd: server.fd, events: server.events, server })),
     ];
     this.#poll.set(this.#polled);
+    return busy;
   }
 
   #receive(): void {

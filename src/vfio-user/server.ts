@@ -82,6 +82,7 @@ export class Server {
   readonly #clock: Clock;
   /** Accepting has failed and waits. */
   #paused = false;
+  #busy = false;
   #closed = false;
 
   /** Listens at once and gives the function its ports. @throws UserError where the socket cannot be made */
@@ -118,11 +119,21 @@ export class Server {
     return (connection.reading ? POLLIN : 0) | (connection.backlogged ? POLLOUT : 0);
   }
 
-  /** Does what can be done now. Call when `fd` is ready. */
+  /** True when `ready` is to be called without polling: there is more to do. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  /** Does what can be done now, for a while. Call when `fd` is ready. */
   ready(): void {
     const connection = this.#connection;
-    if (!connection) this.#accept();
-    else if (connection.pump(BURST) === 'closed') this.#disconnect();
+    if (!connection) {
+      this.#accept();
+      return;
+    }
+    const state = connection.pump(BURST);
+    this.#busy = state === 'more';
+    if (state === 'closed') this.#disconnect();
   }
 
   /** Ends the connection, stops listening, and removes the socket file. The function stays the caller's to close. */

@@ -548,3 +548,23 @@ test(
     assert.equal(HEADER.size + reply.payload.length, 40);
   }),
 );
+
+test(
+  'the shortest messages, many in one piece, are all answered',
+  withBench((bench) => {
+    const client = bench.client();
+    client.send(bytes(...Array.from({ length: 131 }, (_, id) => message('DEVICE_RESET', undefined, { id }))));
+    for (let id = 0; id < 131; id++) assert.equal(client.receive()?.id, id);
+  }),
+);
+
+test(
+  'a client whose unfinished message holds its own socket is gone when it is gone',
+  withBench((bench) => {
+    const client = bench.client();
+    client.send(message('DMA_MAP', mapPayload({ size: 4096 })).subarray(0, 40), [client.stream.fd]);
+    bench.turn();
+    client.close();
+    assert.equal(bench.server.connected, false);
+  }),
+);

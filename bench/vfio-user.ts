@@ -1,0 +1,111 @@
+/**
+ * Latency of a vfio-user REGION_READ of 4 bytes: our server, in a worker thread, against a C server that only echoes
+ * messages of the same sizes. One C client measures both in the same run, in alternating blocks. JSON lines.
+ */
+
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
+import type { Bar, PciFunction, Region } from '../src/pci/function.ts';
+import { WallClock } from '../src/sim/clock.ts';
+import { Reactor, wake } from '../src/vfio-user/reactor.ts';
+import { serve } from '../src/vfio-user/server.ts';
+
+/** Registers that are plain storage: what is measured is the way to them. */
+function registers(size: number): Region {
+  const bytes = new Uint8Array(size);
+  return {
+    size,
+    mappable: [],
+    read(offset, target) {
+      for (let i = 0; i < target.length; i++) target[i] = bytes[offset + i] as number;
+    },
+    write(offset, source) {
+      bytes.set(source, offset);
+    },
+  };
+}
+
+class Registers implements PciFunction {
+  readonly name = 'registers';
+  readonly config = registers(4096);
+  readonly bars: readonly Bar[] = [{ index: 0, kind: 'memory32', prefetchable: false, region: registers(4096) }];
+  readonly vectors = { intx: 0, msi: 0, msix: 0 };
+  connect(): void {}
+  reset(): void {}
+  barAddress(): number | undefined {
+    return undefined;
+  }
+  close(): void {}
+}
+
+function work(port: MessagePort): void {
+  const clock = new WallClock();
+  const reactor: Reactor = new Reactor(clock, { port, onMessage: () => reactor.stop() });
+  reactor.add(serve({ function: new Registers(), path: workerData.path, clock, log: (line) => console.error(line) }));
+  port.postMessage(reactor.wakeFd);
+  reactor.run();
+  reactor.close();
+}
+
+interface Times {
+  readonly min: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+}
+
+async function measure(operations: number): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'sagrada-bench-'));
+  try {
+    const program = join(directory, 'vfio-user');
+    const source = fileURLToPath(new URL('vfio-user.c', import.meta.url));
+    const compiled = spawnSync('cc', ['-O2', '-o', program, source], { encoding: 'utf8' });
+    if (compiled.status !== 0) {
+      const why = compiled.error ? 'no C compiler (cc)' : compiled.stderr.trim();
+      console.log(JSON.stringify({ bench: 'vfio-user-region-read', skipped: why }));
+      return;
+    }
+    const served = join(directory, 'served');
+    const echoed = join(directory, 'echoed');
+    const echo = spawn(program, ['echo', echoed], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const worker = new Worker(new URL(import.meta.url), { workerData: { path: served } });
+    const [wakeFd] = (await once(worker, 'message')) as [number];
+    await once(echo.stdout, 'data');
+    const client = spawn(program, ['client', served, echoed, String(operations)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    client.stdout.on('data', (chunk) => {
+      output += chunk;
+    });
+    const [status] = (await once(client, 'close')) as [number];
+    worker.postMessage('stop');
+    wake(wakeFd);
+    await once(worker, 'exit');
+    if (status !== 0) throw new Error(`the client ended with ${status}`);
+    const times = JSON.parse(output) as { vfioUser: Times; echo: Times };
+    console.log(
+      JSON.stringify({
+        bench: 'vfio-user-region-read',
+        unit: 'ns',
+        operations,
+        ...times,
+        ratio: {
+          p50: Number((times.vfioUser.p50 / times.echo.p50).toFixed(3)),
+          p99: Number((times.vfioUser.p99 / times.echo.p99).toFixed(3)),
+        },
+        goal: { p50: 1.1, p99: 1.5 },
+      }),
+    );
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+if (isMainThread) await measure(process.argv.includes('--brief') ? 20_000 : 200_000);
+else work(parentPort as MessagePort);
