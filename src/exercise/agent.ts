@@ -4,7 +4,7 @@
  * the devices between two tests. Started with a JSON `AgentConfig` as its only argument; bundled into one file for a guest.
  */
 
-import { readSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import process from 'node:process';
 import { discover } from '../driver/linux/discover.ts';
 import { LinuxDriver } from '../driver/linux/driver.ts';
@@ -34,4 +34,6 @@ const target = {
   messages: () => log.take(),
 };
 const emit = (event: RunEvent) => void writeSync(1, `${JSON.stringify(event)}\n`);
-await runTests(tests, target, config, emit, () => void readSync(0, new Uint8Array(1)));
+const input = process.stdin[Symbol.asyncIterator]();
+await runTests(tests, target, config, emit, async () => void (await input.next()));
+process.stdin.destroy();

@@ -117,7 +117,7 @@ export const info = suite('info', 'What the driver tells about the card and its 
   });
 
   test('a DCORE that does not exist is refused', ({ device }) => {
-    assertErrno('EINVAL', () => device.info.raw('HL_INFO_SYNC_MANAGER', 12, { dcore_id: 4 }));
+    assertErrno('EINVAL', () => device.info.raw('HL_INFO_SYNC_MANAGER', 12, { dcore_id: 8 }));
   });
 
   test('device memory has no choice of page sizes', ({ device }) => {

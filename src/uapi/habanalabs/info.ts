@@ -137,7 +137,7 @@ export const infoOperations = {
   HL_INFO_SYNC_MANAGER: always(14, 'What the driver leaves of the sync manager of one DCORE.', {
     answer: hl_info_sync_manager,
     takes: ['dcore_id'],
-    errors: { EINVAL: 'no buffer, or no such DCORE (there are 4)' },
+    errors: { EINVAL: 'no buffer, or no such DCORE (the driver counts 8, Gaudi1 has 4)' },
   }),
   HL_INFO_TOTAL_ENERGY: operational(15, 'Energy used.', { answer: hl_info_energy }),
   HL_INFO_PLL_FREQUENCY: operational(16, 'Frequencies of a PLL.', {
