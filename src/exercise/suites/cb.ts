@@ -84,8 +84,8 @@ export const cb = suite('cb', 'Command buffers of the driver.', (test) => {
   });
 
   test('this chip does not map command buffers to the device', (t) => {
-    t.expectMessages(/map|MMU|cb/i);
-    assertErrno('EINVAL', () => t.device.createCb(4096, { flags: 1, mapped: false }));
+    t.expectMessages(/Mapping a CB to the device's MMU is not supported/, /Failure in buffer alloc callback/);
+    assertErrno('ENOMEM', () => t.device.createCb(4096, { flags: 1, mapped: false }));
   });
 
   test('an unknown operation is refused', (t) => {

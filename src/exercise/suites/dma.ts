@@ -109,10 +109,14 @@ export const dma = suite('dma', 'Linear and strided transfers between host, SRAM
     await roundTrip(t, end - 4096n, 4096);
   });
 
-  test('a transfer of nothing ends', async (t) => {
-    const host = t.use(t.device.allocHost(4096));
-    const sram = t.use(t.device.sram.allocate(4096));
-    await copy(t, DOWN, sram, host, 0);
+  test('a transfer of nothing ends, and writes nothing', async (t) => {
+    const source = t.use(t.device.allocHost(4096));
+    const result = t.use(t.device.allocHost(4096));
+    source.bytes.fill(1);
+    result.bytes.fill(2);
+    const nothing = { tsize: 0, src: source.deviceAddress, dst: result.deviceAddress };
+    await run(t, DOWN, new CommandStream().packet('LIN_DMA', nothing));
+    assert.ok(result.bytes.every((byte) => byte === 2));
   });
 
   test('filling SRAM and HBM, any size', async (t) => {

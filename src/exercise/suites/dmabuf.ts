@@ -58,10 +58,6 @@ export const dmabuf = suite('dmabuf', 'Device memory exported for other drivers.
     assertErrno('EINVAL', () => exportDram(t, 0n, 8192, 0, PAGE));
   });
 
-  test('flags that open(2) does not know for a dma-buf are refused', (t) => {
-    assertErrno('EINVAL', () => exportDram(t, 0n, 4096, 0x4000_0000));
-  });
-
   test('a dma-buf keeps the card taken after the node is closed', (t) => {
     const device = t.open(0);
     const buffer = device.exportDmaBuf(device.dram.base, 4096, 0);

@@ -92,7 +92,7 @@ export const memory = suite('memory', 'Host memory through the MMU, and the acco
   });
 
   test('a range that wraps is refused', (t) => {
-    t.expectMessages(/address|size|host/i);
+    t.expectMessages(/causes integer overflow/);
     assertErrno('EINVAL', () => t.device.mapHost(0xffff_ffff_ffff_f000n, 2 * PAGE));
   });
 
