@@ -8,6 +8,7 @@ import type { Command as GuestCommand } from '../machine/vm/agent.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
 import { setup } from '../machine/vm/setup.ts';
 import { bootVm, type RunOptions, type Vm } from '../machine/vm/vm.ts';
+import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
 import { Interruption, interruptible } from './interruption.ts';
 import {
@@ -81,10 +82,19 @@ async function guarded(body: (signal: AbortSignal) => Promise<number>, failure =
 
 async function runCommand(words: readonly string[], options: RunCommandOptions, signal: AbortSignal): Promise<number> {
   const input = process.stdin;
-  const output = sink(process.stdout);
-  const errors = sink(process.stderr);
+  let running: GuestCommand | undefined;
+  // The reader of our output has gone (`| head`): the command learns it as it would on the host.
+  const output = sink(process.stdout, () => running?.signal(signalNumber('SIGPIPE')));
+  const streams: RunOptions = {
+    stdin: input,
+    onStdout: output,
+    onStderr: sink(process.stderr),
+    onStart: (started) => {
+      running = started;
+    },
+  };
   try {
-    return await withVm(options, signal, (vm) => vm.run(words, { stdin: input, onStdout: output, onStderr: errors }));
+    return await withVm(options, signal, (vm) => vm.run(words, streams));
   } finally {
     input.destroy();
   }
@@ -211,15 +221,26 @@ function printRegisters(report: DeviceReport): void {
   }
 }
 
-/** Passes data on to one of our streams as fast as its reader takes it. */
-function sink(stream: NodeJS.WriteStream): (data: Buffer) => Promise<void> | undefined {
-  // The reader may go away (`| head`); the command then writes into the void, as its own pipe still stands.
-  stream.on('error', () => {});
+/** Passes data on to one of our streams as fast as its reader takes it. @param onBroken told once when the reader has gone. */
+function sink(stream: NodeJS.WriteStream, onBroken?: () => void): (data: Buffer) => Promise<void> | undefined {
+  let broken = false;
+  let full: Promise<void> | undefined;
+  let release = () => {};
+  const free = () => {
+    full = undefined;
+    release();
+  };
+  stream.on('drain', free);
+  stream.once('error', () => {
+    broken = true;
+    free();
+    onBroken?.();
+  });
   return (data) => {
-    if (stream.write(data) || stream.destroyed) return undefined;
-    return new Promise((resolve) => {
-      stream.once('drain', resolve);
-      stream.once('close', resolve);
+    if (broken || stream.write(data)) return undefined;
+    full ??= new Promise((resolve) => {
+      release = resolve;
     });
+    return full;
   };
 }
