@@ -112,14 +112,26 @@ export class VirtualClock implements Clock {
   }
 }
 
+/** Nanoseconds that the time seen by events may be behind real time. */
+const LAG = 10_000_000;
+
 /**
  * Real time: whoever serves the devices calls `runDue` between requests. While an event runs, it is the time that the event
- * was made for, however late it is: the order of what follows from it does not depend on how long running it takes.
+ * was made for, so that the order of what follows from it does not depend on how long running it takes. That holds for
+ * bursts of events: one that is later than 10 ms sees the time of 10 ms ago, or work that takes
+ * longer than it should would always come before what was asked for since.
  */
 export class WallClock implements Clock {
   readonly #heap = new EventHeap();
-  readonly #start = performance.now();
+  readonly #source: () => number;
+  readonly #start: number;
   #present: number | undefined;
+
+  /** @param source milliseconds that never go back */
+  constructor(source: () => number = () => performance.now()) {
+    this.#source = source;
+    this.#start = source();
+  }
 
   now(): number {
     return this.#present ?? this.#real();
@@ -138,12 +150,12 @@ export class WallClock implements Clock {
 
   /** Runs what is due, for at most about `budget` milliseconds of wall time; true when something due is left. */
   runDue(budget: number): boolean {
-    const until = performance.now() + budget;
+    const until = this.#source() + budget;
     for (;;) {
       const time = this.#heap.peek();
       if (time === undefined || time > this.#real()) return false;
-      if (performance.now() > until) return true;
-      this.#present = time;
+      if (this.#source() > until) return true;
+      this.#present = Math.max(time, this.#real() - LAG);
       try {
         this.#heap.pop()?.run?.();
       } finally {
@@ -153,6 +165,6 @@ export class WallClock implements Clock {
   }
 
   #real(): number {
-    return Math.round((performance.now() - this.#start) * 1e6);
+    return Math.round((this.#source() - this.#start) * 1e6);
   }
 }
