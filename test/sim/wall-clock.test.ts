@@ -49,7 +49,7 @@ test('work that takes longer than it should does not keep others waiting for its
   clock.runDue(20);
   clock.at(clock.now(), () => order.push('other'));
   clock.runDue(20);
-  assert.equal(order.indexOf('other'), 9, order.join());
+  assert.equal(order.indexOf('other'), 10, '10 ms of what was late come first, not all of it');
 });
 
 test('it stops when the budget is spent, and tells that something due is left', () => {
