@@ -185,7 +185,11 @@ export class Connection implements MemoryClient {
     closeAll(this.#fds.splice(0));
     closeAll(this.#nextFds.splice(0));
     this.#transport.close();
-    this.messages.fail(new Error('DMA: the client has disconnected'));
+    try {
+      this.messages.fail(new Error('DMA: the client has disconnected'));
+    } catch (error) {
+      this.#errno(error);
+    }
   }
 
   #broken(error: unknown): 'closed' {
@@ -299,7 +303,7 @@ export class Connection implements MemoryClient {
     return body(size - PAYLOAD, this.#fds);
   }
 
-  /** What a request that failed is answered with. Nothing a request causes ends the server. */
+  /** Logs what went wrong. Nothing a client causes ends the server. @returns what a request is refused with */
   #errno(error: unknown): number {
     if (error instanceof Refusal) {
       this.#log(`refused: ${error.message}`);

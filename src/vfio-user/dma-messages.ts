@@ -118,13 +118,21 @@ export class DmaMessages {
     this.flush();
   }
 
-  /** Ends everything with `error`: the client has gone. */
+  /** Ends everything with `error`: the client has gone. Whatever a `done` throws, all are called. */
   fail(error: Error): void {
     const operations = new Set([...this.#underWay.values()].map((piece) => piece.operation));
     for (const operation of this.#queue.splice(0)) operations.add(operation);
     this.#underWay.clear();
     this.#bytesUnderWay = 0;
-    for (const operation of operations) operation.done(operation.failure ?? error);
+    const thrown: unknown[] = [];
+    for (const operation of operations) {
+      try {
+        operation.done(operation.failure ?? error);
+      } catch (defect) {
+        thrown.push(defect);
+      }
+    }
+    if (thrown.length > 0) throw thrown[0];
   }
 
   #sendPiece(operation: Operation, count: number): void {

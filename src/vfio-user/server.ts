@@ -98,6 +98,8 @@ export class Server {
     pciFunction.connect({
       dma: options.wrapDma?.(this.#memory) ?? this.#memory,
       clock,
+      // Clients keep the table themselves, and connect vectors by DEVICE_SET_IRQS (QEMU, hw/vfio/pci.c).
+      hostKeepsMsixTable: true,
       interrupt: (kind, vector) => this.#connection?.interrupts.raise(kind, vector),
     });
   }
@@ -175,8 +177,14 @@ export class Server {
     this.#connection = undefined;
     this.#stream = undefined;
     this.#memory.client = undefined;
+    this.#busy = false;
     connection?.close();
-    this.#served.function.reset('conventional');
+    try {
+      this.#served.function.reset('conventional');
+    } catch (error) {
+      // A defect of the function must not keep the next client out.
+      this.#served.log(`${this.name}: vfio-user: defect: ${error instanceof Error ? error.stack : String(error)}`);
+    }
   }
 }
 

@@ -11,7 +11,7 @@ import { UserError } from '../../src/sim/errors.ts';
 import { FLAG, HEADER, REGION_ACCESS } from '../../src/vfio-user/messages.ts';
 import { Reactor, wake } from '../../src/vfio-user/reactor.ts';
 import { serve } from '../../src/vfio-user/server.ts';
-import { message, openDescriptors, versionPayload, withBench } from './raw-client.ts';
+import { mapPayload, message, openDescriptors, versionPayload, withBench } from './raw-client.ts';
 import { ToyFunction } from './toy-function.ts';
 
 const read = (count: number) => message('REGION_READ', REGION_ACCESS.encode({ region: 2, offset: 0, count }));
@@ -234,3 +234,24 @@ test('a worker that serves ends on command and leaves no socket', async () => {
   stream.close();
   rmSync(directory, { recursive: true });
 });
+
+test(
+  'a function that throws when it is told of a failure does not keep the next client out',
+  withBench((bench) => {
+    const client = bench.client();
+    client.ask('DMA_MAP', mapPayload({ size: 0x1000 }));
+    let second = 0;
+    bench.function.ports.dma.read(0, new Uint8Array(4), () => {
+      throw new Error('first');
+    });
+    bench.function.ports.dma.read(0, new Uint8Array(4), () => {
+      second++;
+    });
+    client.close();
+    assert.equal(second, 1);
+    assert.deepEqual(bench.function.resets, ['conventional']);
+    assert.deepEqual(bench.function.resets, ['conventional']);
+    assert.match(bench.logged.at(-1) ?? '', /defect: Error: first/);
+    bench.client().readRegion(0, 0, 4);
+  }),
+);
