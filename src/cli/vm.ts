@@ -178,7 +178,7 @@ async function withVm(
     if (options.traceRegisters) printRegisters(await vm.deviceReport());
     const text = vm.logText();
     await vm.close();
-    const file = keep(text, failed);
+    const file = keep(text, failed && !signal.aborted);
     if (file && options.log === undefined) note(`the guest's log is in ${file}`);
   }
 }
@@ -207,16 +207,13 @@ function deviceComplaints(report: DeviceReport): string[] {
   );
 }
 
-/** Every register that was touched; those that are only storage are the list of what remains to be modelled. */
+/** Every register that was touched; plain storage is the list of what remains to be modelled. */
 function printRegisters(report: DeviceReport): void {
   for (const { name, registers } of report.devices) {
-    say(
-      `${name}: ${registers.length} registers touched, ${registers.filter((r) => r.storage).length} of them plain storage`,
-    );
-    for (const r of registers) {
-      say(
-        `  ${r.name.padEnd(56)} ${String(r.reads).padStart(8)} reads ${String(r.writes).padStart(8)} writes${r.storage ? '  storage' : ''}`,
-      );
+    const storage = registers.filter(({ kind }) => kind === 'storage').length;
+    say(`${name}: ${registers.length} registers touched, ${storage} of them plain storage`);
+    for (const { name: register, kind, reads, writes } of registers) {
+      say(`  ${register.padEnd(48)} ${kind.padEnd(8)} ${reads} reads, ${writes} writes`);
     }
   }
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ErrorCount } from '../../sim/errors.ts';
 import { UserError } from '../../sim/errors.ts';
+import type { RegisterUse } from '../../sim/registers.ts';
 import { wake } from '../../vfio-user/reactor.ts';
 import { machineDescription, machineDevices } from '../machines.ts';
 
@@ -16,20 +17,12 @@ export interface DeviceServerOptions {
   readonly traceRegisters?: boolean;
 }
 
-/** A register that was touched. */
-export interface RegisterUse {
-  readonly name: string;
-  readonly reads: number;
-  readonly writes: number;
-  /** True for plain storage, whose value does nothing in the model. */
-  readonly storage: boolean;
-}
-
 export interface DeviceReport {
   readonly devices: readonly {
     readonly name: string;
     /** What the model refused. */
     readonly errors: readonly ErrorCount[];
+    /** Every register that was touched. */
     readonly registers: readonly RegisterUse[];
   }[];
   /** What the vfio-user servers had to say. */
