@@ -27,10 +27,12 @@ import {
   TimestampBuffer,
 } from './memory.ts';
 import { OpenNode } from './node.ts';
+import { Program } from './program.ts';
 import {
   type Chunk,
   type Completion,
   type CompletionOfSeveral,
+  type EngineCommand,
   type Queue,
   type Reservation,
   type Signal,
@@ -284,11 +286,12 @@ export class Device implements Disposable, AsyncDisposable {
     return new CommandBuffer(this.#node, size, options);
   }
 
-  /** Puts packets where internal queues can fetch them. */
-  load(stream: CommandStream, options: HostMemoryOptions = {}): HostMemory {
-    const memory = this.allocHost(stream.size, options);
-    memory.bytes.set(stream.bytes);
-    return memory;
+  /**
+   * Makes packets ready for an internal queue: `device.submit({ queue: 'DMA_2_0', ...program })`. Keep the program until its
+   * work has ended, which the driver does not tell: have the packets add to a sync object.
+   */
+  load(stream: CommandStream, options: HostMemoryOptions = {}): Program {
+    return new Program(this.#node, stream, options);
   }
 
   /** Hands work to queues. @throws QueueFullError, InvalidArgumentError, NotPermittedError, NotOperationalError */
@@ -328,6 +331,16 @@ export class Device implements Disposable, AsyncDisposable {
 
   unreserveSignals(reservation: Reservation): void {
     this.#submitter.unreserveSignals(reservation);
+  }
+
+  /** Halts or runs engine cores, stalls or resumes engines; Gaudi1 refuses. @param engines their ids. */
+  engines(command: EngineCommand, engines: readonly number[]): void {
+    this.#submitter.engines(command, engines);
+  }
+
+  /** Waits until posted writes of the device have arrived in host memory. */
+  flushPciWrites(): void {
+    this.#submitter.flushPciWrites();
   }
 
   /** Looks whether a submission has ended. @returns undefined when it has not. */

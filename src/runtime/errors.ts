@@ -65,17 +65,17 @@ export class DeviceGoneError extends DriverError {
   override readonly name = 'DeviceGoneError';
 }
 
-/** EAGAIN: a queue is full or too many submissions are in flight. Nothing was submitted; the same call may succeed later. */
+/** EAGAIN of a submission: a queue is full or too many submissions are in flight. Nothing was submitted; the same call may succeed later. */
 export class QueueFullError extends DriverError {
   override readonly name = 'QueueFullError';
 }
 
-/** ETIMEDOUT: the submission did not end in the time the device allows. */
+/** ETIMEDOUT of a wait: the submission did not end in the time the device allows. */
 export class SubmissionTimeoutError extends DriverError {
   override readonly name = 'SubmissionTimeoutError';
 }
 
-/** EIO: the submission was aborted, as a rule because the device was reset. */
+/** EIO of a wait: the submission was aborted, as a rule because the device was reset. */
 export class SubmissionAbortedError extends DriverError {
   override readonly name = 'SubmissionAbortedError';
 }
@@ -115,15 +115,20 @@ export class ExhaustedError extends Error {
   override readonly name = 'ExhaustedError';
 }
 
-const classes: Readonly<Record<string, new (failure: Failure, options?: ErrorOptions) => DriverError>> = {
+type Constructor = new (failure: Failure, options?: ErrorOptions) => DriverError;
+
+const classes: Readonly<Record<string, Constructor>> = {
   EINVAL: InvalidArgumentError,
   EPERM: NotPermittedError,
   ENOMEM: OutOfMemoryError,
   EBUSY: NotOperationalError,
   ENODEV: DeviceGoneError,
-  EAGAIN: QueueFullError,
-  ETIMEDOUT: SubmissionTimeoutError,
-  EIO: SubmissionAbortedError,
+};
+
+/** Errnos that mean something of their own with one ioctl. */
+const special: Readonly<Record<string, Readonly<Record<string, Constructor>>>> = {
+  CS: { EAGAIN: QueueFullError },
+  WAIT_CS: { ETIMEDOUT: SubmissionTimeoutError, EIO: SubmissionAbortedError },
 };
 
 /** The error for an ioctl that failed. */
@@ -135,15 +140,16 @@ export function ioctlError(
   input: Arguments,
 ): DriverError {
   const reason = operation?.errors?.[cause.code];
+  const call = ioctl.name.replace('DRM_IOCTL_HL_', '');
   const failure: Failure = {
     errno: cause.errno,
     code: cause.code,
-    call: ioctl.name.replace('DRM_IOCTL_HL_', ''),
+    call,
     operation: name,
     arguments: input,
     ...(reason === undefined ? {} : { reason }),
   };
-  return new (classes[cause.code] ?? DriverError)(failure, { cause });
+  return new (special[call]?.[cause.code] ?? classes[cause.code] ?? DriverError)(failure, { cause });
 }
 
 /** ` {mem_size: 0x1000, flags: 4}`: numbers that look like addresses in hexadecimal; nothing for no arguments. */

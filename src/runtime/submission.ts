@@ -1,7 +1,14 @@
 /** Command submissions: what is handed to queues, what synchronises it, and waiting for its end. */
 
 import { setImmediate } from 'node:timers/promises';
-import { csFlags, csOperations, DRM_IOCTL_HL_CS, hl_cs_chunk, type hl_cs_in } from '../uapi/habanalabs/cs.ts';
+import {
+  csFlags,
+  csOperations,
+  DRM_IOCTL_HL_CS,
+  hl_cs_chunk,
+  type hl_cs_in,
+  hl_engine_command,
+} from '../uapi/habanalabs/cs.ts';
 import { type QueueName, queueRow } from '../uapi/habanalabs/gaudi.ts';
 import {
   DRM_IOCTL_HL_WAIT_CS,
@@ -24,6 +31,8 @@ const WAIT = values(waitFlags);
 /** Sequence number that stands for none. */
 const NONE = 0xffff_ffff_ffff_ffffn;
 
+export type EngineCommand = 'CORE_HALT' | 'CORE_RUN' | 'STALL' | 'RESUME';
+
 /** A queue, by its name or its number. */
 export type Queue = QueueName | number;
 
@@ -45,7 +54,10 @@ export interface BufferChunk {
   readonly size?: number;
 }
 
-/** Packets in memory that the device reaches, for an internal queue. */
+/**
+ * Packets in memory that the device reaches, for an internal queue. Its own command processor does little there: transfers
+ * (LIN_DMA) and what else engines do belong to the lower one, which CP_DMA feeds. `Device.load` arranges that.
+ */
 export interface MemoryChunk {
   readonly queue: Queue;
   readonly place: Place;
@@ -239,6 +251,33 @@ export class Submitter {
     });
   }
 
+  /** Halts or runs engine cores, or stalls or resumes engines; Gaudi1 has neither. @param engines their ids. */
+  engines(command: EngineCommand, engines: readonly number[]): void {
+    const { address, bytes } = this.#node.scratch(engines.length * 4);
+    new Uint32Array(bytes.buffer, bytes.byteOffset).set(engines);
+    const value = hl_engine_command[`HL_ENGINE_${command}`].value;
+    if (command.startsWith('CORE_')) {
+      this.#call('HL_CS_FLAGS_ENGINE_CORE_COMMAND', {
+        engine_cores: address,
+        num_engine_cores: engines.length,
+        core_command: value,
+        cs_flags: CS.HL_CS_FLAGS_ENGINE_CORE_COMMAND,
+      });
+    } else {
+      this.#call('HL_CS_FLAGS_ENGINES_COMMAND', {
+        engines: address,
+        num_engines: engines.length,
+        engine_command: value,
+        cs_flags: CS.HL_CS_FLAGS_ENGINES_COMMAND,
+      });
+    }
+  }
+
+  /** Waits until posted writes of the device have arrived in host memory. */
+  flushPciWrites(): void {
+    this.#call('HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES', { cs_flags: CS.HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES });
+  }
+
   /** Looks whether a submission has ended. @returns undefined when it has not. */
   poll(submission: Submission | bigint): Completion | undefined {
     return this.#wait(sequenceOf(submission), 0);
@@ -336,7 +375,7 @@ export class Submitter {
   }
 
   #call(kind: keyof typeof csOperations, input: Encodable<typeof hl_cs_in>) {
-    const { chunks_execute: _, chunks_restore: __, ...shown } = input;
+    const { chunks_execute: _, chunks_restore: __, engine_cores: ___, engines: ____, ...shown } = input;
     return this.#node.call(DRM_IOCTL_HL_CS, { name: kind, row: csOperations[kind] }, { in: input }, nonZero(shown)).out;
   }
 

@@ -134,6 +134,16 @@ int main(void)
 	SHOW(union hl_cs_args, "unreserve",
 	     a.in.encaps_sig_handle_id = 5,
 	     a.in.cs_flags = HL_CS_FLAGS_UNRESERVE_SIGNALS_ONLY);
+	SHOW(union hl_cs_args, "engineCores",
+	     a.in.num_engine_cores = 2,
+	     a.in.core_command = HL_ENGINE_CORE_HALT,
+	     a.in.cs_flags = HL_CS_FLAGS_ENGINE_CORE_COMMAND);
+	SHOW(union hl_cs_args, "engines",
+	     a.in.num_engines = 1,
+	     a.in.engine_command = HL_ENGINE_STALL,
+	     a.in.cs_flags = HL_CS_FLAGS_ENGINES_COMMAND);
+	SHOW(union hl_cs_args, "flush",
+	     a.in.cs_flags = HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES);
 	SHOW(union hl_wait_cs_args, "wait",
 	     a.in.seq = 42,
 	     a.in.timeout_us = 1500);

@@ -12,7 +12,7 @@ import {
 import { hl_cs_chunk } from '../../src/uapi/habanalabs/cs.ts';
 import { hl_wait_cs_args } from '../../src/uapi/habanalabs/wait-cs.ts';
 import { type Answer, type FakeDriver, refuse } from './fake-driver.ts';
-import { assertGolden, CB, CS, open, reply, WAIT } from './lib.ts';
+import { assertGolden, CB, CS, MEMORY, open, reply, WAIT } from './lib.ts';
 
 /** The chunks that a CS argument points to, at the time of the call. */
 function watchChunks(driver: FakeDriver, answer: Answer = reply('submitted')): Uint8Array[] {
@@ -131,6 +131,51 @@ test('a signal that has come already: there is nothing to wait for', () => {
   });
   const signal = device.signal('DMA_0_3');
   assert.equal(device.waitForSignal('DMA_1_0', signal), undefined);
+});
+
+test('a program for an internal queue: packets, and a CP_DMA that has them executed', () => {
+  const { driver, device } = open();
+  driver.on(MEMORY, reply('mapped'));
+  const packets = new CommandStream().memset(0x2000_0000n, 7n, 64).nop();
+  const chunks = watchChunks(driver);
+  {
+    using program = device.load(packets);
+    assert.equal(program.place, 0x1_0000_0000_0000n + 32n);
+    assert.equal(program.size, 16);
+    const memory = [...driver.memory.values()].find((bytes) => bytes.length === 48);
+    const launcher = new CommandStream().execute(0x1_0000_0000_0000n, 32);
+    assert.deepEqual(memory, Uint8Array.of(...packets.bytes, ...launcher.bytes));
+    device.submit({ queue: 'DMA_2_0', ...program });
+  }
+  const chunk = hl_cs_chunk.decode(chunks[0] as Uint8Array);
+  assert.deepEqual([chunk.cb_handle, chunk.cb_size, chunk.queue_index], [0x1_0000_0000_0020n, 16, 9]);
+  assertGolden(driver.asked(MEMORY)[1], 'unmap');
+});
+
+test('commands for engines, and flushing: kinds of their own, named in errors', () => {
+  const { driver, device } = open();
+  const engines: number[][] = [];
+  driver.on(CS, (argument, request) => {
+    const view = new DataView(request.bytes.buffer);
+    const count = view.getUint32(8, true);
+    if (count > 0) engines.push([...new Uint32Array(driver.at(view.getBigUint64(0, true), count * 4).slice().buffer)]);
+    return reply('submitted')(argument, request);
+  });
+  device.engines('CORE_HALT', [1, 2]);
+  device.engines('STALL', [3]);
+  device.flushPciWrites();
+  assert.deepEqual(engines, [[1, 2], [3]]);
+  const [cores, stall, flush] = driver.asked(CS);
+  for (const bytes of [cores, stall]) bytes?.fill(0, 0, 8); // where the array was put
+  assertGolden(cores, 'engineCores');
+  assertGolden(stall, 'engines');
+  assertGolden(flush, 'flush');
+  const other = open();
+  other.driver.on(CS, () => refuse('EPERM'));
+  assert.throws(
+    () => other.device.engines('RESUME', [1]),
+    /^NotPermittedError: CS HL_CS_FLAGS_ENGINES_COMMAND .*always on Gaudi1/,
+  );
 });
 
 test('a full queue: an error at once, or patience', () => {

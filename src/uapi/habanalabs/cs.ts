@@ -198,9 +198,8 @@ export const csOperations = {
   },
   HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES: {
     value: csFlags.HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES.value,
-    doc: 'Waits until posted writes of the device have arrived.',
-    chips: 'Gaudi2',
-    errors: { ...common, EOPNOTSUPP: 'the chip has no register for it; always on Gaudi1' },
+    doc: 'Waits until posted writes of the device have arrived: the driver reads a register behind them.',
+    errors: { ...common, EOPNOTSUPP: 'the chip has no register for it' },
     source,
   },
   HL_CS_FLAGS_ENGINES_COMMAND: {

@@ -83,6 +83,8 @@ export interface InfoOperation extends Operation {
 const source = 'common/habanalabs_ioctl.c';
 const noBuffer: Errors = { EINVAL: 'no buffer, or of size 0', EFAULT: 'the buffer cannot be written' };
 const stopped: Errors = { EBUSY: 'the device is not operational' };
+/** Of questions that the driver passes on. */
+const asked: Errors = { EIO: 'the firmware refused', ETIMEDOUT: 'the firmware did not answer' };
 
 interface More {
   readonly answer?: Field<unknown, never>;
@@ -117,6 +119,10 @@ function operational<M extends More = Record<never, never>>(value: number, doc: 
   return question(value, doc, false, { ...noBuffer, ...stopped }, more);
 }
 
+function firmware<M extends More = Record<never, never>>(value: number, doc: string, more: M = {} as M): Row<M> {
+  return question(value, doc, false, { ...noBuffer, ...stopped, ...asked }, more);
+}
+
 export const infoOperations = {
   HL_INFO_HW_IP_INFO: always(0, 'What the card is and has.', { answer: hl_info_hw_ip_info }),
   HL_INFO_HW_EVENTS: always(1, 'How often each firmware event came since the last hard reset: an array of __u32.'),
@@ -128,27 +134,27 @@ export const infoOperations = {
     errors: { EINVAL: 'no buffer, or the firmware does not tell' },
   }),
   HL_INFO_HW_EVENTS_AGGREGATE: always(7, 'Like HW_EVENTS, since the driver was loaded.'),
-  HL_INFO_CLK_RATE: operational(8, 'Clock of the compute engines.', { answer: hl_info_clk_rate }),
+  HL_INFO_CLK_RATE: firmware(8, 'Clock of the compute engines.', { answer: hl_info_clk_rate }),
   HL_INFO_RESET_COUNT: always(9, 'Resets since the driver was loaded.', { answer: hl_info_reset_count }),
   HL_INFO_TIME_SYNC: operational(10, 'The clocks of device and host.', { answer: hl_info_time_sync }),
   HL_INFO_CS_COUNTERS: always(11, 'Command submissions refused.', { answer: hl_info_cs_counters }),
-  HL_INFO_PCI_COUNTERS: operational(12, 'Traffic of the PCIe link.', { answer: hl_info_pci_counters }),
+  HL_INFO_PCI_COUNTERS: firmware(12, 'Traffic of the PCIe link.', { answer: hl_info_pci_counters }),
   HL_INFO_CLK_THROTTLE_REASON: always(13, 'Why the clock was slowed.', { answer: hl_info_clk_throttle }),
   HL_INFO_SYNC_MANAGER: always(14, 'What the driver leaves of the sync manager of one DCORE.', {
     answer: hl_info_sync_manager,
     takes: ['dcore_id'],
     errors: { EINVAL: 'no buffer, or no such DCORE (the driver counts 8, Gaudi1 has 4)' },
   }),
-  HL_INFO_TOTAL_ENERGY: operational(15, 'Energy used.', { answer: hl_info_energy }),
-  HL_INFO_PLL_FREQUENCY: operational(16, 'Frequencies of a PLL.', {
+  HL_INFO_TOTAL_ENERGY: firmware(15, 'Energy used.', { answer: hl_info_energy }),
+  HL_INFO_PLL_FREQUENCY: firmware(16, 'Frequencies of a PLL.', {
     answer: hl_pll_frequency_info,
     takes: ['pll_index'],
     errors: { EINVAL: 'no buffer, or no such PLL' },
   }),
-  HL_INFO_POWER: operational(17, 'Power drawn.', { answer: hl_power_info }),
+  HL_INFO_POWER: firmware(17, 'Power drawn.', { answer: hl_power_info }),
   HL_INFO_OPEN_STATS: always(18, 'How the compute node was opened.', { answer: hl_open_stats_info }),
-  HL_INFO_DRAM_REPLACED_ROWS: operational(21, 'A DRAM row that was replaced.', { answer: cpucp_hbm_row_info }),
-  HL_INFO_DRAM_PENDING_ROWS: operational(22, 'DRAM rows that wait to be replaced: a __u32.', { answer: u32('rows') }),
+  HL_INFO_DRAM_REPLACED_ROWS: firmware(21, 'A DRAM row that was replaced.', { answer: cpucp_hbm_row_info }),
+  HL_INFO_DRAM_PENDING_ROWS: firmware(22, 'DRAM rows that wait to be replaced: a __u32.', { answer: u32('rows') }),
   HL_INFO_LAST_ERR_OPEN_DEV_TIME: always(23, 'When the node was last opened.', {
     answer: hl_info_last_err_open_dev_time,
   }),
@@ -161,7 +167,7 @@ export const infoOperations = {
   HL_INFO_DEV_MEM_ALLOC_PAGE_SIZES: always(26, 'Pages MEM_OP_ALLOC can be asked for.', {
     answer: hl_info_dev_memalloc_page_sizes,
   }),
-  HL_INFO_SECURED_ATTESTATION: operational(27, 'Attestation of the boot.', {
+  HL_INFO_SECURED_ATTESTATION: firmware(27, 'Attestation of the boot.', {
     answer: hl_info_sec_attest,
     takes: ['sec_attest_nonce'],
   }),
@@ -197,7 +203,7 @@ export const infoOperations = {
     gives: ['array_size'],
     errors: { EINVAL: 'no buffer', ENOMEM: 'the buffer is too small; array_size says what is needed' },
   }),
-  HL_INFO_FW_GENERIC_REQ: operational(35, 'Passes a request to the firmware.', {
+  HL_INFO_FW_GENERIC_REQ: firmware(35, 'Passes a request to the firmware.', {
     takes: ['fw_sub_opcode'],
     errors: { EINVAL: 'no such request, or a buffer of more than 1 MiB', ENOMEM: 'no memory' },
   }),
@@ -213,7 +219,7 @@ export const infoOperations = {
     answer: hl_info_engine_err_event,
     errors: { ENOMEM: 'the buffer is too small' },
   }),
-  HL_INFO_DEV_SIGNED: operational(40, 'Device information, signed.', {
+  HL_INFO_DEV_SIGNED: firmware(40, 'Device information, signed.', {
     answer: hl_info_signed,
     takes: ['sec_attest_nonce'],
   }),
