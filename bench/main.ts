@@ -10,7 +10,7 @@ import process from 'node:process';
 
 const args = process.argv.slice(2);
 const names = args.filter((a) => !a.startsWith('--'));
-const all = globSync('*.ts', { cwd: import.meta.dirname }).filter((f) => f !== 'main.ts' && !f.startsWith('lib'));
+const all = globSync('*.ts', { cwd: import.meta.dirname }).filter((f) => f !== 'main.ts' && !f.endsWith('.guest.ts'));
 const known = all.map((f) => path.basename(f, '.ts')).sort();
 const unknown = names.find((n) => !known.includes(n));
 if (unknown !== undefined) {

@@ -15,11 +15,16 @@ const root = path.join(import.meta.dirname, '..', '..');
 export async function agentBundle(directory: string): Promise<string> {
   const published = path.join(root, 'dist', 'agent.mjs');
   if (existsSync(published)) return published;
+  return bundle(path.join(root, 'src', 'exercise', 'agent.ts'), directory);
+}
+
+/** Bundles a program for a guest. @returns path of the result in `directory`. */
+export async function bundle(entry: string, directory: string): Promise<string> {
   const { build } = await import('esbuild');
   mkdirSync(directory, { recursive: true });
-  const outfile = path.join(directory, 'agent.mjs');
+  const outfile = path.join(directory, `${path.basename(entry, '.ts')}.mjs`);
   await build({
-    entryPoints: [path.join(root, 'src', 'exercise', 'agent.ts')],
+    entryPoints: [entry],
     outfile,
     bundle: true,
     format: 'esm',

@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { GaudiStats } from '../../gaudi/device.ts';
 import type { ErrorCount } from '../../sim/errors.ts';
 import { UserError } from '../../sim/errors.ts';
 import type { RegisterUse } from '../../sim/registers.ts';
@@ -24,7 +25,10 @@ export interface DeviceReport {
     readonly errors: readonly ErrorCount[];
     /** Every register that was touched. */
     readonly registers: readonly RegisterUse[];
+    readonly stats: GaudiStats;
   }[];
+  /** CPU time of the serving thread so far, microseconds. */
+  readonly cpu: number;
   /** What the vfio-user servers had to say. */
   readonly messages: readonly string[];
 }
@@ -41,7 +45,7 @@ export type FromWorker =
   | { readonly type: 'report'; readonly report: DeviceReport }
   | { readonly type: 'failed'; readonly message: string };
 
-const NOTHING: DeviceReport = { devices: [], messages: [] };
+const NOTHING: DeviceReport = { devices: [], cpu: 0, messages: [] };
 
 export class DeviceServer {
   readonly #worker: Worker | undefined;

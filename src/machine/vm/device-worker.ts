@@ -23,7 +23,13 @@ function main(port: MessagePort, input: WorkerInput): void {
     },
   });
   const report = (): DeviceReport => ({
-    devices: cards.map((card) => ({ name: card.name, errors: card.errors.entries(), registers: card.registerUses() })),
+    devices: cards.map((card) => ({
+      name: card.name,
+      errors: card.errors.entries(),
+      registers: card.registerUses(),
+      stats: card.stats(),
+    })),
+    cpu: threadCpu(),
     messages,
   });
   const reactor = new Reactor(clock, {
@@ -55,6 +61,12 @@ function main(port: MessagePort, input: WorkerInput): void {
     reactor.close();
     for (const device of machine.functions) device.close();
   }
+}
+
+/** Microseconds. */
+function threadCpu(): number {
+  const { user, system } = process.threadCpuUsage();
+  return user + system;
 }
 
 if (parentPort) main(parentPort, workerData as WorkerInput);
