@@ -65,7 +65,7 @@ export class Pcie {
   readonly #ports: PciePorts;
   /** Device address per BAR. */
   readonly #inbound = new Map<number, number>();
-  /** Told when `inbound` may have changed. */
+  /** Told when a region has been set up. */
   onInboundChange: () => void = () => {};
 
   constructor(ports: PciePorts) {
@@ -74,6 +74,8 @@ export class Pcie {
       write: (value: number, index: number) => {
         this.dbi.set(name, value, index);
         this.#updateInbound();
+        // The driver writes the control word last: only then is a move meant.
+        if (name === 'INBOUND_CTRL_2') this.onInboundChange();
       },
     });
     this.dbi = new DbiBlock(
@@ -152,7 +154,6 @@ export class Pcie {
       const target = join(this.dbi.get('INBOUND_UPPER_TARGET', i), this.dbi.get('INBOUND_LOWER_TARGET', i));
       this.#inbound.set((control >>> IATU_CTRL_2.BAR_SHIFT) & 7, target);
     }
-    this.onInboundChange();
   }
 
   #elbi(control: number): void {
@@ -255,6 +256,7 @@ export class BarWindow implements Region {
   readonly #options: BarWindowOptions;
   /** The range of the last access. */
   #last: DeviceRange | undefined;
+  #checked: number | undefined;
 
   constructor(options: BarWindowOptions) {
     this.#options = options;
@@ -266,6 +268,8 @@ export class BarWindow implements Region {
   check(): void {
     const { bar, usual, inbound, errors } = this.#options;
     const target = inbound(bar);
+    if (target === this.#checked) return;
+    this.#checked = target;
     if (target === undefined || target === usual || this.mappable.length === 0) return;
     const moved = new ModelError(
       'unimplemented',
