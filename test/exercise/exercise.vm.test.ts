@@ -1,0 +1,60 @@
+/** The main job, on both of Debian's kernels: each test of the exerciser is a test here. */
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { after, before, describe, test } from 'node:test';
+import type { Result } from '../../src/exercise/events.ts';
+import { suites } from '../../src/exercise/suites/index.ts';
+
+const cli = path.join(import.meta.dirname, '..', '..', 'bin', 'sagrada.js');
+
+for (const kernel of ['backports', 'stable']) {
+  describe(`sagrada exercise --on vm --machine gaudi-x2 --kernel ${kernel}`, () => {
+    const results = new Map<string, Result>();
+    const waiting = new Map<string, (result: Result | undefined) => void>();
+    let complaints = '';
+    let ended: Promise<number | null>;
+    let over = false;
+
+    before(() => {
+      const args = ['exercise', '--on', 'vm', '--machine', 'gaudi-x2', '--kernel', kernel, '--format', 'json'];
+      const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+      child.stderr.on('data', (data: Buffer) => {
+        complaints += data.toString();
+      });
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        const event = JSON.parse(line) as { type: string } & Result;
+        if (event.type !== 'result') return;
+        results.set(event.id, event);
+        waiting.get(event.id)?.(event);
+      });
+      ended = new Promise((resolve) => child.on('close', resolve));
+      void ended.then(() => {
+        over = true;
+        for (const resolve of waiting.values()) resolve(undefined);
+      });
+    });
+
+    const result = (id: string): Promise<Result | undefined> | Result | undefined =>
+      results.get(id) ?? (over ? undefined : new Promise((resolve) => waiting.set(id, resolve)));
+
+    for (const { id } of suites.flatMap((s) => s.tests)) {
+      test(id, async (t) => {
+        const got = await result(id);
+        assert.ok(got, `it was not run:\n${complaints}`);
+        const why = [got.failure?.message, ...got.messages.map((line) => `driver: ${line}`)].join('\n');
+        if (got.status === 'skipped') t.skip(got.reason ?? '');
+        else assert.equal(got.status, 'passed', why);
+      });
+    }
+
+    test('the exit status says that all passed', async () => {
+      assert.equal(await ended, 0, complaints);
+    });
+
+    after(() => ended);
+  });
+}
