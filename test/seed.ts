@@ -3,7 +3,7 @@
  * (`npm run fuzz` does). Use as `fc.assert(property, { seed: seed() })`.
  */
 export function seed(): number {
-  const value = Number(process.env['SAGRADA_SEED'] ?? 20210715);
+  const value = Number(process.env.SAGRADA_SEED ?? 20210715);
   if (!printed) console.log(`SAGRADA_SEED=${value}`);
   printed = true;
   return value;
