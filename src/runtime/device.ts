@@ -9,12 +9,13 @@
  *   await device.wait(work);
  */
 
-import { type Driver, EFD_CLOEXEC, EFD_NONBLOCK, O_CLOEXEC, O_RDWR, POLLIN, SystemError } from '../driver/driver.ts';
+import { type Driver, O_CLOEXEC, O_RDWR, SystemError } from '../driver/driver.ts';
 import { DRM_IOCTL_HL_DEBUG, debugOperations, type hl_debug_args } from '../uapi/habanalabs/debug.ts';
 import type { Encodable } from '../uapi/struct.ts';
 import { CommandBuffer, type CommandBufferOptions } from './command-buffer.ts';
 import type { CommandStream } from './command-stream.ts';
 import { DeviceInUseError, DriverError, NoDeviceError } from './errors.ts';
+import { EventNotifier } from './events.ts';
 import { ControlInfo, type Dcore, Info } from './info.ts';
 import {
   DeviceMemorySpace,
@@ -27,6 +28,7 @@ import {
   TimestampBuffer,
 } from './memory.ts';
 import { OpenNode } from './node.ts';
+import { WaitingRoom, type WaitOptions } from './patience.ts';
 import { Program } from './program.ts';
 import {
   type Chunk,
@@ -39,7 +41,6 @@ import {
   type Submission,
   type SubmitOptions,
   Submitter,
-  type WaitOptions,
 } from './submission.ts';
 import { SyncManager } from './sync.ts';
 
@@ -134,50 +135,12 @@ export class ControlDevice implements Disposable, AsyncDisposable {
   }
 }
 
-/** The eventfd that the driver counts up for every event. */
-export class EventNotifier implements Disposable {
-  readonly fd: number;
-  readonly #node: OpenNode;
-  readonly #info: Info;
-  #live = true;
-
-  constructor(node: OpenNode, info: Info) {
-    this.#node = node;
-    this.#info = info;
-    this.fd = node.driver.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    try {
-      info.registerEventfd(this.fd);
-    } catch (error) {
-      node.driver.close(this.fd);
-      throw error;
-    }
-    node.own(this);
-  }
-
-  /** Waits for events and takes them. @param timeout milliseconds. @returns HL_NOTIFIER_EVENT_* bits; 0 when none came. */
-  take(timeout = 0): bigint {
-    if ((this.#node.driver.poll(this.fd, POLLIN, timeout) & POLLIN) === 0) return 0n;
-    this.#node.driver.read(this.fd, new Uint8Array(8));
-    return this.#info.getEvents();
-  }
-
-  [Symbol.dispose](): void {
-    if (!this.#live) return;
-    this.#live = false;
-    this.#node.disown(this);
-    try {
-      this.#info.unregisterEventfd();
-    } finally {
-      this.#node.driver.close(this.fd);
-    }
-  }
-}
-
 /** The compute node: one program at a time has it open. */
 export class Device implements Disposable, AsyncDisposable {
   readonly info: Info;
   readonly path: string;
   readonly #node: OpenNode;
+  readonly #waiting: WaitingRoom;
   readonly #submitter: Submitter;
   readonly #syncManagers = new Map<Dcore, SyncManager>();
   #sram: DeviceMemorySpace | undefined;
@@ -187,7 +150,8 @@ export class Device implements Disposable, AsyncDisposable {
     this.#node = node;
     this.path = node.path;
     this.info = new Info(node);
-    this.#submitter = new Submitter(node);
+    this.#waiting = new WaitingRoom(node.driver);
+    this.#submitter = new Submitter(node, this.#waiting);
   }
 
   /** @throws DeviceInUseError when somebody has it open, DriverError when it cannot be opened */
@@ -365,7 +329,7 @@ export class Device implements Disposable, AsyncDisposable {
 
   /** Has the driver notify events of the card. One for each open device. */
   notifyEvents(): EventNotifier {
-    return new EventNotifier(this.#node, this.info);
+    return new EventNotifier(this.#node, this.info, this.#waiting);
   }
 
   /**

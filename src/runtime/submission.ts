@@ -1,6 +1,5 @@
 /** Command submissions: what is handed to queues, what synchronises it, and waiting for its end. */
 
-import { setImmediate } from 'node:timers/promises';
 import {
   csFlags,
   csOperations,
@@ -25,6 +24,7 @@ import type { CommandStream, Place } from './command-stream.ts';
 import { addressOf } from './command-stream.ts';
 import { QueueFullError, WaitTimeoutError } from './errors.ts';
 import type { OpenNode } from './node.ts';
+import type { WaitingRoom, WaitOptions } from './patience.ts';
 
 const CS = values(csFlags);
 const WAIT = values(waitFlags);
@@ -116,13 +116,6 @@ export interface Reservation {
   readonly sobOffset: number;
 }
 
-export interface WaitOptions {
-  /** Milliseconds; for ever if left out. */
-  readonly timeout?: number;
-  /** Ends the wait, not the work. */
-  readonly signal?: AbortSignal;
-}
-
 export interface Completion {
   /** ns, CLOCK_MONOTONIC; for submissions with `timestamp` (of several: the first to end). */
   readonly timestamp: bigint | undefined;
@@ -136,8 +129,6 @@ export interface CompletionOfSeveral extends Completion {
   readonly completed: readonly bigint[];
 }
 
-/** Milliseconds that the kernel may sleep in one call of an asynchronous wait. */
-const SLICE = 2;
 /** Milliseconds of the longest call of a synchronous wait. */
 const LONGEST = 60_000;
 /** Nanoseconds between attempts to submit to a full queue. */
@@ -145,11 +136,11 @@ const RETRY = 200_000;
 
 export class Submitter {
   readonly #node: OpenNode;
-  /** Asynchronous waits that are under way, the oldest first: it sleeps in the kernel, the others only look. */
-  readonly #waiting = new Set<object>();
+  readonly #waiting: WaitingRoom;
 
-  constructor(node: OpenNode) {
+  constructor(node: OpenNode, waiting: WaitingRoom) {
     this.#node = node;
+    this.#waiting = waiting;
   }
 
   /**
@@ -289,7 +280,7 @@ export class Submitter {
    */
   wait(submission: Submission | bigint, options: WaitOptions = {}): Promise<Completion> {
     const sequence = sequenceOf(submission);
-    return this.#patientlyAsync([sequence], options, (milliseconds) => this.#wait(sequence, milliseconds));
+    return this.#until([sequence], options, (milliseconds) => this.#wait(sequence, milliseconds));
   }
 
   /** Waits for a submission's end; the program stands still meanwhile. @param timeout milliseconds. @throws as `wait` */
@@ -307,7 +298,7 @@ export class Submitter {
   /** Waits until one of up to 32 submissions has ended. @throws as `wait` */
   waitAny(submissions: readonly (Submission | bigint)[], options: WaitOptions = {}): Promise<CompletionOfSeveral> {
     const sequences = submissions.map(sequenceOf);
-    return this.#patientlyAsync(sequences, options, (milliseconds) => this.#waitSeveral(sequences, milliseconds));
+    return this.#until(sequences, options, (milliseconds) => this.#waitSeveral(sequences, milliseconds));
   }
 
   #waitFor(
@@ -393,30 +384,14 @@ export class Submitter {
     }
   }
 
-  async #patientlyAsync<T>(
+  async #until<T>(
     sequences: readonly bigint[],
     options: WaitOptions,
     attempt: (milliseconds: number) => T | undefined,
   ): Promise<T> {
-    const { driver } = this.#node;
-    const { timeout = Number.POSITIVE_INFINITY, signal } = options;
-    const end = driver.now() + timeout * 1e6;
-    const token = {};
-    this.#waiting.add(token);
-    try {
-      let slice = 0;
-      for (;;) {
-        signal?.throwIfAborted();
-        const left = Math.max((end - driver.now()) / 1e6, 0);
-        const completion = attempt(Math.min(slice, left));
-        if (completion) return completion;
-        if (driver.now() >= end) throw new WaitTimeoutError(sequences, timeout);
-        await setImmediate();
-        slice = this.#waiting.values().next().value === token ? SLICE : 0;
-      }
-    } finally {
-      this.#waiting.delete(token);
-    }
+    const answer = await this.#waiting.until(options, attempt);
+    if (answer === undefined) throw new WaitTimeoutError(sequences, options.timeout ?? Number.POSITIVE_INFINITY);
+    return answer;
   }
 
   #wait(sequence: bigint, milliseconds: number): Completion | undefined {

@@ -184,6 +184,23 @@ test('events: one eventfd, unregistered and closed when it is disposed of', () =
   assert.equal(driver.asked(INFO).length, 3);
 });
 
+test('events: waiting for the next, for a while, or until the caller has enough', async () => {
+  const { driver, device } = open();
+  using events = device.notifyEvents();
+  answer(driver, Uint8Array.of(0x8));
+  const late = setTimeout(() => assert.fail('the wait does not end'), 60_000);
+  const coming = events.next();
+  setImmediate(() => {
+    driver.ready = 1;
+  });
+  assert.equal(describeEvents(await coming), 'CS_TIMEOUT');
+  driver.ready = 0;
+  driver.pollTakes = 1e6;
+  assert.equal(await events.next({ timeout: 5 }), 0n);
+  await assert.rejects(events.next({ signal: AbortSignal.abort(new Error('enough')) }), /enough/);
+  clearTimeout(late);
+});
+
 test('events: when the driver refuses, the eventfd is closed', () => {
   const { driver, device } = open();
   driver.on(INFO, () => refuse('EINVAL'));

@@ -130,7 +130,11 @@ export class FakeDriver implements Driver {
   /** Events that are there. */
   ready = 0;
 
+  /** Nanoseconds that a poll takes. */
+  pollTakes = 0;
+
   poll(_fd: number, events: number): number {
+    this.time += this.pollTakes;
     return this.ready & events;
   }
 

@@ -1,0 +1,49 @@
+/** Asking again and again until there is an answer, by the driver's clock. */
+
+import { setImmediate } from 'node:timers/promises';
+import type { Driver } from '../driver/driver.ts';
+
+export interface WaitOptions {
+  /** Milliseconds; for ever if left out. */
+  readonly timeout?: number;
+  /** Ends the wait, not the work. */
+  readonly signal?: AbortSignal;
+}
+
+/** Milliseconds that one attempt of an asynchronous wait may sleep: the program stands still for so long at a time. */
+const SLICE = 2;
+
+/** Those who wait on one device. The first of them sleeps in the driver, the others only look, so that all get on. */
+export class WaitingRoom {
+  readonly #driver: Driver;
+  readonly #waiting = new Set<object>();
+
+  constructor(driver: Driver) {
+    this.#driver = driver;
+  }
+
+  /**
+   * @param attempt may sleep for the milliseconds given; undefined: not yet.
+   * @returns the first answer, or undefined when time is up. @throws the signal's reason, and what `attempt` throws
+   */
+  async until<T>(options: WaitOptions, attempt: (milliseconds: number) => T | undefined): Promise<T | undefined> {
+    const { timeout = Number.POSITIVE_INFINITY, signal } = options;
+    const end = this.#driver.now() + timeout * 1e6;
+    const token = {};
+    this.#waiting.add(token);
+    try {
+      let slice = 0;
+      for (;;) {
+        signal?.throwIfAborted();
+        const left = Math.max((end - this.#driver.now()) / 1e6, 0);
+        const answer = attempt(Math.min(slice, left));
+        if (answer !== undefined) return answer;
+        if (this.#driver.now() >= end) return undefined;
+        await setImmediate();
+        slice = this.#waiting.values().next().value === token ? SLICE : 0;
+      }
+    } finally {
+      this.#waiting.delete(token);
+    }
+  }
+}
