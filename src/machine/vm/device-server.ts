@@ -12,6 +12,8 @@ import { machineDescription, machineDevices } from '../machines.ts';
 export interface DeviceServerOptions {
   /** Slows engines down: nanoseconds by the engine's name, e.g. `DMA0`. */
   readonly delays?: Readonly<Record<string, number>>;
+  /** How many times as long transfers take as on the card; default 1. */
+  readonly slowdown?: number;
   /** Seed of what is random in the devices. */
   readonly seed?: number;
   /** Counts the uses of each register. */

@@ -2,6 +2,7 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type Gaudi, gaudi } from '../../gaudi/device.ts';
+import { defaultDmaTiming } from '../../gaudi/dma-core.ts';
 import { WallClock } from '../../sim/clock.ts';
 import { UserError } from '../../sim/errors.ts';
 import { Reactor } from '../../vfio-user/reactor.ts';
@@ -10,14 +11,16 @@ import { buildMachine, machineDescription } from '../machines.ts';
 import type { DeviceReport, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
 
 function main(port: MessagePort, input: WorkerInput): void {
-  const { delays = {}, seed = 1 } = input.options;
+  const { delays = {}, seed = 1, slowdown = 1 } = input.options;
+  const { latency, host, chip } = defaultDmaTiming;
+  const dma = { latency: latency * slowdown, host: host * slowdown, chip: chip * slowdown };
   const send = (message: FromWorker) => port.postMessage(message);
   const messages: string[] = [];
   const cards: Gaudi[] = [];
   const clock = new WallClock();
   const machine = buildMachine(machineDescription(input.machine), {
     gaudi: (name) => {
-      const card = gaudi({ name, seed, delays, location: cards.length });
+      const card = gaudi({ name, seed, delays, timing: { dma }, location: cards.length });
       cards.push(card);
       return card;
     },

@@ -75,6 +75,11 @@ const LEAST_MEMORY = 256 * 2 ** 20;
 /** Pages of 2 MiB for programs that ask for them (MAP_HUGETLB). */
 const HUGE_PAGES = 16;
 const ATTEMPTS = 2;
+/**
+ * A guest without KVM is about so many times slower than the host (integer loops 33, floating point 13). Transfers are
+ * slowed by as much, so that programs find queues as full and engines as busy as they would on a real machine.
+ */
+const TCG_SLOWDOWN = 20;
 
 /** What a driver's status says when the device can be used (habanalabs, sysfs `status`). */
 const OPERATIONAL = 'Operational';
@@ -206,7 +211,8 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
     let server: DeviceServer | undefined;
     let running: Running | undefined;
     try {
-      server = await DeviceServer.start(options.machine, scratch.folder, options.devices ?? {});
+      const slowdown = accelerator === 'tcg' ? TCG_SLOWDOWN : 1;
+      server = await DeviceServer.start(options.machine, scratch.folder, { slowdown, ...options.devices });
       const sockets = server;
       running = await Running.start(
         qemu,
