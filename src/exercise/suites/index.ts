@@ -2,8 +2,9 @@ import type { Suite } from '../suite.ts';
 import { cb } from './cb.ts';
 import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
+import { errors } from './errors.ts';
 import { info } from './info.ts';
 import { memory } from './memory.ts';
 
 /** All suites, in the order in which they run. */
-export const suites: readonly Suite[] = [info, memory, cb, dma, dmabuf];
+export const suites: readonly Suite[] = [info, memory, cb, dma, dmabuf, errors];
