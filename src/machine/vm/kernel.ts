@@ -7,15 +7,18 @@ import { findProgram, run } from '../../os/run.ts';
 import { UserError } from '../../sim/errors.ts';
 import { guestFile, helperSource } from './build.ts';
 import { Elf } from './elf.ts';
+import { releaseOf, uncompressed } from './kernel-image.ts';
 import { type Module, ModuleFolder } from './modules.ts';
 import { parts, readManifest, type Suite } from './setup.ts';
 
 export interface GuestKernel {
   /** Path of a bzImage, or of a vmlinux with a PVH entry. */
   readonly image: string;
+  /** The kernel inside `image`, where it can be started directly and that is not what `image` is. */
+  readonly unpacked?: Buffer | undefined;
   readonly title: string;
   readonly modules: ModuleFolder;
-  /** The helper module for this kernel; undefined where it could not be made, and why is in `withoutHelper`. */
+  /** The helper module for this kernel; undefined where it could not be made, which is said then. */
   helper(): Promise<Module | undefined>;
 }
 
@@ -25,7 +28,7 @@ export async function preparedKernel(cache: string, suite: Suite): Promise<Guest
   const folder = at.kernel(suite);
   const manifest = await readManifest(folder);
   return {
-    image: path.join(folder, 'vmlinuz'),
+    image: ['vmlinux', 'vmlinuz'].map((name) => path.join(folder, name)).find((file) => existsSync(file)) ?? folder,
     title: manifest?.title ?? `Linux of ${suite}`,
     modules: new ModuleFolder(path.join(folder, 'modules'), at.qemu),
     helper: async () => ({ name: 'sagrada_helper', bytes: readFileSync(path.join(folder, 'sagrada_helper.ko')) }),
@@ -52,7 +55,9 @@ export function givenKernel(
   const image = given === folder ? path.join(given, BOOT) : given;
   if (!existsSync(image))
     throw new UserError(`${given} has no ${BOOT}: build the kernel first ("make bzImage modules")`);
-  const release = releaseOf(image);
+  const bytes = readFileSync(image);
+  const release = releaseOf(bytes);
+  if (release === null) throw new UserError(`${image} is no kernel image (bzImage, or vmlinux with CONFIG_PVH)`);
   const modules =
     modulesPath ??
     folder ??
@@ -65,6 +70,7 @@ export function givenKernel(
   const resolved = modulesFolder(path.resolve(modules), release);
   return {
     image,
+    unpacked: uncompressed(bytes),
     title: `Linux ${release ?? ''} (${given})`,
     modules: new ModuleFolder(resolved, parts(cache).qemu),
     helper: () => buildHelper(folder ?? path.join(resolved, 'build'), cache, say),
@@ -86,21 +92,6 @@ function buildFolderOf(image: string): string | undefined {
     if (existsSync(path.join(folder, 'Kbuild'))) return folder;
   }
   return undefined;
-}
-
-/** What the image says it is (Documentation/arch/x86/boot.rst, kernel_version), or undefined. */
-export function releaseOf(image: string): string | undefined {
-  const bytes = readFileSync(image);
-  if (bytes.length > 0x210 && bytes.toString('latin1', 0x202, 0x206) === 'HdrS') {
-    const at = bytes.readUInt16LE(0x20e) + 0x200;
-    return bytes.toString('latin1', at, at + 256).split(/[ \0]/)[0];
-  }
-  const mark = Buffer.from('Linux version ');
-  const at = bytes.indexOf(mark);
-  if (bytes.length < 0x210 || (at < 0 && bytes.readUInt32BE(0) !== 0x7f454c46)) {
-    throw new UserError(`${image} is no kernel image (bzImage, or vmlinux with CONFIG_PVH)`);
-  }
-  return at < 0 ? undefined : bytes.toString('latin1', at + mark.length, at + 256).split(' ')[0];
 }
 
 /** Offset of fop_flags in struct file_operations, behind the owner (include/linux/fs.h). */

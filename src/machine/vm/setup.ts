@@ -11,6 +11,7 @@ import { tryLock } from '../../os/libc.ts';
 import { UserError } from '../../sim/errors.ts';
 import { Apt, type Package, SUITES } from './apt.ts';
 import { BuildTree, helperSource, initSource, sourceHash } from './build.ts';
+import { uncompressed } from './kernel-image.ts';
 import { copyModules } from './modules.ts';
 
 export type Suite = keyof typeof SUITES;
@@ -219,7 +220,9 @@ async function pickKernel(unpacked: string, target: string, qemuTree: string): P
   const modules = globSync('{usr/,}lib/modules/*/kernel', { cwd: unpacked })[0];
   if (!image || !modules)
     throw new UserError("Debian's kernel packages have no kernel where it is expected: please report it");
-  await rename(path.join(unpacked, image), path.join(target, 'vmlinuz'));
+  const kernel = uncompressed(await readFile(path.join(unpacked, image)));
+  if (kernel) await writeFile(path.join(target, 'vmlinux'), kernel);
+  else await rename(path.join(unpacked, image), path.join(target, 'vmlinuz'));
   const folder = path.dirname(modules);
   await copyModules(path.join(unpacked, folder), path.join(target, 'modules'), qemuTree);
   return path.basename(folder);

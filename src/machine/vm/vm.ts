@@ -1,6 +1,6 @@
 /** A guest with the real drivers and the modelled devices: boots, runs commands, tells what its kernel said. */
 
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
 import { machineDescription, machineDevices, qemuDeviceArguments } from '../machines.ts';
@@ -214,6 +214,8 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       const slowdown = accelerator === 'tcg' ? TCG_SLOWDOWN : 1;
       server = await DeviceServer.start(options.machine, scratch.folder, { slowdown, ...options.devices });
       const sockets = server;
+      const image = kernel.unpacked ? scratch.file('vmlinux') : kernel.image;
+      if (kernel.unpacked) writeFileSync(image, kernel.unpacked);
       running = await Running.start(
         qemu,
         (paths) => ({
@@ -221,7 +223,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
           accelerator,
           memory,
           cpus: options.cpus ?? 2,
-          kernel: kernel.image,
+          kernel: image,
           append: options.append ?? '',
           shares: [
             { tag: ROOT_TAG, path: '/', writable: false },
