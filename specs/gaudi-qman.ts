@@ -195,8 +195,11 @@ export const gaudiQman = packetSet({
     NOP: packet(
       0xa,
       'Do nothing; with barriers, wait.',
-      { ...barriers },
-      { source: '[T] struct packet_nop', example: 'nop mb' },
+      {
+        unused: bits(0, 31, 'anything: the padding of the kernel driver keeps what was there', { default: 0 }),
+        ...barriers,
+      },
+      { source: '[T] struct packet_nop; [K] gaudi_add_end_of_cb_packets', example: 'nop mb' },
     ),
     STOP: packet(
       0xb,

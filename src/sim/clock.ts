@@ -112,20 +112,19 @@ export class VirtualClock implements Clock {
   }
 }
 
-/** Nanoseconds that the time seen by events may be behind real time. */
-const LAG = 10_000_000;
-
 /**
- * Real time: whoever serves the devices calls `runDue` between requests. While an event runs, it is the time that the event
- * was made for, so that the order of what follows from it does not depend on how long running it takes. That holds for
- * bursts of events: one that is later than 10 ms sees the time of 10 ms ago, or work that takes
- * longer than it should would always come before what was asked for since.
+ * Real time, as long as the events keep up with it: whoever serves the devices calls `runDue` between requests. While events
+ * are late, time goes from event to event like that of `VirtualClock`, and what is asked for meanwhile comes after the
+ * next of them. So the order of what follows from an event does not depend on how long running it takes, and work that
+ * takes longer than it should does not keep others waiting for its end.
  */
 export class WallClock implements Clock {
   readonly #heap = new EventHeap();
   readonly #source: () => number;
   readonly #start: number;
-  #present: number | undefined;
+  /** Time of the last event. */
+  #last = 0;
+  #inside = false;
 
   /** @param source milliseconds that never go back */
   constructor(source: () => number = () => performance.now()) {
@@ -134,11 +133,13 @@ export class WallClock implements Clock {
   }
 
   now(): number {
-    return this.#present ?? this.#real();
+    if (this.#inside) return this.#last;
+    const real = Math.max(this.#real(), this.#last);
+    return Math.min(real, Math.max(this.#heap.peek() ?? real, this.#last));
   }
 
   at(time: number, run: () => void): Timer {
-    return this.#heap.add(time, run);
+    return this.#heap.add(Math.max(time, this.#last), run);
   }
 
   /** Milliseconds until the next event; 0 when one is due, undefined when there is none. */
@@ -155,11 +156,12 @@ export class WallClock implements Clock {
       const time = this.#heap.peek();
       if (time === undefined || time > this.#real()) return false;
       if (this.#source() > until) return true;
-      this.#present = Math.max(time, this.#real() - LAG);
+      this.#last = time;
+      this.#inside = true;
       try {
         this.#heap.pop()?.run?.();
       } finally {
-        this.#present = undefined;
+        this.#inside = false;
       }
     }
   }

@@ -323,12 +323,12 @@ describe('text', () => {
 
 describe('disassembly', () => {
   it('refuses bytes that are no packet, with category and offset', () => {
-    const bytes = isa.assemble('nop\n.word 1, 0x0a000000').bytes;
+    const bytes = isa.assemble('nop\n.word 1, 0x0b000000').bytes;
     assert.throws(
       () => isa.disassemble(bytes),
       (error: unknown) => {
         assert.ok(error instanceof ModelError);
-        assert.equal(error.message, 'guest: gaudi-qman.NOP: at offset 0x8: reserved bit 0 is set');
+        assert.equal(error.message, 'guest: gaudi-qman.STOP: at offset 0x8: reserved bit 0 is set');
         return true;
       },
     );

@@ -37,8 +37,8 @@ describe('decode refuses', () => {
 
   it('reserved bits that are set, naming them', () => {
     assert.throws(
-      () => gaudiQman.decode(words(0x30, 0x0a00_0100), 0),
-      refusal('guest', 'gaudi-qman.NOP', /reserved bits 4, 5, 40 are set/),
+      () => gaudiQman.decode(words(0x30, 0x0b00_0100), 0),
+      refusal('guest', 'gaudi-qman.STOP', /reserved bits 4, 5, 40 are set/),
     );
     assert.throws(
       () => gaudiQman.decode(words(0x20, 0x0800_0000), 0),
