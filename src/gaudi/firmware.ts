@@ -95,6 +95,8 @@ const SRAM_LAYOUT = { preboot: 0x1000, bootFit: 0x1080, fuse: 0x1100, descriptor
 const MAX_IMAGE = 0x140_0000;
 /** Entry of the packet queue, struct hl_bd: pointer, length, control. */
 const ENTRY = { SIZE: 16, ptr: 0, len: 8 } as const;
+/** Messages that wait to be seen; further ones are lost, as those written over are in a register. */
+const MAX_MESSAGES = 16;
 /** Longest packet, bytes: its length is 16 bits (hl_fw_send_cpu_message). */
 const MAX_PACKET = 0xffff;
 
@@ -171,8 +173,9 @@ export class Firmware {
     this.#ports.events.reset();
   }
 
-  /** The driver has written KMD_MSG_TO_CPU. */
+  /** The driver has written KMD_MSG_TO_CPU. Linux does not look at it, and a driver sends no more than it can wait for. */
   message(word: number): void {
+    if (this.#stage === 'linux' || this.#stage === 'halted' || this.#messages.length >= MAX_MESSAGES) return;
     this.#messages.push(word);
     this.#mail.notify();
   }
@@ -222,6 +225,7 @@ export class Firmware {
     yield TIMING.linux;
     this.#features(this.modern ? FEATURES : 0);
     this.#stage = 'linux';
+    this.#messages.length = 0;
     this.#ports.linuxStarted();
     this.#status(BOOT_STATUS.SRAM_AVAIL);
     this.#spawn('events', this.#ports.events.send());

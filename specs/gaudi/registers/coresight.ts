@@ -65,7 +65,7 @@ export const stm = registerBlock(
     HEBSR: storage(0xd60, 'selects the bank'),
     HEMCR: storage(0xd64, 'hardware event control'),
     HEEXTMUXR: storage(0xd68),
-    HEMASTR: storage(0xdf4, '', { access: 'ro' }),
+    HEMASTR: storage(0xdf4),
     SPER: storage(0xe00, 'stimulus port enables'),
     SPTER: storage(0xe20),
     SPSCR: storage(0xe60),
