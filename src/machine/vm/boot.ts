@@ -22,6 +22,9 @@ export interface BootedDevice {
 /** Seconds without a sign of life after which a guest that starts is given up. */
 const SILENCE = 30;
 
+/** A guest that is silent for this many seconds and has used less than that much of the processor is waiting for nothing. */
+const IDLE = { seconds: 8, processor: 0.4 };
+
 /** A guest that is given up because nothing came from it: worth another attempt. */
 export class StalledError extends UserError {}
 
@@ -133,6 +136,7 @@ class State {
   #watch: NodeJS.Timeout | undefined;
   #lastSign = performance.now();
   #consoleSize = 0;
+  #processorAtSign = 0;
 
   constructor(scratch: Scratch, console: string, silence: number) {
     this.scratch = scratch;
@@ -243,13 +247,17 @@ class State {
   /** A guest that starts must now and then say something. */
   #look(): void {
     const { size } = statSync(this.#console);
+    const processor = processorSeconds(this.#qemu?.pid);
     const now = performance.now();
     if (size !== this.#consoleSize) this.#lastSign = now;
     this.#consoleSize = size;
-    if (now - this.#lastSign < this.#silence * 1000) return;
+    const silence = (now - this.#lastSign) / 1000;
+    if (silence === 0) this.#processorAtSign = processor;
+    const idle = silence >= IDLE.seconds && processor - this.#processorAtSign < IDLE.processor;
+    if (silence < this.#silence && !idle) return;
     const last = readConsole(this.#console).at(-1);
     const told = last ? `its last line: ${last}` : 'not even a first line';
-    this.end(new StalledError(`the guest hangs: nothing from it for ${this.#silence} s (${told})`));
+    this.end(new StalledError(`the guest hangs: nothing from it for ${Math.round(silence)} s (${told})`));
   }
 
   /** Why QEMU has ended. */
@@ -261,6 +269,18 @@ class State {
     const own = lines.findLast((line) => line.startsWith('sagrada: '));
     if (own) return new UserError(`the guest cannot be used: ${own.slice('sagrada: '.length)}`);
     return new UserError(`QEMU has ended: ${said || 'it did not say why'}`);
+  }
+}
+
+/** Processor time that a process has used (proc_pid_stat(5): utime and stime, in hundredths on Linux). */
+function processorSeconds(pid: number | undefined): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return 0;
   }
 }
 
