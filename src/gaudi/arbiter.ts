@@ -60,11 +60,6 @@ export class Arbiter {
     return this.#messages.length > 0;
   }
 
-  /** Stream that has the engine. */
-  get owner(): number | undefined {
-    return this.#owner;
-  }
-
   get choices(): number {
     return this.#choices.length;
   }

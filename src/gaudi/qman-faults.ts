@@ -71,7 +71,7 @@ export class QmanFaults {
     if ((block.get('ARB_ERR_MSG_EN') & cause) !== 0) this.#send();
   }
 
-  /** A STOP packet: its processor stays stopped until it is disabled or flushed. */
+  /** A STOP packet: its processor stays stopped until it is disabled. */
   stop(unit: number): void {
     this.#stoppedByPacket |= 1 << unit;
   }

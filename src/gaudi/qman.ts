@@ -32,6 +32,9 @@ export interface QmanOptions {
   readonly timestamp?: () => number;
 }
 
+/** Command processors in the order of GLBL_CFG0. */
+const CP_UNITS = 0x3e00;
+
 /** Reads and writes go to the stored word, which the processes use. */
 const word: Body = {};
 
@@ -183,8 +186,14 @@ export class Qman {
     this.#queues.forEach((queue, i) => {
       if ((flush >>> unitBit.cqf(i)) % 2 === 1) queue.flush();
     });
-    this.#faults.release(flush & 0x3e00);
     this.#wakeAll();
+    if ((flush & CP_UNITS) !== 0) {
+      throw new ModelError(
+        'unimplemented',
+        `${this.name}.GLBL_CFG1`,
+        'what a flushed command processor keeps is not public',
+      );
+    }
   }
 
   #pushBuffer(control: number, index: number): void {

@@ -200,6 +200,30 @@ test('a flush drops what is queued', () => {
   assert.equal(bench.read('GLBL_STS0'), idle);
 });
 
+test('stop on error: a prefetcher and a fetcher stop where they failed until the error is cleared', () => {
+  const bench = new Bench();
+  bench.write('GLBL_ERR_CFG', 0x1ff << 16);
+  bench.write('PQ_BASE_HI', NOWHERE / 2 ** 32, 0);
+  bench.write('PQ_PI', 2, 0);
+  bench.submitAt(1, NOWHERE, 64);
+  bench.submit(1, packet('MSG_LONG', { addr: 0x9000, value: 1 }));
+  bench.run();
+  assert.equal(bench.read('PQ_CI', 0), 1);
+  assert.equal((bench.read('GLBL_STS0') >>> 16) & 0x3fff, (1 << 0) | (1 << 5));
+  assert.equal(bench.trace.length, 0);
+  bench.write('PQ_BASE_HI', 0, 0);
+  bench.write('GLBL_STS1', 1, 0);
+  bench.write('GLBL_STS1', 2, 1);
+  bench.run();
+  assert.equal(bench.read('PQ_CI', 0), 2);
+  assert.deepEqual(bench.trace, ['write 9000 1']);
+});
+
+test('flushing a command processor is refused', () => {
+  const bench = new Bench();
+  assert.throws(() => bench.write('GLBL_CFG1', 1 << 25), { category: 'unimplemented' });
+});
+
 test('secure and other accesses carry the properties of their register', () => {
   const bench = new Bench();
   for (let i = 0; i < 5; i++) bench.write('GLBL_NON_SECURE_PROPS', 1, i);
