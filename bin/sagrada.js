@@ -13,14 +13,22 @@ if (Number(process.versions.node.split('.')[0]) >= 24) {
   const { main } = await import('../src/cli/main.ts');
   await main(process.argv);
 } else {
-  const require = createRequire(import.meta.url);
-  const pinned = path.join(path.dirname(require.resolve('node/package.json')), 'bin', 'node');
-  if (!existsSync(pinned)) {
+  const pinned = pinnedNode();
+  if (pinned === undefined || !existsSync(pinned)) {
     console.error(`sagrada: needs Node 24 or later (this is ${process.version}); run "npm ci", which installs it`);
     process.exitCode = 1;
   } else {
     const child = spawnSync(pinned, process.argv.slice(1), { stdio: 'inherit' });
     if (child.signal) process.kill(process.pid, child.signal);
     process.exitCode = child.status ?? 1;
+  }
+}
+
+function pinnedNode() {
+  try {
+    const { resolve } = createRequire(import.meta.url);
+    return path.join(path.dirname(resolve('node/package.json')), 'bin', 'node');
+  } catch {
+    return undefined;
   }
 }

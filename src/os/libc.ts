@@ -162,8 +162,6 @@ export function eventfd(initial: number, flags: number): number {
 
 export const POLLIN = 0x1;
 export const POLLOUT = 0x4;
-export const POLLERR = 0x8;
-export const POLLHUP = 0x10;
 
 /** A reusable set of descriptors for `poll`. */
 export class PollSet {
