@@ -165,10 +165,9 @@ async function withVm(
       `${vm.title}; ${vm.devices.length} ${vm.devices.length === 1 ? 'device' : 'devices'} up in ${vm.bootSeconds.toFixed(1)} s`,
     );
     const status = await limited(body(vm), options.timeout);
-    const complaints = [
-      ...vm.unexpected().map(({ text }) => `kernel: ${text}`),
-      ...deviceComplaints(await vm.deviceReport()),
-    ];
+    const report = await vm.deviceReport();
+    for (const line of modelErrors(report, false)) note(line);
+    const complaints = [...vm.unexpected().map(({ text }) => `kernel: ${text}`), ...modelErrors(report, true)];
     failed = complaints.length > 0;
     if (!failed) return status;
     for (const line of complaints) note(line);
@@ -201,9 +200,12 @@ async function limited(status: Promise<number>, limit: number | undefined): Prom
   }
 }
 
-function deviceComplaints(report: DeviceReport): string[] {
+/** Errors of the models, each in one line. @param fault false: only those that a program has made, as it would on a card. */
+function modelErrors(report: DeviceReport, fault: boolean): string[] {
   return report.devices.flatMap(({ name, errors }) =>
-    errors.map(({ message, count }) => `${name}: ${message}${count > 1 ? ` (${count} times)` : ''}`),
+    errors
+      .filter(({ category }) => (category !== 'guest') === fault)
+      .map(({ message, count }) => `${name}: ${message}${count > 1 ? ` (${count} times)` : ''}`),
   );
 }
 

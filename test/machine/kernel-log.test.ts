@@ -35,7 +35,7 @@ test("error levels and the kernel's warnings about itself are unexpected, inform
     record(4, 'sagrada_helper: loading out-of-tree module taints kernel.'),
     record(6, 'PM: DEBUG hints'),
   ];
-  assert.deepEqual(unexpected([...good, ...bad], { fixups: true }), bad);
+  assert.deepEqual(unexpected([...good, ...bad], { helper: true, loaded: 100 }), bad);
 });
 
 test('the warning of finding 0001 is expected on a bare kernel only', () => {
@@ -44,6 +44,23 @@ test('the warning of finding 0001 is expected on a bare kernel only', () => {
     4,
     'WARNING: drivers/gpu/drm/drm_file.c:329 at drm_open_helper+0x150/0x160 [drm], CPU#1: cat/91',
   );
-  assert.deepEqual(unexpected([old, recent], { fixups: false }), []);
-  assert.deepEqual(unexpected([old, recent], { fixups: true }), [old, recent]);
+  assert.deepEqual(unexpected([old, recent], { helper: false, loaded: 0 }), []);
+  assert.deepEqual(unexpected([old, recent], { helper: true, loaded: 0 }), [old, recent]);
+});
+
+test('once the device is up, what a program did wrong is expected, what the card failed to do is not', () => {
+  const driver = (text: string) => record(3, `habanalabs 0000:01:00.0: ${text}`);
+  const program = [
+    driver('CB handle 0x1 invalid'),
+    driver('MMU page fault on va 0x1234'),
+    driver('mapping already exists for virt_addr 0x1000'),
+  ];
+  const card = [
+    driver('Device CPU packet timeout (status = 0x0)'),
+    driver('Device heartbeat failed! PCI link is healthy'),
+    driver('Timeout while waiting for device to reset 0x0'),
+    record(3, 'pcieport 0000:00:10.0: AER: error'),
+  ];
+  assert.deepEqual(unexpected([...program, ...card], { helper: true, loaded: 0 }), card);
+  assert.deepEqual(unexpected(program, { helper: true, loaded: 3 }), program);
 });

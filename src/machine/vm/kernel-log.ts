@@ -1,6 +1,6 @@
 /** The guest kernel's log: its records, and the lines in it that a real card would not cause. */
 
-import { expectedLines } from './expected-lines.ts';
+import { cardFaults, DRIVER_LINE, expectedLines } from './expected-lines.ts';
 
 export interface LogRecord {
   /** Syslog level: 0 (emergency) to 7 (debug). */
@@ -33,13 +33,20 @@ const ERROR_LEVEL = 3;
 const ALARM =
   /\b(BUG|WARNING|Oops|KASAN|UBSAN|KCSAN|general protection fault|Kernel panic|stack-protector|list_(add|del) corruption|refcount_t:|possible recursive locking|circular locking|blocked for more than|soft lockup|hard LOCKUP|detected stalls?|self-detected stall)\b/;
 
-/** Records that tell of an error and are not among the expected ones. @param fixups whether the helper module is loaded. */
-export function unexpected(records: readonly LogRecord[], conditions: { readonly fixups: boolean }): LogRecord[] {
-  const expected = expectedLines.filter(
-    ({ when }) => when === undefined || (when === 'no-fixups') !== conditions.fixups,
-  );
-  return records.filter(
-    ({ level, text }) =>
-      (level <= ERROR_LEVEL || ALARM.test(text)) && !expected.some(({ pattern }) => pattern.test(text)),
-  );
+export interface Conditions {
+  /** Whether the helper module was loaded (docs/findings/0001). */
+  readonly helper: boolean;
+  /** Number of records when the drivers were loaded: what the driver says later may be about the programs. */
+  readonly loaded: number;
+}
+
+/** Records that tell of an error that neither a real card nor a program would have caused. */
+export function unexpected(records: readonly LogRecord[], { helper, loaded }: Conditions): LogRecord[] {
+  const expected = expectedLines.filter(({ when }) => when === undefined || !helper);
+  return records.filter(({ level, text }, i) => {
+    if (expected.some(({ pattern }) => pattern.test(text))) return false;
+    if (ALARM.test(text)) return true;
+    if (level > ERROR_LEVEL) return false;
+    return i < loaded || !DRIVER_LINE.test(text) || cardFaults.some((pattern) => pattern.test(text));
+  });
 }

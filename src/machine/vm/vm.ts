@@ -96,6 +96,7 @@ export class Vm implements AsyncDisposable {
   readonly bootSeconds: number;
   readonly #running: Running;
   readonly #server: DeviceServer;
+  readonly #loaded: number;
 
   /** @internal */
   constructor(boot: Boot) {
@@ -108,6 +109,7 @@ export class Vm implements AsyncDisposable {
     this.bootSeconds = boot.seconds;
     this.#running = boot.running;
     this.#server = boot.server;
+    this.#loaded = boot.running.records.length;
   }
 
   /**
@@ -140,9 +142,9 @@ export class Vm implements AsyncDisposable {
     return this.#running.logText();
   }
 
-  /** Lines of the log, from record `from` on, that a real card would not cause. */
-  unexpected(from = 0): readonly LogRecord[] {
-    return unexpected(this.#running.records.slice(from), { fixups: this.helper });
+  /** Lines of the log that neither a real card nor a program would have caused. */
+  unexpected(): readonly LogRecord[] {
+    return unexpected(this.#running.records, { helper: this.helper, loaded: this.#loaded });
   }
 
   /** What the device models refused, and what they count. */
