@@ -5,6 +5,7 @@ import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
 import { info } from './info.ts';
 import { memory } from './memory.ts';
+import { queues } from './queues.ts';
 
 /** All suites, in the order in which they run. */
-export const suites: readonly Suite[] = [info, memory, cb, dma, dmabuf, errors];
+export const suites: readonly Suite[] = [info, memory, cb, dma, queues, dmabuf, errors];
