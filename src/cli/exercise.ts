@@ -24,6 +24,7 @@ import { bootVm, type Vm, type VmOptions } from '../machine/vm/vm.ts';
 import { UserError } from '../sim/errors.ts';
 import { interruptible } from './interruption.ts';
 import { addMachineOptions, type MachineOptions, machineSetup, progressLine } from './machine-options.ts';
+import { printRegisters } from './registers.ts';
 
 const formats = ['pretty', 'ktap', 'junit', 'json'] as const;
 type Format = (typeof formats)[number];
@@ -133,6 +134,7 @@ async function run(names: readonly string[], options: Options, self: Command): P
       const results = await Promise.race([runRemotely(station, config, emit), ended]);
       for (const reporter of reporters) reporter.finish(results, (performance.now() - begin) / 1000);
       if (results.some((r) => r.status === 'failed')) process.exitCode = 1;
+      if (options.traceRegisters) await station.printRegisters();
     } finally {
       await station.close();
       await rm(bundle, { recursive: true, force: true });
@@ -220,6 +222,10 @@ class VmStation implements Station {
   lastWords(): readonly string[] {
     const log = this.#vm?.logText().trimEnd().split('\n') ?? [];
     return log.slice(-15).map((line) => stripVTControlCharacters(line));
+  }
+
+  async printRegisters(): Promise<void> {
+    if (this.#vm) printRegisters(await this.#vm.deviceReport());
   }
 
   /** A test during which a device model refused something has failed. */

@@ -18,6 +18,7 @@ import {
   machineSetup,
   progressLine,
 } from './machine-options.ts';
+import { printRegisters } from './registers.ts';
 
 /** Exit status when the command was not at fault: the guest, or what its kernel or the devices had to say. */
 const STATUS_GUEST = 125;
@@ -207,17 +208,6 @@ function modelErrors(report: DeviceReport, fault: boolean): string[] {
       .filter(({ category }) => (category !== 'guest') === fault)
       .map(({ message, count }) => `${name}: ${message}${count > 1 ? ` (${count} times)` : ''}`),
   );
-}
-
-/** Every register that was touched; plain storage is the list of what remains to be modelled. */
-function printRegisters(report: DeviceReport): void {
-  for (const { name, registers } of report.devices) {
-    const storage = registers.filter(({ kind }) => kind === 'storage').length;
-    say(`${name}: ${registers.length} registers touched, ${storage} of them plain storage`);
-    for (const { name: register, kind, reads, writes } of registers) {
-      say(`  ${register.padEnd(48)} ${kind.padEnd(8)} ${reads} reads, ${writes} writes`);
-    }
-  }
 }
 
 /** Passes data on to one of our streams as fast as its reader takes it. @param onBroken told once when the reader has gone. */
