@@ -1,6 +1,6 @@
 /**
  * UNIX stream sockets that carry file descriptors (SCM_RIGHTS): a thin port over libc through koffi. Nothing here
- * blocks. Layouts are those of 64-bit Linux: struct msghdr, iovec and cmsghdr of <sys/socket.h>.
+ * blocks, except a `receive` that is told to. Layouts are those of 64-bit Linux: struct msghdr, iovec and cmsghdr of <sys/socket.h>.
  */
 
 import { constants } from 'node:os';
@@ -14,6 +14,7 @@ const c = {
   bind: lib.func('int bind(int fd, const uint8_t *address, uint length)'),
   listen: lib.func('int listen(int fd, int backlog)'),
   accept4: lib.func('int accept4(int fd, void *address, void *length, int flags)'),
+  setsockopt: lib.func('int setsockopt(int fd, int level, int option, const uint8_t *value, uint length)'),
   connect: lib.func('int connect(int fd, const uint8_t *address, uint length)'),
   send: lib.func('long send(int fd, const uint8_t *bytes, size_t length, int flags)'),
   recvmsg: lib.func('long recvmsg(int fd, void *message, int flags)'),
@@ -27,6 +28,7 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
+const SO_RCVTIMEO = 20;
 const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
@@ -84,11 +86,24 @@ export function listen(fd: number, backlog: number): void {
   checked('listen', c.listen(fd, backlog));
 }
 
-/** @returns a descriptor, or undefined when nobody is waiting. @throws SystemError */
+/** struct timeval of a `receive` that waits. */
+const PATIENCE = new Uint8Array(new BigInt64Array([0n, 1000n]).buffer);
+
+/**
+ * @returns a descriptor, or undefined when nobody is waiting. Only a `receive` on it that is told to wait blocks, and
+ * for 1 ms at most (rounded up to the kernel's tick). @throws SystemError
+ */
 export function accept(fd: number): number | undefined {
-  const result = c.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const result = c.accept4(fd, null, null, SOCK_CLOEXEC);
   if (result < 0 && (koffi.errno() === EAGAIN || koffi.errno() === constants.errno.ECONNABORTED)) return undefined;
-  return checked('accept4', result);
+  const accepted = checked('accept4', result);
+  try {
+    checked('setsockopt', c.setsockopt(accepted, SOL_SOCKET, SO_RCVTIMEO, PATIENCE, PATIENCE.length));
+  } catch (error) {
+    close(accepted);
+    throw error;
+  }
+  return accepted;
 }
 
 /** @returns a descriptor. @throws SystemError, e.g. ECONNREFUSED where nobody listens */
@@ -201,14 +216,19 @@ export class UnixStream {
    * Reads once, at most `length` bytes, into `received` at `offset`, and appends the descriptors that came with them
    * (close-on-exec, the caller's to close) to `fds`. The kernel ends a read behind the bytes of one `sendmsg` that
    * carried descriptors (net/unix/af_unix.c, unix_stream_read_generic).
+   * @param wait on an accepted socket, wait a moment when nothing has arrived
    * @returns bytes read, 0 at the end of the stream, -1 when nothing has arrived; `fds` also gets a -1 when
    * descriptors were lost (too many of them, or none left in this process).
    * @throws SystemError, e.g. ECONNRESET
    */
-  receive(offset: number, length: number, fds: number[]): number {
+  receive(offset: number, length: number, fds: number[], wait = false): number {
     const header = this.#incoming;
     header.describe(offset, length, CONTROL_SIZE);
-    const result = c.recvmsg(this.fd, header.address, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) as number;
+    const result = c.recvmsg(
+      this.fd,
+      header.address,
+      wait ? MSG_CMSG_CLOEXEC : MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+    ) as number;
     if (result < 0) {
       const errno = koffi.errno();
       if (errno === EAGAIN || errno === EINTR) return -1;

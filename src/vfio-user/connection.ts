@@ -137,18 +137,22 @@ export class Connection implements MemoryClient {
     return this.#outbox.size > 0;
   }
 
+  /** True when bytes have been read that belong to a message not served yet: polling would not tell. */
+  get buffered(): boolean {
+    return this.#have > this.#handled;
+  }
+
   /** False while so much waits that requests are not read. */
   get reading(): boolean {
     return this.#outbox.size <= MAX_BACKLOG;
   }
 
   /**
-   * Serves up to `limit` messages.
-   * @returns `idle` when nothing is left to do now, `more` when there may be a message (maybe read already, so that
-   * polling would not tell), `closed` when the client has gone
+   * Serves up to `limit` messages, waiting a moment for each if `wait`.
+   * @returns `idle` when nothing is left to do now, `more` when there may be a message, `closed` when the client has gone
    * or cannot be understood; then `close` is to be called.
    */
-  pump(limit: number): 'idle' | 'more' | 'closed' {
+  pump(limit: number, wait = false): 'idle' | 'more' | 'closed' {
     try {
       if (this.#outbox.size > 0) {
         this.#outbox.flush();
@@ -156,7 +160,7 @@ export class Connection implements MemoryClient {
       }
       for (let i = 0; i < limit; i++) {
         if (!this.reading) return 'idle';
-        const size = this.#receive();
+        const size = this.#receive(wait);
         if (size === 0) return this.#open ? 'idle' : 'closed';
         this.#handle(size);
         if (!this.#open) return 'closed';
@@ -208,7 +212,7 @@ export class Connection implements MemoryClient {
   }
 
   /** @returns the size of the complete message at the beginning of `#in`, or 0. */
-  #receive(): number {
+  #receive(wait: boolean): number {
     if (this.#handled > 0) {
       if (this.#have > this.#handled) this.#in.copyWithin(0, this.#handled, this.#have);
       this.#have -= this.#handled;
@@ -226,7 +230,7 @@ export class Connection implements MemoryClient {
         }
         want = size - this.#have;
       }
-      const count = this.#transport.receive(this.#have, want, this.#nextFds);
+      const count = this.#transport.receive(this.#have, want, this.#nextFds, wait && this.#have === 0);
       if (count < 0) return 0;
       if (count === 0) {
         this.#open = false;

@@ -128,14 +128,25 @@ export class Server {
 
   /** Does what can be done now, for a while. Call when `fd` is ready. */
   ready(): void {
-    const connection = this.#connection;
-    if (!connection) {
-      this.#accept();
-      return;
-    }
-    const state = connection.pump(BURST);
-    this.#busy = state === 'more';
+    if (this.#connection) this.#pump(this.#connection, BURST, false);
+    else this.#accept();
+  }
+
+  /** True when a client is connected and takes all that is sent to it: one could wait for its next request. */
+  get attentive(): boolean {
+    return this.#connection !== undefined && !this.#connection.backlogged;
+  }
+
+  /** Waits a moment (at most one tick of the kernel) for one request and serves it. @returns false when none came */
+  waitForOne(): boolean {
+    return this.#connection !== undefined && this.#pump(this.#connection, 1, true);
+  }
+
+  #pump(connection: Connection, limit: number, wait: boolean): boolean {
+    const state = connection.pump(limit, wait);
+    this.#busy = state === 'more' && connection.buffered;
     if (state === 'closed') this.#disconnect();
+    return state === 'more';
   }
 
   /** Ends the connection, stops listening, and removes the socket file. The function stays the caller's to close. */

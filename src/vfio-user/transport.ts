@@ -3,10 +3,10 @@ export interface Transport {
   /** Memory that `receive` fills. */
   readonly received: Uint8Array;
   /**
-   * Reads once without waiting. @returns bytes read into `received` at `offset`, 0 at the end of the stream, -1 when
+   * Reads once, without waiting, or for a moment if `wait`. @returns bytes read into `received` at `offset`, 0 at the end of the stream, -1 when
    * nothing is there. Descriptors are appended to `fds`; -1 stands for lost ones.
    */
-  receive(offset: number, length: number, fds: number[]): number;
+  receive(offset: number, length: number, fds: number[], wait?: boolean): number;
   /** Sends once without waiting. @returns bytes taken, -1 when there is no room; then `fds` were not sent either. */
   send(bytes: Uint8Array, offset: number, length: number, fds?: readonly number[]): number;
   close(): void;

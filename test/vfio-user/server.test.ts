@@ -255,3 +255,36 @@ test(
     bench.client().readRegion(0, 0, 4);
   }),
 );
+
+test(
+  'a lone client is served by turns without a limit, and others are not forgotten',
+  withBench((bench) => {
+    const { reactor, clock } = bench;
+    const client = bench.client();
+    const forever = Number.POSITIVE_INFINITY;
+    const ask = () => {
+      client.send(read(4));
+      reactor.turn(forever);
+      assert.equal(client.receive()?.flags, FLAG.REPLY);
+    };
+    for (let i = 0; i < 200; i++) ask();
+    const resets = Array.from({ length: 131 }, (_, id) => [...message('DEVICE_RESET', undefined, { id })]);
+    client.send(Uint8Array.from(resets.flat()));
+    for (let i = 0; bench.function.resets.length < 131; i++) {
+      assert.ok(i < 131, 'a turn that serves nothing');
+      reactor.turn(forever);
+    }
+    for (let id = 0; id < 131; id++) assert.equal(client.receive()?.id, id);
+    ask();
+    let due = 0;
+    clock.at(clock.now() + 1e6, () => {
+      due++;
+    });
+    while (due === 0) reactor.turn(1);
+    ask();
+    wake(reactor.wakeFd);
+    reactor.turn(forever);
+    client.close();
+    assert.equal(bench.server.connected, false);
+  }),
+);
