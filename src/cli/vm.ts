@@ -6,7 +6,7 @@ import path from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Command as GuestCommand } from '../machine/vm/agent.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
-import { setup } from '../machine/vm/setup.ts';
+import { prepareGuest } from '../machine/vm/prepare.ts';
 import { bootVm, type RunOptions, type Vm } from '../machine/vm/vm.ts';
 import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
@@ -65,7 +65,7 @@ const note = (line: string) => console.error(`sagrada: ${line}`);
 
 async function runSetup(options: { kernel: 'backports' | 'stable'; cache: string; mirror?: string }): Promise<void> {
   await guarded(async (signal) => {
-    await setup({ ...options, signal, say, progress: progressLine() });
+    await prepareGuest({ ...options, signal, say, progress: progressLine() });
     return 0;
   }, 1);
 }

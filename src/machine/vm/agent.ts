@@ -1,4 +1,4 @@
-/** The host's end of the guest's agent (guest/init/init.c is the other): frames on a stream, sessions of commands. */
+/** The host's end of the guest's agent (guest/init/ is the other): frames on a stream, sessions of commands. */
 
 import type { Socket } from 'node:net';
 
@@ -7,7 +7,7 @@ const MAX_PAYLOAD = 256 * 1024;
 /** Bytes of standard input that may be on their way to a command. */
 const INPUT_WINDOW = 64 * 1024;
 
-/** Types of frames, as in guest/init/init.c. */
+/** Types of frames, as in guest/init/wire.h. */
 const type = {
   START: 1,
   STDIN: 2,

@@ -119,6 +119,13 @@ export class Apt {
     return parseUris(await this.#apt(args, `not in ${suite}: ${packages.join(' ')}`));
   }
 
+  /** Bytes of `packages` that are not there yet. */
+  async missing(packages: readonly Package[]): Promise<number> {
+    let bytes = 0;
+    for (const pkg of packages) bytes += Math.max(0, pkg.size - (await sizeOf(this.file(pkg))));
+    return bytes;
+  }
+
   /** Path of a downloaded package. */
   file(pkg: Package): string {
     return path.join(this.#folder, 'archives', pkg.file);

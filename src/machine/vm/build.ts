@@ -8,8 +8,15 @@ import { UserError } from '../../sim/errors.ts';
 
 const guest = path.join(import.meta.dirname, '..', '..', '..', 'guest');
 
-export const initSource = ['init/init.c'];
+export const initSource = ['init.c', 'start.c', 'commands.c', 'wire.c', 'start.h', 'commands.h', 'wire.h'].map(
+  (f) => `init/${f}`,
+);
 export const helperSource = ['helper/sagrada_helper.c', 'helper/Kbuild'];
+
+/** Those of `files` that are compiled. */
+function units(files: readonly string[]): string[] {
+  return files.filter((file) => file.endsWith('.c'));
+}
 
 /** Path of a file of guest/. */
 export function guestFile(file: string): string {
@@ -34,7 +41,7 @@ export async function buildInitOnHost(folder: string): Promise<boolean> {
   await mkdir(temporary, { recursive: true });
   try {
     const target = path.join(temporary, 'init');
-    const result = await run(compiler, [...INIT_FLAGS, '-o', target, ...initSource.map(guestFile)]);
+    const result = await run(compiler, [...INIT_FLAGS, '-o', target, ...units(initSource).map(guestFile)]);
     if (result.status !== 0) return false;
     const manifest = { title: 'init', packages: {}, source: await sourceHash(initSource) };
     await writeFile(path.join(temporary, 'manifest.json'), `${JSON.stringify(manifest)}\n`);
@@ -74,7 +81,8 @@ export class BuildTree {
 
   async buildInit(target: string): Promise<void> {
     await this.#bring(initSource);
-    await this.#command('the init', ['gcc-14', ...INIT_FLAGS, '-o', '/guest/init/init', '/guest/init/init.c']);
+    const files = units(initSource).map((file) => `/guest/${file}`);
+    await this.#command('the init', ['gcc-14', ...INIT_FLAGS, '-o', '/guest/init/init', ...files]);
     await rename(path.join(this.#folder, 'guest/init/init'), target);
   }
 

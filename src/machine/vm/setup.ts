@@ -139,10 +139,13 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   };
   const all = unique(Object.values(groups).flat());
   const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
-  say(`To download: ${megabytes(total)} in ${all.length} packages, unpacked in ${cache}`);
+  const missing = await apt.missing(all);
+  say(
+    `${all.length} packages, ${megabytes(total)}, of which ${megabytes(missing)} are to be downloaded into ${cache}:`,
+  );
   for (const [name, list] of Object.entries(groups)) {
     const size = list.reduce((sum, pkg) => sum + pkg.size, 0);
-    if (size > 5e6) say(`  ${name}: ${megabytes(size)}`);
+    if (size > 0) say(`  ${megabytes(size).padStart(7)}  ${name}`);
   }
   await needSpace(cache, total * UNPACKED);
   await apt.download(all, (done) => options.progress?.(done, total));

@@ -7,15 +7,14 @@ import { machineDescription, machineDevices, qemuDeviceArguments } from '../mach
 import { chooseAccelerator } from './accelerator.ts';
 import type { Command, WindowSize } from './agent.ts';
 import { type BootedDevice, Running, StalledError } from './boot.ts';
-import { buildInitOnHost } from './build.ts';
 import { type DeviceReport, DeviceServer, type DeviceServerOptions } from './device-server.ts';
 import { buildInitramfs, ROOT_TAG } from './initramfs.ts';
-import { driverIsFixed, type GuestKernel, givenKernel, preparedKernel } from './kernel.ts';
+import { driverIsFixed, type GuestKernel } from './kernel.ts';
 import { type LogRecord, unexpected } from './kernel-log.ts';
 import { DRIVER_MODULES, EARLY_MODULES, FILE_MODULES, type Module, OPTIONAL_MODULES } from './modules.ts';
-import { type Accelerator, givenQemu, privateQemu } from './qemu.ts';
+import { prepare } from './prepare.ts';
+import type { Accelerator } from './qemu.ts';
 import { Scratch } from './scratch.ts';
-import { inspect, parts, type Suite, setup } from './setup.ts';
 
 export interface VmOptions {
   /** Name in src/machine/machines.ts. */
@@ -188,14 +187,20 @@ interface Boot {
  * @throws UserError where something is missing, the guest does not start, or a device does not come up.
  */
 export async function bootVm(options: VmOptions): Promise<Vm> {
-  const { cache, signal } = options;
+  const { signal } = options;
   const machine = machineDescription(options.machine);
   const memory = options.memory ?? DEFAULT_MEMORY;
   if (memory < LEAST_MEMORY) throw new UserError(`a guest needs at least ${LEAST_MEMORY / 2 ** 20} MiB of memory`);
   const binds = bindFolders(options.binds ?? []);
 
   const { kernel, qemu, init } = await prepare(options);
-  const accelerator = await chooseAccelerator(options.accelerator, { cache, qemu, kernel, init, signal });
+  const accelerator = await chooseAccelerator(options.accelerator, {
+    cache: options.cache,
+    qemu,
+    kernel,
+    init,
+    signal,
+  });
   const { drivers, helper } = await driverModules(kernel, options);
   const optional = OPTIONAL_MODULES.filter((name) => kernel.modules.has(name));
   const archive = await buildInitramfs({
@@ -252,28 +257,6 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       options.say(`${error.message}; trying once more`);
     }
   }
-}
-
-/** Kernel, QEMU and init, fetched first where they are not there. */
-async function prepare(options: VmOptions) {
-  const { cache } = options;
-  const at = parts(cache);
-  const suite = options.kernel === 'stable' || options.kernel === 'backports' ? options.kernel : undefined;
-  if (suite && options.modules) throw new UserError('--modules goes with a kernel given by its path');
-  const given = suite ? undefined : () => givenKernel(options.kernel, options.modules, cache, options.say);
-  const qemuGiven = options.qemu === undefined ? undefined : await givenQemu(options.qemu);
-  const mine = given?.();
-  const there = await inspect(cache, suite ?? 'backports');
-  const complete = there.init && (qemuGiven || there.qemu) && (!suite || there.kernel);
-  // With a kernel and a QEMU of the user's, a compiler is all that is needed, and the host may have one.
-  const ownInit = !complete && !suite && qemuGiven && (await buildInitOnHost(at.init));
-  if (!complete && !ownInit) await setup({ ...options, kernel: suite, qemu: qemuGiven === undefined });
-  const { qemu } = await inspect(cache, suite ?? 'backports');
-  return {
-    kernel: mine ?? (await preparedKernel(cache, suite as Suite)),
-    qemu: qemuGiven ?? privateQemu(at.qemu, qemu?.title ?? 'QEMU'),
-    init: path.join(at.init, 'init'),
-  };
 }
 
 /** The drivers in order, with the helper before the one that needs it. */

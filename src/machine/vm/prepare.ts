@@ -1,0 +1,52 @@
+/** Finds what a guest consists of, and has it fetched and built where it is not there. */
+
+import path from 'node:path';
+import { UserError } from '../../sim/errors.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import { buildInitOnHost } from './build.ts';
+import { type GuestKernel, givenKernel, preparedKernel } from './kernel.ts';
+import { givenQemu, privateQemu, type Qemu } from './qemu.ts';
+import { inspect, parts, type SetupOptions, type Suite, setup } from './setup.ts';
+
+interface Wanted extends Omit<SetupOptions, 'kernel' | 'qemu'> {
+  readonly kernel: string;
+  readonly modules?: string | undefined;
+  readonly qemu?: string | undefined;
+}
+
+interface Prepared {
+  readonly kernel: GuestKernel;
+  readonly qemu: Qemu;
+  /** Path of the init's binary. */
+  readonly init: string;
+}
+
+/** Kernel, QEMU and init, fetched first where they are not there. */
+export async function prepare(options: Wanted): Promise<Prepared> {
+  const { cache } = options;
+  const at = parts(cache);
+  const suite = options.kernel === 'stable' || options.kernel === 'backports' ? options.kernel : undefined;
+  if (suite && options.modules) throw new UserError('--modules goes with a kernel given by its path');
+  const ownQemu = options.qemu === undefined ? undefined : await givenQemu(options.qemu);
+  const ownKernel = suite ? undefined : givenKernel(options.kernel, options.modules, cache, options.say);
+  const there = await inspect(cache, suite ?? 'backports');
+  const complete = there.init && (ownQemu || there.qemu) && (!suite || there.kernel);
+  // With a kernel and a QEMU of the user's, a compiler is all that is needed, and the host may have one.
+  const ownInit = !complete && !suite && ownQemu && (await buildInitOnHost(at.init));
+  if (!complete && !ownInit) await setup({ ...options, kernel: suite, qemu: ownQemu === undefined });
+  const { qemu } = await inspect(cache, suite ?? 'backports');
+  return {
+    kernel: ownKernel ?? (await preparedKernel(cache, suite as Suite)),
+    qemu: ownQemu ?? privateQemu(at.qemu, qemu?.title ?? 'QEMU'),
+    init: path.join(at.init, 'init'),
+  };
+}
+
+/** `sagrada vm setup`: prepares a guest and finds out whether it can run with KVM. */
+export async function prepareGuest(options: SetupOptions & { readonly kernel: Suite }): Promise<void> {
+  const { cache, signal, kernel: suite } = options;
+  await setup(options);
+  const { kernel, qemu, init } = await prepare({ ...options, kernel: suite, qemu: undefined });
+  const accelerator = await chooseAccelerator(undefined, { cache, qemu, kernel, init, signal });
+  options.say(accelerator === 'kvm' ? 'KVM works here' : 'KVM does not work here: QEMU will emulate the processor');
+}
