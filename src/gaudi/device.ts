@@ -7,7 +7,7 @@ import { Endpoint } from '../pci/endpoint.ts';
 import type { PciFunction, Region, ResetKind } from '../pci/function.ts';
 import type { FunctionPorts } from '../pci/ports.ts';
 import { memoryRegion, registerRegion } from '../pci/register-region.ts';
-import { ErrorLog, ModelError } from '../sim/errors.ts';
+import { ErrorLog, ModelError, UserError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { Random } from '../sim/random.ts';
 import type { RegisterUse } from '../sim/registers.ts';
@@ -101,6 +101,8 @@ class GaudiFunction implements Gaudi {
   #host: OutboundPort | undefined;
   #ports: FunctionPorts | undefined;
   #interrupts = 0;
+  /** Names of the blocks that can be delayed. */
+  readonly #delayed = new Set<string>();
 
   constructor(options: GaudiOptions) {
     this.#options = options;
@@ -225,7 +227,20 @@ class GaudiFunction implements Gaudi {
         raiseMsi: (vector) => this.#raiseMsi(vector),
       },
     );
+    this.#checkDelays();
     this.#chip.powerOn(true);
+  }
+
+  /** @throws UserError for a delay of an engine that does not exist */
+  #checkDelays(): void {
+    const names = [...this.#delayed];
+    for (const engine of Object.keys(this.#options.delays ?? {})) {
+      if (names.some((name) => name.startsWith(engine))) continue;
+      const kinds = [...new Set(names.map((name) => name.replaceAll(/\d+/g, 'n')))];
+      throw new UserError(
+        `${this.name} has no engine ${engine} to delay; there are ${kinds.join(', ')} (or how they begin)`,
+      );
+    }
   }
 
   #connectedChip(): Chip {
@@ -252,6 +267,7 @@ class GaudiFunction implements Gaudi {
   #delays(): (name: string) => () => number {
     const random = new Random((this.#options.seed ?? 1) + 1);
     return (name) => {
+      this.#delayed.add(name);
       const own = Object.entries(this.#options.delays ?? {}).filter(([engine]) => name.startsWith(engine));
       const ns = own.reduce((sum, [, delay]) => sum + delay, 0);
       return ns === 0 ? () => 0 : () => ns + random.below(Math.floor(ns / 2) + 1);
