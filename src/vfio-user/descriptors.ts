@@ -3,11 +3,8 @@
 import { readlinkSync, statfsSync } from 'node:fs';
 import { close, fcntl } from '../os/libc.ts';
 
-/** Stands for a descriptor that was lost on the way (`receive` of a transport). */
-export const LOST = -1;
-
-/** Stands for one that was closed on arrival because nothing here could use it. */
-export const USELESS = -2;
+/** Stands for a descriptor that was closed on arrival because nothing here could use it (-1: lost on the way). */
+const USELESS = -2;
 
 // linux/fcntl.h and linux/magic.h
 const F_GETFL = 3;
@@ -43,7 +40,7 @@ function isEventfd(fd: number): boolean {
 /**
  * Keeps memory and eventfds; all else is closed at once. A socket, say, could be the client's own end of the
  * connection: held here with an unfinished message it would keep the connection open after the client's death.
- * @returns `fd` or USELESS
+ * @returns `fd`, or -2 for a closed one: there was a descriptor, and it is of no use
  */
 export function keep(fd: number): number {
   if (sealsOf(fd) !== undefined || isEventfd(fd)) return fd;
