@@ -13,7 +13,6 @@ import { BusError, type Initiator } from './bus.ts';
 import type { CommandQueue } from './command-queue.ts';
 import { packetBodies } from './packet-bodies.ts';
 import { addressOf, type Gate, initiator, type QmanContext, running, unitBit } from './qman-context.ts';
-import { withoutReserved } from './reserved-bits.ts';
 
 /** Largest value of a fence counter: CP_FENCE_CNT has 14 bits. */
 const FENCE_MAX = 0x3fff;
@@ -229,7 +228,7 @@ export class CommandProcessor {
       this.#report(error);
     }
     try {
-      return gaudiQman.decode(withoutReserved(words), 0);
+      return gaudiQman.decode(gaudiQman.withoutReserved(words), 0);
     } catch (error) {
       return this.#refused(error);
     }
