@@ -57,10 +57,13 @@ export async function buildInitOnHost(folder: string): Promise<boolean> {
 const ENTER =
   'mkdir -p "$1/dev" "$1/proc" && mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc" && ' +
   'root=$1 && shift && exec chroot "$root" "$@"';
-/** The same where mounting is not allowed but making a device is. */
+/**
+ * The same where mounting is not allowed but making a device is: with the only device that compilers use, and the only file of
+ * /proc that objtool reads (tools/objtool/signal.c, read_stack_limit; only to word a message should it crash).
+ */
 const ENTER_PLAIN =
-  'mkdir -p "$1/dev" && { test -c "$1/dev/null" || mknod -m 666 "$1/dev/null" c 1 3; } && root=$1 && shift && ' +
-  'exec chroot "$root" "$@"';
+  'mkdir -p "$1/dev" "$1/proc/self" && { test -c "$1/dev/null" || mknod -m 666 "$1/dev/null" c 1 3; } && ' +
+  'cat /proc/self/maps >"$1/proc/self/maps" && root=$1 && shift && exec chroot "$root" "$@"';
 
 /** Ways into a tree, tried in order: as root, as root of a container, and through a user namespace. */
 const ways = [

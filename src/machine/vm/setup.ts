@@ -133,9 +133,9 @@ async function prepare(options: SetupOptions): Promise<boolean> {
 
   const groups = {
     QEMU: qemu,
-    kernel: image,
-    'compiler and kernel headers (to build a helper module)': compiler,
-    uapi,
+    'the kernel and its modules': image,
+    'a compiler, to build what runs in the guest': compiler,
+    'the kernel interface, for C programs': uapi,
   };
   const all = unique(Object.values(groups).flat());
   const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
