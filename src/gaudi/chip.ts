@@ -384,7 +384,12 @@ export class Chip {
       case 'tmc':
         return traceMemory(name);
       case 'spmu':
-        return performanceMonitor(name, this.#ports.clock, () => this.clocks.current('MME'));
+        return performanceMonitor(
+          name,
+          this.#ports.clock,
+          () => this.clocks.current('MME'),
+          () => this.#work(name, n),
+        );
       case 'bmon':
       case 'cti':
       case 'funnel':
@@ -426,6 +431,15 @@ export class Chip {
   /** An interrupt line of a block, by the name of its event. */
   #interrupt(event: string): void {
     this.firmware.interrupt(eventNamed(event).spi);
+  }
+
+  /** Work that the engine of a performance monitor has had: DMA counts descriptors, TPC, MME and NIC execute nothing. */
+  #work(monitor: string, n: number): number | undefined {
+    if (monitor.startsWith('DMA_CH_')) {
+      const uses = (this.#dma[n] as DmaCore).registers.uses();
+      return uses.find((use) => use.name === `DMA${n}_CORE.COMMIT`)?.writes ?? 0;
+    }
+    return /^(TPC|MME)\d|NIC\d/.test(monitor) ? 0 : undefined;
   }
 
   /** Whether the ECC registers of a block have an error to report, for events that share an interrupt line. */

@@ -63,8 +63,18 @@ const PMCR = { ENABLE: 1, CLEAR_EVENTS: 2, CLEAR_CYCLES: 4 } as const;
 const CYCLES = 0x8000_0000;
 const EVENT_COUNTERS = 0x3f;
 
-/** Counts cycles of the clock of `hertz`. Events of the engines are not counted: reading a counter that should is refused. */
-export function performanceMonitor(name: string, clock: Clock, hertz: () => number): PlacedBlock {
+/**
+ * Counts cycles of the clock of `hertz`. Events of the engine are not counted: as long as it has had no work since a
+ * counter was enabled, there were none; then reading the counter is refused.
+ * @param work a number that grows with the work of the engine; undefined where the model cannot tell
+ */
+export function performanceMonitor(
+  name: string,
+  clock: Clock,
+  hertz: () => number,
+  work: () => number | undefined,
+): PlacedBlock {
+  let before: number | undefined;
   let count = 0;
   let since: number | undefined;
   const now = () => (since === undefined ? count : count + Math.floor(((clock.now() - since) * hertz()) / 1e9));
@@ -80,16 +90,17 @@ export function performanceMonitor(name: string, clock: Clock, hertz: () => numb
   const half = (upper: boolean) => ({
     read: () => (upper ? Math.floor(now() / 2 ** 32) : now()) >>> 0,
     write: (value: number) => {
-      const before = now();
-      const low = before % 2 ** 32;
-      count = upper ? value * 2 ** 32 + low : before - low + value;
+      const old = now();
+      const low = old % 2 ** 32;
+      count = upper ? value * 2 ** 32 + low : old - low + value;
       if (since !== undefined) since = clock.now();
     },
   });
   const block: RegisterBlock<typeof spmu.rows> = new RegisterBlock(spmu, name, {
     PMEVCNTR: {
       read: (index) => {
-        if (block.get('PMCNTENSET') & EVENT_COUNTERS & (1 << index)) {
+        const now = work();
+        if (block.get('PMCNTENSET') & (1 << index) && (now === undefined || now !== before)) {
           const type = block.get('PMEVTYPER', index);
           throw new ModelError('unimplemented', `${name}.PMEVCNTR[${index}]`, `count of event ${type}`);
         }
@@ -100,6 +111,7 @@ export function performanceMonitor(name: string, clock: Clock, hertz: () => numb
     PMCCNTR_HI: half(true),
     PMCNTENSET: {
       write: (value) => {
+        if (value & EVENT_COUNTERS) before = work();
         block.set('PMCNTENSET', (block.get('PMCNTENSET') | value) >>> 0);
         update();
       },
