@@ -373,9 +373,9 @@ export class Firmware {
           else yield* this.#serveQueue();
           break;
         case HOST_SPI.HALT_MACHINE:
-          if (this.#options.resetsChip) this.#ports.resetChip();
-          this.#halt();
-          break;
+          if (!this.#options.resetsChip) this.#halt();
+          this.#ports.resetChip();
+          return;
         case HOST_SPI.INTS_REGISTER:
           this.#ports.events.open();
           break;
