@@ -10,6 +10,7 @@ export { SystemError } from '../os/libc.ts';
 
 /** Flags of `open` (asm-generic/fcntl.h). */
 export const O_RDONLY = 0;
+export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CLOEXEC = 0o2000000;
 

@@ -6,7 +6,8 @@ import { errors } from './errors.ts';
 import { info } from './info.ts';
 import { memory } from './memory.ts';
 import { queues } from './queues.ts';
+import { reset } from './reset.ts';
 import { sync } from './sync.ts';
 
 /** All suites, in the order in which they run. */
-export const suites: readonly Suite[] = [info, memory, cb, dma, sync, queues, dmabuf, errors];
+export const suites: readonly Suite[] = [info, memory, cb, dma, sync, queues, dmabuf, errors, reset];

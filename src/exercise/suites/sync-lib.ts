@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { CommandStream } from '../../runtime/command-stream.ts';
+import type { Device } from '../../runtime/device.ts';
 import type { Queue } from '../../runtime/submission.ts';
 import { fenceAddress, type Monitor, type SyncObject } from '../../runtime/sync.ts';
 import { type QueueName, queueNames, queueRow } from '../../uapi/habanalabs/gaudi.ts';
@@ -32,16 +33,16 @@ export async function release(t: TestContext, held: QueueName, by: Queue, count 
 
 /**
  * Looks whether all of `objects` are at least (or exactly) `value` now: a monitor armed on them says so. A second monitor,
- * whose condition holds in any case, writes after it and so tells that the first had its turn.
+ * whose condition holds in any case, writes after it and so tells that the first had its turn. Uses queue DMA_1_3.
  */
 export async function meets(
   t: TestContext,
   objects: readonly SyncObject[],
   value: number,
   equal = false,
-  by: QueueName = 'DMA_1_3',
+  device: Device = t.device,
 ): Promise<boolean> {
-  const { device } = t;
+  const by = 'DMA_1_3';
   const first = objects[0] as SyncObject;
   const manager = device.sync(first.dcore);
   using asked = manager.monitor();
@@ -55,20 +56,26 @@ export async function meets(
     .dma(answer, mark, 4)
     // one that has not fired would do so some day
     .arm(asked, { objects: [first], value: 0, write: { place: mark, data: 2 } });
-  await run(t, by, stream);
+  await run(t, by, stream, device);
   return answer.words[0] === 1;
 }
 
 /** The value of a sync object, which can only be compared: 15 questions. */
-async function readValue(t: TestContext, object: SyncObject): Promise<number> {
+async function readValue(t: TestContext, object: SyncObject, device: Device): Promise<number> {
   let value = 0;
-  for (let bit = 0x4000; bit > 0; bit >>= 1) if (await meets(t, [object], value | bit)) value |= bit;
+  for (let bit = 0x4000; bit > 0; bit >>= 1) if (await meets(t, [object], value | bit, false, device)) value |= bit;
   return value;
 }
 
 /** @throws AssertionError with the value that the sync object has */
-export async function assertValue(t: TestContext, object: SyncObject, expected: number, when = ''): Promise<void> {
-  if (await meets(t, [object], expected, true)) return;
-  const value = await readValue(t, object);
+export async function assertValue(
+  t: TestContext,
+  object: SyncObject,
+  expected: number,
+  when = '',
+  device: Device = t.device,
+): Promise<void> {
+  if (await meets(t, [object], expected, true, device)) return;
+  const value = await readValue(t, object, device);
   assert.fail(`sync object ${object.dcore} ${object.index} is ${value}, expected ${expected} ${when}`.trimEnd());
 }

@@ -174,10 +174,9 @@ export function signals(test: Declare): void {
     const { device } = t;
     const [full, next] = [device.reserveSignals(UP, 0x7000), device.reserveSignals(UP, 0x7000)];
     assert.notEqual(next.sobOffset, full.sobOffset);
-    const stream = new CommandStream().write(
-      addressMap.CFG_BASE + full.sobOffset,
-      gaudiQman.format('sob', { value: 0x7000, add: true }),
-    );
+    const half = gaudiQman.format('sob', { value: 0x3800, add: true });
+    const address = addressMap.CFG_BASE + full.sobOffset;
+    const stream = new CommandStream().write(address, half).write(address, half);
     await waitAll(t, [device.submit({ queue: UP, stream }, { staged: 'first', last: true, signals: full })]);
     device.unreserveSignals(next);
     const signal = device.signal(UP);

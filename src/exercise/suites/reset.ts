@@ -1,0 +1,407 @@
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { O_WRONLY } from '../../driver/driver.ts';
+import { CommandStream } from '../../runtime/command-stream.ts';
+import { ControlDevice, Device } from '../../runtime/device.ts';
+import { DeviceInUseError, SubmissionTimeoutError } from '../../runtime/errors.ts';
+import type { EventNotifier } from '../../runtime/events.ts';
+import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
+import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
+import { values } from '../../uapi/rows.ts';
+import { type Declare, suite, type TestContext, type TestOptions } from '../suite.ts';
+import { assertErrno, assertSame, fill, KiB, MiB, run } from './lib.ts';
+import { assertValue, externalQueues } from './sync-lib.ts';
+
+const DOWN = 'DMA_0_0';
+const UP = 'DMA_1_0';
+/** A reset takes at least 2.2 s: the driver sleeps so long (gaudi.c, gaudi_hw_fini). */
+const SLOW: TestOptions = { timeout: 90 };
+const EVENT = values(notifierEvents);
+
+const REQUESTED = /Hard-Reset requested through sysfs/;
+const KILLING = /Killing CS/;
+
+/** The control node of the first card. */
+function control(t: TestContext): ControlDevice {
+  return t.use(ControlDevice.open({ driver: t.target.driver, index: 0 }));
+}
+
+/** Writes to the attribute of the PCI device that asks for a reset. */
+function writeHardReset(t: TestContext, text: string): void {
+  const { driver } = t.target;
+  const fd = driver.open(`/sys/bus/pci/devices/${driver.accelerators()[0]?.pciAddress}/hard_reset`, O_WRONLY);
+  try {
+    driver.write(fd, new TextEncoder().encode(text));
+  } finally {
+    driver.close(fd);
+  }
+}
+
+/** Waits until the card is operational again, and says how many hard resets there have been. */
+async function recovered(t: TestContext, node: ControlDevice): Promise<number> {
+  while (node.info.status() !== 'OPERATIONAL') {
+    t.signal.throwIfAborted();
+    t.target.driver.sleep(20_000_000);
+    await setImmediate();
+  }
+  return node.info.resetCount().hard_reset_cnt;
+}
+
+/** A new program finds the card as new: it moves data, its sync objects are zero, its engines idle. */
+async function asNew(t: TestContext): Promise<void> {
+  using device = t.open(0);
+  assert.deepEqual(device.info.idle().busy, []);
+  for (const dcore of ['E_N', 'E_S', 'W_N', 'W_S'] as const) {
+    using object = device.sync(dcore).syncObject();
+    await assertValue(t, object, 0, 'after a reset', device);
+  }
+  const [source, result] = [device.allocHost(64 * KiB), device.allocHost(64 * KiB)];
+  const dram = device.dram.allocate(64 * KiB);
+  fill(source.bytes, t.random);
+  await run(t, DOWN, new CommandStream().dma(dram, source, source.size), device);
+  await run(t, UP, new CommandStream().dma(result, dram, result.size), device);
+  assertSame(result.bytes, source.bytes, 'copied');
+}
+
+/** Waits until all of `bits` have been told. @returns all that were */
+async function until(t: TestContext, events: EventNotifier, bits: number): Promise<number> {
+  let seen = 0;
+  while ((seen & bits) !== bits) seen |= Number(await events.next({ signal: t.signal }));
+  return seen;
+}
+
+function requested(test: Declare): void {
+  test('what is no number asks for no reset', (t) => {
+    const node = control(t);
+    const before = node.info.resetCount();
+    for (const text of ['now', ' ', '1x']) assertErrno('EINVAL', () => writeHardReset(t, text));
+    assert.equal(node.info.status(), 'OPERATIONAL');
+    assert.deepEqual(node.info.resetCount(), before);
+  });
+
+  test(
+    'a card that nobody uses is reset and comes back',
+    async (t) => {
+      t.expectMessages(REQUESTED);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      writeHardReset(t, '1');
+      assert.equal(node.info.status(), 'IN_RESET');
+      assertErrno('EAGAIN', () => Device.open({ driver: t.target.driver, index: 0, patience: 0 }));
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test(
+    'who opens the card during a reset waits for its end',
+    async (t) => {
+      t.expectMessages(REQUESTED);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      writeHardReset(t, '1');
+      using device = Device.open({ driver: t.target.driver, index: 0, patience: 60_000 });
+      assert.equal(device.info.resetCount().hard_reset_cnt, before + 1);
+      await run(t, DOWN, new CommandStream().nop(), device);
+    },
+    SLOW,
+  );
+
+  test(
+    'during a reset the control node tells what needs no card, and no more',
+    async (t) => {
+      t.expectMessages(REQUESTED);
+      const node = control(t);
+      const ip = node.info.hwIp();
+      writeHardReset(t, '1');
+      assert.deepEqual(node.info.hwIp(), ip);
+      node.info.openStats();
+      node.info.hwEvents();
+      for (const ask of ['idle', 'clockRate', 'timeSync', 'energy', 'power', 'pciCounters'] as const) {
+        assertErrno('EBUSY', () => node.info[ask]());
+      }
+      assertErrno('EBUSY', () => node.info.pllFrequency('CPU'));
+      await recovered(t, node);
+      node.info.clockRate();
+    },
+    SLOW,
+  );
+
+  test(
+    'a second reset during a reset is part of it',
+    async (t) => {
+      t.expectMessages(REQUESTED);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      for (let i = 0; i < 3; i++) writeHardReset(t, '1');
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  // A program that does not close within a second of the reset is killed (device.c, device_kill_open_processes).
+  test(
+    'a reset takes the card from its user',
+    async (t) => {
+      t.expectMessages(REQUESTED);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      const device = t.open(0);
+      const host = device.allocHost(4 * KiB);
+      const buffer = device.createCb(4 * KiB);
+      const ended = device.submit({ queue: DOWN, stream: new CommandStream().nop() });
+      device.waitSync(ended, 10_000);
+      writeHardReset(t, '1');
+      try {
+        assertErrno('EBUSY', () => device.submit({ queue: DOWN, buffer, size: 8 }));
+        assertErrno('EBUSY', () => device.poll(ended));
+        assertErrno('EBUSY', () => device.allocHost(4 * KiB));
+        assertErrno('EBUSY', () => device.unmap(host.deviceAddress));
+        assertErrno('EBUSY', () => device.createCb(4 * KiB));
+        assertErrno('EBUSY', () => device.info.idle());
+        assert.equal(device.info.status(), 'IN_RESET');
+      } finally {
+        device.close();
+      }
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test(
+    'a reset ends work in flight',
+    async (t) => {
+      t.expectMessages(REQUESTED, KILLING);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      const device = t.open(0);
+      const [from, to] = [device.dram.allocate(64 * MiB), device.dram.allocate(64 * MiB)];
+      const held = externalQueues.slice(0, 6).map((queue) => {
+        return device.submit({ queue, stream: new CommandStream().fence(0) });
+      });
+      const object = device.sync('E_N').syncObject();
+      const busy = externalQueues.slice(6).map((queue) => {
+        const stream = new CommandStream().set(object, 100);
+        for (let i = 0; i < 20; i++) stream.dma(to, from, 64 * MiB);
+        return device.submit({ queue, stream });
+      });
+      writeHardReset(t, '1');
+      try {
+        for (const work of [...held, ...busy]) assertErrno('EBUSY', () => device.poll(work));
+      } finally {
+        device.close();
+      }
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+}
+
+function users(test: Declare): void {
+  test(
+    'a card that is closed with work in flight is reset',
+    async (t) => {
+      t.expectMessages(KILLING);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      const device = t.open(0);
+      const host = device.allocHost(MiB);
+      for (const queue of externalQueues) {
+        device.submit({ queue, stream: new CommandStream().fence(0).memset(host, 1n, MiB) });
+      }
+      device.close();
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test(
+    'a card that is closed with an internal queue at work is reset',
+    async (t) => {
+      // nothing is in flight as far as the driver counts, but the engine is not idle
+      t.expectMessages(/device is not idle after user context is closed/);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      const device = t.open(0);
+      const waiting = new CommandStream().fence(0);
+      const memory = device.dram.allocate(KiB);
+      const host = device.allocHost(KiB);
+      host.bytes.set(waiting.bytes);
+      await run(t, DOWN, new CommandStream().dma(memory, host, waiting.size), device);
+      const nop = new CommandStream().nop();
+      const work = device.submit([
+        { queue: 'TPC_3_1', place: memory, size: waiting.size },
+        { queue: DOWN, stream: nop },
+      ]);
+      await device.wait(work, { signal: t.signal });
+      device.close();
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test('twenty programs one after the other', async (t) => {
+    const node = control(t);
+    const before = node.info.openStats().open_counter;
+    const resets = node.info.resetCount();
+    for (let i = 0; i < 20; i++) {
+      using device = t.open(0);
+      const host = device.allocHost(4 * KiB);
+      const sram = device.sram.allocate(8);
+      const queue = externalQueues[i % 8] as QueueName;
+      await run(t, queue, new CommandStream().memset(sram, BigInt(i + 1), 8).dma(host, sram, 8), device);
+      assert.equal(host.words[0], i + 1);
+    }
+    assert.equal(node.info.openStats().open_counter, before + 20n);
+    assert.deepEqual(node.info.resetCount(), resets, 'a reset between programs');
+  });
+
+  test('one program at a time has the card', (t) => {
+    using device = t.open(0);
+    assert.throws(() => Device.open({ driver: t.target.driver, index: 0, patience: 0 }), DeviceInUseError);
+    assert.equal(device.info.status(), 'OPERATIONAL');
+    device.close();
+    t.open(0).close();
+  });
+
+  test('what a program left mapped and allocated goes when it closes', (t) => {
+    const first = t.open(0);
+    const before = first.info.dramUsage();
+    for (let i = 0; i < 50; i++) {
+      first.allocHost(64 * KiB);
+      first.createCb(4 * KiB);
+      first.dram.allocate(MiB);
+    }
+    // the descriptor alone, as when a program dies
+    t.target.driver.close(t.target.driver.dup(first.fd));
+    first.close();
+    using second = t.open(0);
+    assert.deepEqual(second.info.dramUsage(), before);
+  });
+}
+
+function faults(test: Declare): void {
+  test(
+    'work that takes longer than its limit resets the card',
+    async (t) => {
+      t.expectMessages(/Command submission \d+ has not finished in \d+ seconds!/, KILLING, /CS \d+ has timed-out/);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      const device = t.open(0);
+      try {
+        const work = device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: 1 });
+        assert.throws(() => device.waitSync(work, 30_000), SubmissionTimeoutError);
+      } finally {
+        device.close();
+      }
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test(
+    'who listens for events may look at a timeout before the card is reset',
+    async (t) => {
+      t.expectMessages(/Command submission \d+ has not finished in \d+ seconds!/, KILLING);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      const device = t.open(0);
+      const events = device.notifyEvents();
+      const work = device.submit({ queue: UP, stream: new CommandStream().fence(0) }, { timeout: 1 });
+      await until(t, events, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT | EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET);
+      assert.equal(device.info.csTimeoutEvent().seq, work.sequence);
+      assert.equal(device.info.status(), 'OPERATIONAL');
+      assertErrno('EBUSY', () => device.poll(work));
+      assert.equal(node.info.resetCount().hard_reset_cnt, before);
+      device.close();
+      assert.equal(await recovered(t, node), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  for (const [name, queue] of [
+    ['read', DOWN],
+    ['write', UP],
+  ] as const) {
+    test(
+      `a transfer that may not ${name} an address is told of, and ends with the program`,
+      async (t) => {
+        t.expectMessages(/page fault/, /RAZWI/, /H\/W interrupt/, /DMA\d?_?(CORE|QM)/i, /MMU/, KILLING);
+        const node = control(t);
+        const before = node.info.resetCount().hard_reset_cnt;
+        const device = t.open(0);
+        const events = device.notifyEvents();
+        const kept = device.allocHost(64 * KiB);
+        const gone = device.allocHost(64 * KiB);
+        const nowhere = gone.deviceAddress;
+        gone[Symbol.dispose]();
+        const sram = device.sram.allocate(4 * KiB);
+        const [to, from] = name === 'read' ? [sram.address, nowhere] : [nowhere, sram.address];
+        device.submit({ queue, stream: new CommandStream().dma(to, from, 4 * KiB) });
+        await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
+        const fault = device.info.pageFaultEvent();
+        assert.equal(fault?.addr, nowhere);
+        const mappings = device.info.userMappings();
+        const known = mappings.find((mapping) => mapping.dev_va === kept.deviceAddress);
+        assert.equal(Number(known?.size), kept.size, 'the mappings at the fault');
+        assert.ok(!mappings.some((mapping) => mapping.dev_va === nowhere));
+        device.close();
+        await recovered(t, node);
+        assert.ok(node.info.resetCount().hard_reset_cnt > before);
+        await asNew(t);
+      },
+      SLOW,
+    );
+  }
+
+  test(
+    'an unknown packet on an internal queue is told of, and ends with the program',
+    async (t) => {
+      t.expectMessages(
+        /H\/W interrupt/,
+        /err cause: .*(CMD|undefined|opcode)/i,
+        /TPC/,
+        /PQE|CQ|stream/,
+        KILLING,
+        /not idle/,
+      );
+      const node = control(t);
+      const device = t.open(0);
+      const events = device.notifyEvents();
+      const host = device.allocHost(KiB);
+      host.bytes.set([0, 0, 0, 0, 0, 0, 0, 0x1e]);
+      const object = device.sync('E_N').syncObject();
+      const stream = new CommandStream().set(object, 1);
+      const work = device.submit([
+        { queue: 'TPC_2_1', place: host, size: 8 },
+        { queue: DOWN, stream },
+      ]);
+      await device.wait(work, { signal: t.signal });
+      await until(t, events, EVENT.HL_NOTIFIER_EVENT_UNDEFINED_OPCODE);
+      const { engine_id, stream_id } = device.info.undefinedOpcodeEvent() ?? {};
+      assert.deepEqual({ engine_id, stream_id }, { engine_id: 14, stream_id: 1 });
+      device.close();
+      await recovered(t, node);
+      await asNew(t);
+    },
+    SLOW,
+  );
+}
+
+export const reset = suite(
+  'reset',
+  'Resets, requested and forced, and what becomes of programs that use the card.',
+  (test) => {
+    requested(test);
+    users(test);
+    faults(test);
+  },
+);
