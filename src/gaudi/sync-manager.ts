@@ -105,12 +105,15 @@ export class SyncManager {
   }
 
   #writeObject(index: number, value: number): void {
-    let next = value & SOB.VALUE;
+    const operand = value & SOB.VALUE;
+    let next = operand;
     if (value & SOB.ADD) {
-      next += this.#objects[index] as number;
-      if (next > SOB.VALUE) {
-        // The counter has 15 bits and wraps; who counts on it is told.
-        next &= SOB.VALUE;
+      const sum = operand + (this.#objects[index] as number);
+      next = sum & SOB.VALUE;
+      // The counter has 15 bits and wraps; who counts on it is told. The cause is called overflow/underflow, so an operand
+      // with its highest bit set may as well be a negative number, of which the carry is no error. That is not public:
+      // only what is an overflow in both readings is reported.
+      if (sum > SOB.VALUE && operand < SOB.SIGN) {
         this.#objects[index] = next;
         this.#ports.onInterrupt(SEI_CAUSE.SO_OVERFLOW, Math.floor(index / GROUP_SIZE));
       }

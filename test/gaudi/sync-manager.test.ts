@@ -80,7 +80,8 @@ test('sync objects count as a 15-bit register does, whatever is written', () => 
         for (const { index, value } of writes) {
           m.write('SOB_OBJ', index, value);
           const sum = (value >= 0x8000_0000 ? (expected.get(index) ?? 0) : 0) + (value % 0x8000);
-          if (sum > 0x7fff) overflows++;
+          // operands from 0x4000 may be negative numbers: what they do is reported as no error
+          if (sum > 0x7fff && value % 0x8000 < 0x4000) overflows++;
           expected.set(index, sum % 0x8000);
         }
         for (const [index, value] of expected) assert.equal(m.read('SOB_OBJ', index), value);

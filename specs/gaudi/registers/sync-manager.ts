@@ -19,7 +19,7 @@ export const syncManagers = {
 } as const;
 
 /** Source: gaudi_packets.h, GAUDI_PKT_SHORT_VAL_SOB_*. */
-export const SOB = { VALUE: 0x7fff, ADD: 0x8000_0000 } as const;
+export const SOB = { VALUE: 0x7fff, SIGN: 0x4000, ADD: 0x8000_0000 } as const;
 /** Source: gaudi_masks.h, MON_ARM. A 0 in MASK makes the sync object take part; SOP 0 is >=, 1 is ==. */
 export const ARM = { SID: 0xff, MASK_SHIFT: 8, MASK: 0xff00, SOP: 0x1_0000, SOD_SHIFT: 17 } as const;
 /** Source: gaudi_masks.h, MON_STATUS. */
