@@ -144,8 +144,8 @@ export const MONITOR_DUMP = {
 export const REPLACED_ROWS_SIZE = 264;
 
 /**
- * enum hwmon_sensor_types of the Linux kernel, up to power: the numbers after that have moved between kernel releases, so
- * a firmware cannot report a fan or a PWM that every driver understands.
+ * enum hwmon_sensor_types of the Linux kernel, up to power. Behind it the numbers have moved: since hwmon_energy64 came in
+ * front of them, a fan and a PWM are not what they were, so a firmware cannot report one that every driver understands.
  */
 export const SENSOR_TYPE = { temp: 1, in: 2, curr: 3, power: 4 } as const;
 
