@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { CommandStream, type Place } from '../../runtime/command-stream.ts';
 import { suite, type TestContext } from '../suite.ts';
+import { stridedTransfers } from './dma-strided.ts';
 import { assertSame, copy, fill, GiB, KiB, MiB, run } from './lib.ts';
 
 /** External queues: DMA0 moves from the host, DMA1 to it (gaudi.c, gaudi_dma_assignment). */
@@ -198,4 +199,6 @@ export const dma = suite('dma', 'Linear and strided transfers between host, SRAM
     await run(t, DOWN, stream);
     assertSame(result.bytes, source.bytes, 'after seven copies');
   });
+
+  stridedTransfers(test);
 });
