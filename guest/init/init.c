@@ -69,6 +69,9 @@ static void handle(const struct header *header, char *payload)
 		sync();
 		send_frame(BYE, 0, "", 0);
 		break;
+	case PING:
+		send_frame(PONG, 0, "", 0);
+		break;
 	default:
 		break;
 	}

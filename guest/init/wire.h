@@ -21,6 +21,7 @@ enum {
 	SIGNAL = 3, /* u32 */
 	RESIZE = 4, /* u16 rows, u16 columns */
 	SHUTDOWN = 5,
+	PING = 6,
 	/* to the host */
 	HELLO = 16, /* kernel release */
 	LOG = 17, /* one record as read from /dev/kmsg */
@@ -32,6 +33,7 @@ enum {
 	TAKEN = 23, /* u32: bytes of STDIN that the command has been given */
 	REFUSED = 24, /* why the command could not be started; EXIT follows */
 	BYE = 25,
+	PONG = 26,
 };
 
 enum { TTY = 1, NO_STDIN = 2 };

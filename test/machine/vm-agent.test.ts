@@ -28,6 +28,7 @@ async function pair(events: Partial<AgentEvents> = {}): Promise<{ agent: Agent; 
     ready: nothing,
     failed: nothing,
     bye: nothing,
+    pong: nothing,
     ...events,
   });
   return {

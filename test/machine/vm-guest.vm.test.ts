@@ -185,6 +185,18 @@ describe('the end of a guest', () => {
     }
   });
 
+  test('a guest that no longer answers is given up', async () => {
+    const vm = await bootVm(options({ patience: 10 }));
+    const qemu = Number(spawnSync('pgrep', ['-P', String(process.pid), '-f', 'qemu-system']).stdout.toString());
+    try {
+      const status = vm.run(['sleep', '1000']);
+      process.kill(qemu, 'SIGSTOP');
+      await assert.rejects(status, /the guest hangs: no answer from it \(its last line: /);
+    } finally {
+      await vm.close();
+    }
+  });
+
   test('closing ends what runs, writes back what was written, and leaves nothing', async () => {
     const vm = await bootVm(options({ binds: [folder] }));
     const running = shell(vm, `echo kept >${folder}/kept; sleep 1000`);

@@ -14,6 +14,7 @@ const type = {
   SIGNAL: 3,
   RESIZE: 4,
   SHUTDOWN: 5,
+  PING: 6,
   HELLO: 16,
   LOG: 17,
   READY: 18,
@@ -24,6 +25,7 @@ const type = {
   TAKEN: 23,
   REFUSED: 24,
   BYE: 25,
+  PONG: 26,
 } as const;
 
 const FLAG_TTY = 1;
@@ -56,6 +58,8 @@ export interface AgentEvents {
   ready(devices: string): void;
   failed(reason: string): void;
   bye(): void;
+  /** The answer to `ping`. */
+  pong(): void;
 }
 
 interface Session {
@@ -107,6 +111,16 @@ export class Agent {
   /** Asks the guest to end its processes and write everything back; it answers with `bye`. */
   shutdown(): void {
     this.#send(type.SHUTDOWN, 0, Buffer.alloc(0));
+  }
+
+  /** Asks the guest for a sign of life. */
+  ping(): void {
+    this.#send(type.PING, 0, Buffer.alloc(0));
+  }
+
+  /** Whether the guest has to wait, because the consumer of its output is slow. */
+  get paused(): boolean {
+    return this.#socket.isPaused();
   }
 
   /** @param command program and arguments. @throws RangeError where they are too long for a message. */
@@ -221,6 +235,9 @@ export class Agent {
         break;
       case type.BYE:
         this.#events.bye();
+        break;
+      case type.PONG:
+        this.#events.pong();
         break;
       case type.STDOUT:
         this.#wait(session?.options.onStdout(payload));

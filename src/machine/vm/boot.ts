@@ -22,6 +22,13 @@ export interface BootedDevice {
 /** Seconds without a sign of life after which a guest that starts is given up. */
 const SILENCE = 30;
 
+/** Looks at the guest, per second. */
+const LOOKS = 2;
+/** Its agent may take so many times that long to answer, because programs keep the guest busy, */
+const ANSWER_FACTOR = 2;
+/** and drivers so many times that long to load, because they wait for their devices. */
+const LOADING_FACTOR = 5;
+
 /** A guest that is silent for this many seconds and has used less than that much of the processor is waiting for nothing. */
 const IDLE = { seconds: 8, processor: 0.4 };
 
@@ -134,8 +141,12 @@ class State {
   #finish: (error: Error) => void = () => {};
   #bye: () => void = () => {};
   #watch: NodeJS.Timeout | undefined;
-  #lastSign = performance.now();
+  /** Looks since the last sign of life, and since the agent spoke. Not time: if we were busy, the guest may have been heard late. */
+  #silent = 0;
+  #loading = 0;
   #consoleSize = 0;
+  #spoken = false;
+  #up = false;
   #processorAtSign = 0;
 
   constructor(scratch: Scratch, console: string, silence: number) {
@@ -163,7 +174,7 @@ class State {
     child.stderr?.on('data', hear);
     child.on('error', (error) => this.end(new UserError(`cannot start QEMU: ${error.message}`)));
     child.on('close', () => this.end(this.#reason()));
-    this.#watch = setInterval(() => this.#look(), 500);
+    this.#watch = setInterval(() => this.#look(), 1000 / LOOKS);
   }
 
   /** `promise`, or the guest's end if that comes first. */
@@ -216,17 +227,18 @@ class State {
   }
 
   hello(release: string): void {
+    this.#spoken = true;
+    this.#silent = 0;
     this.#greet(release);
   }
 
   log(record: string): void {
-    this.#lastSign = performance.now();
     const parsed = parseRecord(record);
     if (parsed) this.records.push(parsed);
   }
 
   ready(text: string): void {
-    clearInterval(this.#watch);
+    this.#up = true;
     const rows = text.split('\n').filter(Boolean);
     this.#ready(
       rows.map((row) => {
@@ -240,24 +252,45 @@ class State {
     this.end(new UserError(`the guest cannot be used: ${reason}`));
   }
 
+  pong(): void {
+    this.#silent = 0;
+  }
+
   bye(): void {
     this.#bye();
   }
 
-  /** A guest that starts must now and then say something. */
+  /** A guest that starts must now and then say something; one whose agent has spoken must answer. */
   #look(): void {
+    this.#silent++;
+    if (this.#spoken) this.#lookAtAgent();
+    else this.#lookAtConsole();
+  }
+
+  #lookAtAgent(): void {
+    if (this.agent?.paused) this.#silent = 0;
+    if (this.#silent > LOOKS * ANSWER_FACTOR * this.#silence) this.#hung(UserError, 'no answer from it');
+    if (!this.#up && ++this.#loading > LOOKS * LOADING_FACTOR * this.#silence)
+      this.#hung(UserError, 'no end of loading the drivers');
+    if (!this.ended) this.agent?.ping();
+  }
+
+  #lookAtConsole(): void {
     const { size } = statSync(this.#console);
     const processor = processorSeconds(this.#qemu?.pid);
-    const now = performance.now();
-    if (size !== this.#consoleSize) this.#lastSign = now;
+    if (size !== this.#consoleSize) {
+      this.#silent = 0;
+      this.#processorAtSign = processor;
+    }
     this.#consoleSize = size;
-    const silence = (now - this.#lastSign) / 1000;
-    if (silence === 0) this.#processorAtSign = processor;
-    const idle = silence >= IDLE.seconds && processor - this.#processorAtSign < IDLE.processor;
-    if (silence < this.#silence && !idle) return;
-    const last = readConsole(this.#console).at(-1);
-    const told = last ? `its last line: ${last}` : 'not even a first line';
-    this.end(new StalledError(`the guest hangs: nothing from it for ${Math.round(silence)} s (${told})`));
+    const seconds = this.#silent / LOOKS;
+    const idle = seconds >= IDLE.seconds && processor - this.#processorAtSign < IDLE.processor;
+    if (seconds >= this.#silence || idle) this.#hung(StalledError, `nothing from it for ${Math.round(seconds)} s`);
+  }
+
+  #hung(Kind: typeof UserError, how: string): void {
+    const last = this.records.at(-1)?.text ?? readConsole(this.#console).at(-1);
+    this.end(new Kind(`the guest hangs: ${how} (${last ? `its last line: ${last}` : 'not even a first line'})`));
   }
 
   /** Why QEMU has ended. */

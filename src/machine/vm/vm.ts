@@ -46,6 +46,8 @@ export interface VmOptions {
   /** How the devices behave, beyond their models. */
   readonly devices?: DeviceServerOptions | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Seconds without a sign of life after which a guest that starts is given up; one that runs is given twice of it. Default 30. */
+  readonly patience?: number | undefined;
   /** Told what a person may want to know. */
   readonly say: (line: string) => void;
   readonly progress?: ((done: number, total: number) => void) | undefined;
@@ -241,6 +243,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
         archive,
         scratch,
         signal,
+        options.patience,
       );
       const devices = await running.devices();
       checkDevices(devices, machineDevices(machine).length, running.records);
