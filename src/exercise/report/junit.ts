@@ -25,37 +25,43 @@ function writeSuite(write: Write, suite: string, tests: readonly Result[], info:
   const count = (status: Result['status']) => tests.filter((t) => t.status === status).length;
   const time = (tests.reduce((sum, t) => sum + t.ms, 0) / 1000).toFixed(3);
   write(
-    `  <testsuite name="${escapeXml(suite)}" tests="${tests.length}" failures="${count('failed')}" skipped="${count('skipped')}" time="${time}">\n`,
+    `  <testsuite name="${escapeAttribute(suite)}" tests="${tests.length}" failures="${count('failed')}" skipped="${count('skipped')}" time="${time}">\n`,
   );
   if (info) {
     write('    <properties>\n');
     for (const [name, value] of Object.entries(info)) {
-      write(`      <property name="${escapeXml(name)}" value="${escapeXml(String(value))}"/>\n`);
+      write(`      <property name="${escapeAttribute(name)}" value="${escapeAttribute(String(value))}"/>\n`);
     }
     write('    </properties>\n');
   }
   for (const test of tests) {
-    const attributes = `classname="${escapeXml(suite)}" name="${escapeXml(test.name)}" time="${(test.ms / 1000).toFixed(3)}"`;
+    const attributes = `classname="${escapeAttribute(suite)}" name="${escapeAttribute(test.name)}" time="${(test.ms / 1000).toFixed(3)}"`;
     if (test.status === 'passed') write(`    <testcase ${attributes}/>\n`);
     else if (test.status === 'skipped') {
-      write(`    <testcase ${attributes}><skipped message="${escapeXml(test.reason ?? '')}"/></testcase>\n`);
+      write(`    <testcase ${attributes}><skipped message="${escapeAttribute(test.reason ?? '')}"/></testcase>\n`);
     } else {
       const message = test.failure?.message ?? '';
       const text = [test.failure?.stack ?? message, ...test.messages].join('\n');
       write(
-        `    <testcase ${attributes}><failure message="${escapeXml(message)}">${escapeXml(text)}</failure></testcase>\n`,
+        `    <testcase ${attributes}><failure message="${escapeAttribute(message)}">${escapeXml(text)}</failure></testcase>\n`,
       );
     }
   }
   write('  </testsuite>\n');
 }
 
-/** XML 1.0 knows no control characters but tab, line feed and carriage return, not even escaped. */
+/** XML 1.0 knows no control characters but tab, line feed and carriage return, not even escaped; it reads a carriage return as a line feed. */
 function escapeXml(text: string): string {
   return text
     .replaceAll(/[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '?')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
+    .replaceAll('"', '&quot;')
+    .replaceAll('\r', '&#13;');
+}
+
+/** In attributes XML reads white space as spaces, unless it is escaped. */
+function escapeAttribute(text: string): string {
+  return escapeXml(text).replaceAll('\n', '&#10;').replaceAll('\t', '&#9;');
 }
