@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { parts } from '../../src/machine/vm/setup.ts';
+import { parts } from '../../src/machine/vm/cache-parts.ts';
 import { cacheFolder } from '../../src/os/cache.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');

@@ -11,7 +11,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { privateQemu } from '../../src/machine/vm/qemu.ts';
-import { parts } from '../../src/machine/vm/setup.ts';
+import { parts } from '../../src/machine/vm/cache-parts.ts';
 import { cacheFolder } from '../../src/os/cache.ts';
 import { Bench } from './raw-client.ts';
 import { MAPPABLE } from './toy-function.ts';

@@ -6,10 +6,10 @@ import path from 'node:path';
 import { findProgram, run } from '../../os/run.ts';
 import { UserError } from '../../sim/errors.ts';
 import { guestFile, helperSource } from './build.ts';
+import { parts, readManifest, type Suite } from './cache-parts.ts';
 import { Elf } from './elf.ts';
 import { releaseOf, uncompressed } from './kernel-image.ts';
 import { type Module, ModuleFolder } from './modules.ts';
-import { parts, readManifest, type Suite } from './setup.ts';
 
 export interface GuestKernel {
   /** Path of a bzImage, or of a vmlinux with a PVH entry. */
@@ -31,7 +31,10 @@ export async function preparedKernel(cache: string, suite: Suite): Promise<Guest
     image: ['vmlinux', 'vmlinuz'].map((name) => path.join(folder, name)).find((file) => existsSync(file)) ?? folder,
     title: manifest?.title ?? `Linux of ${suite}`,
     modules: new ModuleFolder(path.join(folder, 'modules'), at.qemu),
-    helper: async () => ({ name: 'sagrada_helper', bytes: readFileSync(path.join(folder, 'sagrada_helper.ko')) }),
+    helper: async () => ({
+      name: 'sagrada_helper',
+      bytes: readFileSync(path.join(at.helper(manifest?.release ?? ''), 'sagrada_helper.ko')),
+    }),
   };
 }
 

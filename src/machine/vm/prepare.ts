@@ -4,9 +4,10 @@ import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { buildInitOnHost } from './build.ts';
+import { parts, type Suite } from './cache-parts.ts';
 import { type GuestKernel, givenKernel, preparedKernel } from './kernel.ts';
 import { givenQemu, privateQemu, type Qemu } from './qemu.ts';
-import { inspect, parts, type SetupOptions, type Suite, setup } from './setup.ts';
+import { inspect, type SetupOptions, setup } from './setup.ts';
 
 interface Wanted extends Omit<SetupOptions, 'kernel' | 'qemu'> {
   readonly kernel: string;
@@ -30,7 +31,7 @@ export async function prepare(options: Wanted): Promise<Prepared> {
   const ownQemu = options.qemu === undefined ? undefined : await givenQemu(options.qemu);
   const ownKernel = suite ? undefined : givenKernel(options.kernel, options.modules, cache, options.say);
   const there = await inspect(cache, suite ?? 'backports');
-  const complete = there.init && (ownQemu || there.qemu) && (!suite || there.kernel);
+  const complete = there.init && (ownQemu || there.qemu) && (!suite || (there.kernel && there.helper));
   // With a kernel and a QEMU of the user's, a compiler is all that is needed, and the host may have one.
   const ownInit = !complete && !suite && ownQemu && (await buildInitOnHost(at.init));
   if (!complete && !ownInit) await setup({ ...options, kernel: suite, qemu: ownQemu === undefined });

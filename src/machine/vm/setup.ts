@@ -1,20 +1,28 @@
 /**
  * Prepares the guest in the cache folder: QEMU, a stock Debian kernel with the modules that are used, our init and helper
- * module (built with Debian's compiler), and the kernel's headers for C programs. Each part is made in a folder of its
- * own that is renamed into place when it is whole, so that an interrupted set-up goes on where it ended.
+ * module (built with Debian's compiler), and the kernel's headers for C programs. An interrupted set-up goes on where it
+ * ended.
  */
 
-import { closeSync, globSync, openSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, statfs, symlink, writeFile } from 'node:fs/promises';
+import { globSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { tryLock } from '../../os/libc.ts';
 import { UserError } from '../../sim/errors.ts';
 import { Apt, type Package, SUITES } from './apt.ts';
-import { BuildTree, helperSource, initSource, sourceHash } from './build.ts';
+import { BuildTree } from './build.ts';
+import {
+  lock,
+  type Manifest,
+  make,
+  megabytes,
+  needSpace,
+  parts,
+  readManifest,
+  type Suite,
+  sweep,
+} from './cache-parts.ts';
 import { uncompressed } from './kernel-image.ts';
 import { copyModules } from './modules.ts';
-
-export type Suite = keyof typeof SUITES;
 
 export interface SetupOptions {
   /** Which kernel to prepare; default: none, only what any kernel needs. */
@@ -30,29 +38,6 @@ export interface SetupOptions {
   readonly say: (line: string) => void;
   /** Told the progress of a download: bytes there, bytes in all. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
-}
-
-/** What a prepared part is made of; `manifest.json` in its folder. */
-export interface Manifest {
-  /** What the part is, e.g. `QEMU 1:11.1.3+ds-1~bpo13+1`. */
-  readonly title: string;
-  readonly packages: Readonly<Record<string, string>>;
-  /** Hash of our own sources in it. */
-  readonly source?: string;
-  /** Kernel release, e.g. `7.3.4+deb13-amd64`. */
-  readonly release?: string;
-}
-
-/** Where the parts of the cache folder are. */
-export function parts(cache: string) {
-  return {
-    qemu: path.join(cache, 'qemu'),
-    uapi: path.join(cache, 'uapi'),
-    init: path.join(cache, 'init'),
-    kernel: (suite: Suite) => path.join(cache, 'kernels', suite),
-    apt: path.join(cache, 'apt'),
-    lock: path.join(cache, 'lock'),
-  };
 }
 
 const QEMU = ['qemu-system-x86', 'xz-utils'];
@@ -92,12 +77,19 @@ export async function inspect(cache: string, suite: Suite | undefined) {
     readManifest(at.init),
     suite && readManifest(at.kernel(suite)),
   ]);
-  return {
-    qemu,
-    uapi,
-    init: init?.source === (await sourceHash(initSource)) ? init : undefined,
-    kernel: kernel?.source === (await sourceHash(helperSource)) ? kernel : undefined,
-  };
+  const helper = kernel?.release === undefined ? undefined : await readManifest(at.helper(kernel.release));
+  return { qemu, uapi, init, kernel, helper };
+}
+
+/** What is to be made. */
+interface Plan {
+  readonly qemu: readonly Package[];
+  readonly uapi: readonly Package[];
+  readonly image: readonly Package[];
+  readonly compiler: readonly Package[];
+  readonly init: boolean;
+  /** Release of the kernel that the helper is built for. */
+  readonly helper: string | undefined;
 }
 
 async function prepare(options: SetupOptions): Promise<boolean> {
@@ -105,13 +97,13 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   const at = parts(cache);
   await sweep(cache);
   const there = await inspect(cache, suite);
-  const needed = {
-    qemu: !there.qemu && options.qemu !== false,
-    uapi: !there.uapi,
-    init: !there.init,
-    kernel: suite !== undefined && !there.kernel,
-  };
-  if (!Object.values(needed).includes(true)) {
+  const wanted = [
+    ...(options.qemu === false ? [] : [there.qemu]),
+    ...(suite === undefined ? [] : [there.kernel, there.helper]),
+    there.uapi,
+    there.init,
+  ];
+  if (!wanted.includes(undefined)) {
     const titles = [there.qemu, there.kernel].flatMap((manifest) => manifest?.title ?? []).join(', ');
     say(`The guest is prepared: ${titles} in ${cache}`);
     return false;
@@ -120,22 +112,75 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   const apt = await Apt.open(at.apt, options.mirror, signal);
   say(`Fetching Debian's package lists (about 12 MB) into ${cache}`);
   await apt.update();
+  const plan = await makePlan(apt, options, there);
+  await fetch(apt, options, plan);
 
+  if (plan.qemu.length > 0) {
+    await make(at.qemu, async (folder) => {
+      for (const pkg of plan.qemu) await apt.unpack(pkg, folder);
+      await rm(path.join(folder, 'usr/share/doc'), { recursive: true, force: true });
+      return { title: `QEMU ${versionOf(plan.qemu, 'qemu-system-x86')}`, packages: versions(plan.qemu) };
+    });
+    say(`QEMU ${versionOf(plan.qemu, 'qemu-system-x86')}`);
+  }
+  if (plan.uapi.length > 0) {
+    await make(at.uapi, async (folder) => {
+      for (const pkg of plan.uapi) await apt.unpack(pkg, folder);
+      return { title: `linux-libc-dev ${versionOf(plan.uapi, 'linux-libc-dev')}`, packages: versions(plan.uapi) };
+    });
+  }
+  if (suite && plan.image.length > 0) await unpackKernel(apt, options, suite, plan.image);
+  if (plan.init || plan.helper) await build(apt, options, plan);
+  // The compiler is kept: what it builds changes with each version of ours.
+  await apt.prune(plan.compiler.filter((pkg) => !pkg.name.startsWith('linux-')));
+  await rm(path.join(at.apt, 'lists'), { recursive: true, force: true });
+  return true;
+}
+
+async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnType<typeof inspect>>): Promise<Plan> {
+  const { kernel: suite } = options;
   const release = SUITES[suite ?? 'backports'];
-  const qemu = !needed.qemu ? [] : await apt.closure(SUITES.backports, QEMU);
-  const uapi = !needed.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
-  const image = !needed.kernel
-    ? []
-    : (await apt.closure(release, ['linux-image-amd64'])).filter((p) =>
-        /^linux-(image|binary|modules|base)-\d/.test(p.name),
-      );
-  const compiler = needed.kernel || needed.init ? await compilerPackages(apt, release, needed.kernel) : [];
+  const qemu = there.qemu || options.qemu === false ? [] : await apt.closure(SUITES.backports, QEMU);
+  const uapi = there.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
+  if (suite === undefined || there.helper) {
+    const compiler = there.init ? [] : await tools(apt, release, []);
+    return { qemu, uapi, image: [], compiler, init: !there.init, helper: undefined };
+  }
+  const headers = await headerPackages(apt, release);
+  // A helper can be built only for the kernel that the archive has now: an older one is replaced.
+  const image = there.kernel?.release === headers.release ? [] : await imagePackages(apt, release);
+  return { qemu, uapi, image, compiler: headers.packages, init: !there.init, helper: headers.release };
+}
 
+async function imagePackages(apt: Apt, release: string): Promise<Package[]> {
+  const whole = await apt.closure(release, ['linux-image-amd64']);
+  return whole.filter((pkg) => /^linux-(image|binary|modules|base)-\d/.test(pkg.name));
+}
+
+/** What compiles C. */
+async function tools(apt: Apt, release: string, more: readonly string[]): Promise<Package[]> {
+  return (await apt.closure(release, [...TREE, ...more])).filter((pkg) => !UNUSED.test(pkg.name));
+}
+
+/** What compiles a module for the suite's kernel, and that kernel's release. */
+async function headerPackages(apt: Apt, suite: string): Promise<{ packages: Package[]; release: string }> {
+  const whole = await apt.closure(suite, ['linux-headers-amd64']);
+  // Some suites' headers depend on the kernel image and all that it needs to boot: leave that out.
+  const kbuild = whole.filter((pkg) => pkg.name.startsWith('linux-kbuild-')).map((pkg) => pkg.name);
+  const headers = whole.filter((pkg) => /^linux-headers-\d/.test(pkg.name));
+  const release = headers.map((pkg) => /^linux-headers-(.*-amd64)$/.exec(pkg.name)?.[1]).find((name) => name);
+  if (!release) throw new UserError(`${suite} has no kernel headers where they are expected: please report it`);
+  return { packages: unique([...(await tools(apt, suite, kbuild)), ...headers]), release };
+}
+
+/** Says what is to be downloaded, and does it. */
+async function fetch(apt: Apt, options: SetupOptions, plan: Plan): Promise<void> {
+  const { cache, say } = options;
   const groups = {
-    QEMU: qemu,
-    'the kernel and its modules': image,
-    'a compiler, to build what runs in the guest': compiler,
-    'the kernel interface, for C programs': uapi,
+    QEMU: plan.qemu,
+    'the kernel and its modules': plan.image,
+    'a compiler, to build what runs in the guest': plan.compiler,
+    'the kernel interface, for C programs': plan.uapi,
   };
   const all = unique(Object.values(groups).flat());
   const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
@@ -147,72 +192,49 @@ async function prepare(options: SetupOptions): Promise<boolean> {
     const size = list.reduce((sum, pkg) => sum + pkg.size, 0);
     if (size > 0) say(`  ${megabytes(size).padStart(7)}  ${name}`);
   }
-  await needSpace(cache, total * UNPACKED);
+  await needSpace(cache, missing + total * UNPACKED);
   await apt.download(all, (done) => options.progress?.(done, total));
-
-  if (needed.qemu) {
-    await make(at.qemu, async (folder) => {
-      for (const pkg of qemu) await apt.unpack(pkg, folder);
-      await rm(path.join(folder, 'usr/share/doc'), { recursive: true, force: true });
-      return { title: `QEMU ${versionOf(qemu, 'qemu-system-x86')}`, packages: versions(qemu) };
-    });
-    say(`QEMU ${versionOf(qemu, 'qemu-system-x86')}`);
-  }
-  if (needed.uapi) {
-    await make(at.uapi, async (folder) => {
-      for (const pkg of uapi) await apt.unpack(pkg, folder);
-      return { title: `linux-libc-dev ${versionOf(uapi, 'linux-libc-dev')}`, packages: versions(uapi) };
-    });
-  }
-  if (needed.kernel || needed.init) await build(options, apt, compiler, image);
-  await apt.prune(compiler.filter((pkg) => !pkg.name.startsWith('linux-')));
-  await rm(path.join(at.apt, 'lists'), { recursive: true, force: true });
-  return true;
 }
 
-/** What compiles the init and, with `headers`, a module for the suite's kernel. */
-async function compilerPackages(apt: Apt, release: string, headers: boolean): Promise<Package[]> {
-  if (!headers) return (await apt.closure(release, TREE)).filter((pkg) => !UNUSED.test(pkg.name));
-  const whole = await apt.closure(release, [...TREE, 'linux-headers-amd64']);
-  // Some suites' headers depend on the kernel image and all that it needs to boot: leave that out.
-  const kbuild = whole.filter((pkg) => pkg.name.startsWith('linux-kbuild-')).map((pkg) => pkg.name);
-  const tools = await apt.closure(release, [...TREE, ...kbuild]);
-  return unique([...tools, ...whole.filter((pkg) => /^linux-headers-\d/.test(pkg.name))]).filter(
-    (pkg) => !UNUSED.test(pkg.name),
-  );
+async function unpackKernel(apt: Apt, options: SetupOptions, suite: Suite, image: readonly Package[]): Promise<void> {
+  const at = parts(options.cache);
+  let title = '';
+  await make(at.kernel(suite), async (target) => {
+    const unpacked = path.join(target, 'packages');
+    await mkdir(unpacked);
+    for (const pkg of image) await apt.unpack(pkg, unpacked);
+    const release = await pickKernel(unpacked, target, at.qemu);
+    await rm(unpacked, { recursive: true });
+    title = `Linux ${release}`;
+    return { title, release, packages: versions(image) } satisfies Manifest;
+  });
+  options.say(title);
 }
 
-/** Makes the kernel's part and the init, in a tree that is removed afterwards. */
-async function build(options: SetupOptions, apt: Apt, compiler: readonly Package[], image: readonly Package[]) {
-  const { say, cache, kernel: suite } = options;
-  const at = parts(cache);
-  const folder = temporary(path.join(cache, 'build'));
-  const tree = new BuildTree(folder, options.signal);
+/** Builds the init and the helper, in a tree that is removed afterwards. */
+async function build(apt: Apt, options: SetupOptions, plan: Plan): Promise<void> {
+  const at = parts(options.cache);
+  const tree = new BuildTree(at.build, options.signal);
   try {
-    for (const pkg of compiler) await apt.unpack(pkg, folder);
+    for (const pkg of plan.compiler) await apt.unpack(pkg, at.build);
     // made by a package script, which we do not run
-    await symlink('mawk', path.join(folder, 'usr/bin/awk'));
-    if (!(await inspect(cache, suite)).init) {
+    await symlink('mawk', path.join(at.build, 'usr/bin/awk'));
+    if (plan.init) {
       await make(at.init, async (target) => {
         await tree.buildInit(path.join(target, 'init'));
-        return { title: 'init', packages: {}, source: await sourceHash(initSource) };
+        return { title: 'init', packages: versions(plan.compiler) };
       });
     }
-    if (suite && image.length > 0) {
-      let title = '';
-      await make(at.kernel(suite), async (target) => {
-        const unpacked = path.join(folder, 'image');
-        await mkdir(unpacked);
-        for (const pkg of image) await apt.unpack(pkg, unpacked);
-        const release = await pickKernel(unpacked, target, at.qemu);
-        await tree.buildHelper(release, path.join(target, 'sagrada_helper.ko'));
-        title = `Linux ${release}`;
-        return { title, release, packages: versions(image), source: await sourceHash(helperSource) };
+    const { helper } = plan;
+    if (helper) {
+      await make(at.helper(helper), async (target) => {
+        await tree.buildHelper(helper, path.join(target, 'sagrada_helper.ko'));
+        return { title: `sagrada_helper for ${helper}`, release: helper, packages: versions(plan.compiler) };
       });
-      say(`${title}, with the helper module of docs/findings/0001`);
+      options.say(`The helper module of docs/findings/0001 for ${helper}`);
     }
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(at.build, { recursive: true, force: true });
   }
 }
 
@@ -229,80 +251,6 @@ async function pickKernel(unpacked: string, target: string, qemuTree: string): P
   const folder = path.dirname(modules);
   await copyModules(path.join(unpacked, folder), path.join(target, 'modules'), qemuTree);
   return path.basename(folder);
-}
-
-/** Makes a part: `fill` fills a folder that takes its final name when it is whole. */
-async function make(target: string, fill: (folder: string) => Promise<Manifest>): Promise<void> {
-  const folder = temporary(target);
-  await mkdir(folder, { recursive: true });
-  try {
-    const manifest = await fill(folder);
-    await writeFile(path.join(folder, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
-    await rm(target, { recursive: true, force: true });
-    await rename(folder, target);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-const UNFINISHED = '.unfinished';
-
-function temporary(target: string): string {
-  return `${target}${UNFINISHED}`;
-}
-
-/** Removes what an interrupted set-up left half-made. */
-async function sweep(cache: string): Promise<void> {
-  for (const folder of [cache, path.join(cache, 'kernels')]) {
-    for (const name of await readdir(folder).catch(() => [])) {
-      if (name.endsWith(UNFINISHED)) await rm(path.join(folder, name), { recursive: true, force: true });
-    }
-  }
-}
-
-export async function readManifest(folder: string): Promise<Manifest | undefined> {
-  try {
-    return JSON.parse(await readFile(path.join(folder, 'manifest.json'), 'utf8')) as Manifest;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Waits until no other set-up works in this cache folder. @returns the function that gives the lock back. */
-async function lock(options: SetupOptions): Promise<() => void> {
-  const file = parts(options.cache).lock;
-  let fd: number;
-  try {
-    fd = openSync(file, 'a');
-  } catch (error) {
-    throw new UserError(`cannot write to ${options.cache}: ${(error as NodeJS.ErrnoException).code}`);
-  }
-  let told = false;
-  try {
-    while (!tryLock(fd)) {
-      if (!told) options.say(`Another set-up is at work in ${options.cache}: waiting for it`);
-      told = true;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      options.signal?.throwIfAborted();
-    }
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-  return () => closeSync(fd);
-}
-
-async function needSpace(folder: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= bytes) return;
-  throw new UserError(
-    `${folder} has ${megabytes(bavail * bsize)} left and ${megabytes(bytes)} are needed: ` +
-      'free some space, or choose another folder with --cache DIR',
-  );
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1e6)} MB`;
 }
 
 function unique(packages: readonly Package[]): Package[] {
