@@ -71,6 +71,8 @@ interface Outcome {
 /** One life of the agent: until it says that it is done, dies, or is silent for too long. */
 async function watch(station: Station, config: AgentConfig, onEvent: (event: RunEvent) => void): Promise<Outcome> {
   let ended = false;
+  /** What an agent says that was given up does not count. */
+  let over = false;
   const go = new Passes();
   let current: string | undefined;
   let since = performance.now();
@@ -88,6 +90,7 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
     .launch(
       config,
       (line) => {
+        if (over) return;
         since = performance.now();
         const event = parse(line);
         if (event === undefined) {
@@ -102,8 +105,9 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
           current = undefined;
           examined = examined
             .then(() => station.examine(event.result))
+            .catch((error: unknown) => unexamined(event.result, error))
             .then((result) => {
-              onEvent({ type: 'result', result });
+              if (!over) onEvent({ type: 'result', result });
               go.give();
             });
           return;
@@ -123,7 +127,13 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
     );
   const reason = await Promise.race([exited, hung]);
   clearInterval(silence);
+  over = true;
   return { ended, reason, ms: performance.now() - since, ...(current === undefined ? {} : { current }) };
+}
+
+function unexamined(result: Result, error: unknown): Result {
+  const message = `the devices cannot be examined: ${error instanceof Error ? error.message : String(error)}`;
+  return { ...result, status: 'failed', failure: result.failure ?? { message } };
 }
 
 /** Standard input of the agent: a byte for each test that may begin. */

@@ -374,22 +374,24 @@ function faults(test: Declare): void {
         /not idle/,
       );
       const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
       const device = t.open(0);
       const events = device.notifyEvents();
+      // what follows is never fetched, so that the queue is not idle when the program goes
       const host = device.allocHost(KiB);
-      host.bytes.set([0, 0, 0, 0, 0, 0, 0, 0x1e]);
-      const object = device.sync('E_N').syncObject();
-      const stream = new CommandStream().set(object, 1);
+      const unknown = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0x1e);
+      const stream = new CommandStream().raw(unknown).fence(0);
+      host.bytes.set(stream.bytes);
       const work = device.submit([
-        { queue: 'TPC_2_1', place: host, size: 8 },
-        { queue: DOWN, stream },
+        { queue: 'TPC_2_1', place: host, size: stream.size },
+        { queue: DOWN, stream: new CommandStream().nop() },
       ]);
       await device.wait(work, { signal: t.signal });
       await until(t, events, EVENT.HL_NOTIFIER_EVENT_UNDEFINED_OPCODE);
       const { engine_id, stream_id } = device.info.undefinedOpcodeEvent() ?? {};
       assert.deepEqual({ engine_id, stream_id }, { engine_id: 14, stream_id: 1 });
       device.close();
-      await recovered(t, node);
+      assert.equal(await recovered(t, node), before + 1);
       await asNew(t);
     },
     SLOW,
