@@ -21,6 +21,7 @@ export interface MachineOptions {
   readonly mirror?: string;
   readonly delay?: Readonly<Record<string, number>>;
   readonly deviceSeed?: number;
+  readonly firmware?: 'comms' | 'static';
   readonly traceRegisters?: boolean;
 }
 
@@ -50,6 +51,12 @@ export function addMachineOptions(command: Command): Command {
       '--delay <engine:us>',
       'microseconds that an engine waits before each piece of work; may be repeated',
       delay,
+    )
+    .addOption(
+      new Option('--firmware <protocol>', 'how a card loads its firmware (default: comms)').choices([
+        'comms',
+        'static',
+      ]),
     )
     .option('--device-seed <n>', 'of what is random in the devices', count)
     .option('--trace-registers', 'at the end list every register that was touched (standard error)');
@@ -83,6 +90,7 @@ export function machineSetup(
     devices: {
       ...(options.delay ? { delays: options.delay } : {}),
       ...(options.deviceSeed === undefined ? {} : { seed: options.deviceSeed }),
+      ...(options.firmware ? { firmware: options.firmware } : {}),
       ...(options.traceRegisters ? { traceRegisters: true } : {}),
     },
     ...rest,

@@ -3,6 +3,7 @@
 import { Device } from '../runtime/device.ts';
 import { Random } from '../sim/random.ts';
 import type { Result, RunEvent } from './events.ts';
+import { noise } from './noise.ts';
 import type { LogLine, Suite, Target, Test, TestContext } from './suite.ts';
 
 export interface Selection {

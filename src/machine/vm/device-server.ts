@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { GaudiStats } from '../../gaudi/device.ts';
+import type { Protocol } from '../../gaudi/firmware.ts';
 import type { ErrorCount } from '../../sim/errors.ts';
 import { UserError } from '../../sim/errors.ts';
 import type { RegisterUse } from '../../sim/registers.ts';
@@ -16,6 +17,8 @@ export interface DeviceServerOptions {
   readonly slowdown?: number;
   /** Seed of what is random in the devices. */
   readonly seed?: number;
+  /** How a card loads its firmware; default `comms`. */
+  readonly firmware?: Protocol;
   /** Counts the uses of each register. */
   readonly traceRegisters?: boolean;
 }

@@ -11,7 +11,7 @@ import { buildMachine, machineDescription } from '../machines.ts';
 import type { DeviceReport, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
 
 function main(port: MessagePort, input: WorkerInput): void {
-  const { delays = {}, seed = 1, slowdown = 1 } = input.options;
+  const { delays = {}, firmware = 'comms', seed = 1, slowdown = 1 } = input.options;
   const { latency, host, chip } = defaultDmaTiming;
   const dma = { latency: latency * slowdown, host: host * slowdown, chip: chip * slowdown };
   const send = (message: FromWorker) => port.postMessage(message);
@@ -20,7 +20,7 @@ function main(port: MessagePort, input: WorkerInput): void {
   const clock = new WallClock();
   const machine = buildMachine(machineDescription(input.machine), {
     gaudi: (name) => {
-      const card = gaudi({ name, seed, delays, timing: { dma }, location: cards.length });
+      const card = gaudi({ name, firmware, seed, delays, timing: { dma }, location: cards.length });
       cards.push(card);
       return card;
     },

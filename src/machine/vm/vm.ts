@@ -246,7 +246,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
         options.patience,
       );
       const devices = await running.devices();
-      checkDevices(devices, machineDevices(machine).length, running.records);
+      checkDevices(devices, machineDevices(machine).length, running.records, await server.report());
       const seconds = (performance.now() - start) / 1000;
       return new Vm({ title: kernel.title, accelerator, helper, devices, seconds, running, server });
     } catch (error) {
@@ -278,10 +278,16 @@ async function driverModules(kernel: GuestKernel, options: VmOptions) {
   return { drivers, helper: helper !== undefined };
 }
 
-function checkDevices(devices: readonly BootedDevice[], wanted: number, log: readonly LogRecord[]): void {
+function checkDevices(
+  devices: readonly BootedDevice[],
+  wanted: number,
+  log: readonly LogRecord[],
+  report: DeviceReport,
+): void {
   const usable = devices.filter((device) => device.status === OPERATIONAL);
   if (usable.length === wanted && devices.length === wanted) return;
   const lines = log.filter(({ level, text }) => level <= 4 && /habanalabs|accel/.test(text)).map(({ text }) => text);
+  for (const { name, errors } of report.devices) lines.push(...errors.map(({ message }) => `${name}: ${message}`));
   const states = devices.map(({ name, address, status }) => `${name} (${address}): ${status}`).join(', ');
   throw new UserError(
     `the driver has brought up ${usable.length} of ${wanted} devices${states ? ` [${states}]` : ''}` +
