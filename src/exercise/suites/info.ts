@@ -83,7 +83,8 @@ export const info = suite('info', 'What the driver tells about the card and its 
   test('a PLL that does not exist is refused', (t) => {
     t.expectMessages(/PLL|pll/);
     const size = infoOperations.HL_INFO_PLL_FREQUENCY.answer.size;
-    assertErrno('EINVAL', () => t.device.info.raw('HL_INFO_PLL_FREQUENCY', size, { pll_index: 1000 }));
+    // firmware without a map of its PLLs is asked, and refuses itself
+    assertErrno(['EINVAL', 'EIO'], () => t.device.info.raw('HL_INFO_PLL_FREQUENCY', size, { pll_index: 1000 }));
   });
 
   test('power is drawn, energy adds up', ({ device }) => {
