@@ -147,7 +147,7 @@ export class Apt {
     try {
       if (wanted.length > 0) {
         const names = wanted.map((pkg) => `${pkg.name}=${pkg.version}`);
-        await this.#apt(['-qq', 'download', ...names], 'the download failed');
+        await this.#apt(['-qq', 'download', ...names], 'the download failed', 'archives');
       }
     } finally {
       clearInterval(timer);
@@ -184,8 +184,9 @@ export class Apt {
     if (result.status !== 0) throw failure(`cannot unpack ${pkg.file}`, result);
   }
 
-  async #apt(args: readonly string[], what: string): Promise<string> {
-    const cwd = path.join(this.#folder, 'archives');
+  /** Where apt runs matters: `download` puts packages there, and --print-uris leaves out those that it finds there. */
+  async #apt(args: readonly string[], what: string, folder: 'archives' | 'empty' = 'empty'): Promise<string> {
+    const cwd = path.join(this.#folder, folder);
     const result = await this.#run('apt-get', args, this.#environment, cwd);
     if (result.status !== 0) throw failure(what, result);
     return result.stdout.toString();

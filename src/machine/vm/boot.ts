@@ -2,7 +2,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { UserError } from '../../sim/errors.ts';
 import { Agent } from './agent.ts';
@@ -66,12 +66,10 @@ export class Running {
   ): Promise<Running> {
     signal?.throwIfAborted();
     const paths = {
-      console: scratch.file('console'),
+      console: scratch.write('console', new Uint8Array(0)),
       agent: scratch.file('agent'),
-      initramfs: scratch.file('initramfs'),
+      initramfs: scratch.write('initramfs', initramfs),
     };
-    writeFileSync(paths.initramfs, initramfs);
-    writeFileSync(paths.console, '');
     const state = new State(scratch, paths.console, silence);
     const abort = () => state.end(signal?.reason as Error);
     signal?.addEventListener('abort', abort);

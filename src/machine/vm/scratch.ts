@@ -1,10 +1,11 @@
 /** A private folder for a run's sockets and files, and the programs of that run: none of them outlives this process. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { findProgram } from '../../os/run.ts';
+import { UserError } from '../../sim/errors.ts';
 
 const PREFIX = 'sagrada-';
 
@@ -19,14 +20,32 @@ export class Scratch {
   constructor() {
     const prefix = `${PREFIX}${process.pid}-`;
     const base = [tmpdir(), '/tmp'].find((folder) => folder.length + prefix.length + 8 < MAX_FOLDER) ?? '/tmp';
-    sweep(base);
-    this.folder = mkdtempSync(path.join(base, prefix));
-    chmodSync(this.folder, 0o700);
+    try {
+      sweep(base);
+      this.folder = mkdtempSync(path.join(base, prefix));
+      chmodSync(this.folder, 0o700);
+    } catch (error) {
+      throw new UserError(
+        `cannot make a folder in ${base}: ${(error as NodeJS.ErrnoException).code} (TMPDIR names another)`,
+      );
+    }
     process.once('exit', this.#atExit);
   }
 
   file(name: string): string {
     return path.join(this.folder, name);
+  }
+
+  /** Writes a file of the run. @returns its path. @throws UserError where there is no space. */
+  write(name: string, data: Uint8Array): string {
+    try {
+      writeFileSync(this.file(name), data);
+    } catch (error) {
+      throw new UserError(
+        `cannot write ${this.file(name)}: ${(error as NodeJS.ErrnoException).code} (TMPDIR names another folder)`,
+      );
+    }
+    return this.file(name);
   }
 
   /**

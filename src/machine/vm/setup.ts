@@ -48,7 +48,7 @@ const TREE = [...TOOLS, 'base-files'];
 const UNUSED = /^(lib(a|hwa|l|t|ub)san\d|libgprofng|libcc1-|libitm)/;
 
 /** Unpacked size per downloaded byte, as seen on the packages of trixie, rounded up. */
-const UNPACKED = 5;
+const UNPACKED = 4;
 
 /** @returns true when something was done, false when everything was there. */
 export async function setup(options: SetupOptions): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** A guest with the real drivers and the modelled devices: boots, runs commands, tells what its kernel said. */
 
-import { existsSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
 import { machineDescription, machineDevices, qemuDeviceArguments } from '../machines.ts';
@@ -223,8 +223,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       const slowdown = accelerator === 'tcg' ? TCG_SLOWDOWN : 1;
       server = await DeviceServer.start(options.machine, scratch.folder, { slowdown, ...options.devices });
       const sockets = server;
-      const image = kernel.unpacked ? scratch.file('vmlinux') : kernel.image;
-      if (kernel.unpacked) writeFileSync(image, kernel.unpacked);
+      const image = kernel.unpacked ? scratch.write('vmlinux', kernel.unpacked) : kernel.image;
       running = await Running.start(
         qemu,
         (paths) => ({
