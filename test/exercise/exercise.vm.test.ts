@@ -18,7 +18,7 @@ const runs: readonly { readonly args: readonly string[]; readonly only?: readonl
   { args: ['--machine', 'gaudi-x2', '--kernel', 'backports'] },
   { args: ['--machine', 'gaudi-x2', '--kernel', 'stable', '--seed', '2'] },
   { args: ['--firmware', 'static'], only: ['info'] },
-  { args: ['--delay', 'DMA:200', '--delay', 'SYNC_MNGR:100', '--device-seed', '7'], only: ['sync', 'queues'] },
+  { args: ['--delay', 'DMA:20', '--delay', 'SYNC_MNGR:50', '--device-seed', '7'], only: ['sync'] },
 ];
 
 for (const { args: options, only } of runs) {
