@@ -8,6 +8,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { parts } from '../../src/machine/vm/cache-parts.ts';
 import { cacheFolder } from '../../src/os/cache.ts';
+import { processesWith } from './processes.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const program = path.join(root, 'bin/sagrada.js');
@@ -25,8 +26,7 @@ function nothingLeft(): void {
     readdirSync(folder).filter((name) => name.startsWith('sagrada-') && !name.endsWith('.log')),
     [],
   );
-  const left = spawnSync('pgrep', ['-f', folder], { encoding: 'utf8' });
-  assert.equal(left.stdout, '');
+  assert.deepEqual(processesWith(folder), []);
 }
 
 const open = (node: string) => `exec 3<>/dev/accel/${node} && echo opened ${node}`;
@@ -131,7 +131,7 @@ for (const [when, wait] of [
         return;
       }
       // The kernel ends QEMU; the folder is removed by the next run.
-      for (let i = 0; i < 100 && spawnSync('pgrep', ['-f', folder]).status === 0; i++) {
+      for (let i = 0; i < 100 && processesWith(folder).length > 0; i++) {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       assert.equal(vm('--machine', 'none', '--', 'true').status, 0);

@@ -9,6 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { bootVm, type RunOptions, type Vm, type VmOptions } from '../../src/machine/vm/vm.ts';
 import { cacheFolder } from '../../src/os/cache.ts';
 import { UserError } from '../../src/sim/errors.ts';
+import { processesWith } from './processes.ts';
 
 const folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'vm-guest-')));
 after(() => rmSync(folder, { recursive: true }));
@@ -187,9 +188,10 @@ describe('the end of a guest', () => {
 
   test('a guest that no longer answers is given up', async () => {
     const vm = await bootVm(options({ patience: 10 }));
-    const qemu = Number(spawnSync('pgrep', ['-P', String(process.pid), '-f', 'qemu-system']).stdout.toString());
+    const [qemu] = processesWith(`sagrada-${process.pid}-`);
     try {
       const status = vm.run(['sleep', '1000']);
+      assert.ok(qemu);
       process.kill(qemu, 'SIGSTOP');
       await assert.rejects(status, /the guest hangs: no answer from it \(its last line: /);
     } finally {

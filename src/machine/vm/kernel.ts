@@ -22,6 +22,8 @@ export interface GuestKernel {
   helper(): Promise<Module | undefined>;
 }
 
+const HELPER_FILE = 'sagrada_helper.ko';
+
 /** A kernel that set-up has prepared. */
 export async function preparedKernel(cache: string, suite: Suite): Promise<GuestKernel> {
   const at = parts(cache);
@@ -33,7 +35,7 @@ export async function preparedKernel(cache: string, suite: Suite): Promise<Guest
     modules: new ModuleFolder(path.join(folder, 'modules'), at.qemu),
     helper: async () => ({
       name: 'sagrada_helper',
-      bytes: readFileSync(path.join(at.helper(manifest?.release ?? ''), 'sagrada_helper.ko')),
+      bytes: readFileSync(path.join(at.helper(manifest?.release ?? ''), HELPER_FILE)),
     }),
   };
 }
@@ -76,7 +78,13 @@ export function givenKernel(
     unpacked: uncompressed(bytes),
     title: `Linux ${release ?? ''} (${given})`,
     modules: new ModuleFolder(resolved, parts(cache).qemu),
-    helper: () => buildHelper(folder ?? path.join(resolved, 'build'), cache, say),
+    helper: async () => {
+      const build = folder ?? path.join(resolved, 'build');
+      const ready = path.join(parts(cache).helper(release ?? ''), HELPER_FILE);
+      // A kernel of Debian that lies elsewhere, e.g. in /boot: set-up has built the helper for it.
+      if (!existsSync(build) && existsSync(ready)) return { name: 'sagrada_helper', bytes: readFileSync(ready) };
+      return buildHelper(build, cache, say);
+    },
   };
 }
 
@@ -137,7 +145,7 @@ async function buildHelper(folder: string, cache: string, say: (line: string) =>
         const output = result.stdout.toString() + result.stderr;
         return without(output.split('\n').find((line) => /error/i.test(line)) ?? `make ended with ${result.status}`);
       }
-      renameSync(path.join(work, 'sagrada_helper.ko'), target);
+      renameSync(path.join(work, HELPER_FILE), target);
     } finally {
       rmSync(work, { recursive: true, force: true });
     }
