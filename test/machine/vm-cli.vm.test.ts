@@ -77,7 +77,7 @@ test('a kernel given by its path, with a parameter of the driver and of the kern
   const { status, stdout, stderr } = vm(...options, 'timeout_locked=7', '--', 'sh', '-c', script);
   assert.equal(stdout, '7\nsagrada.x=1\n', stderr);
   assert.equal(status, 0);
-  assert.match(stderr, /without the helper module/);
+  assert.match(stderr, /with the helper module/);
 });
 
 test("an error in the guest's log that no card causes makes a run fail, and says so", () => {
