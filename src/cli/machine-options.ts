@@ -101,7 +101,7 @@ export function machineSetup(
 export function progressLine(): (done: number, total: number) => void {
   let shown = -1;
   return (done, total) => {
-    const text = `  ${Math.floor(done / 1e6)} of ${Math.ceil(total / 1e6)} MB`;
+    const text = `  ${Math.ceil(done / 1e6)} of ${Math.ceil(total / 1e6)} MB`;
     const tenth = total === 0 ? 10 : Math.floor((10 * done) / total);
     const finished = done >= total;
     if (process.stderr.isTTY) process.stderr.write(`\r${text}${finished && shown < 10 ? '\n' : ''}`);

@@ -57,7 +57,6 @@ export class DeviceServer {
   readonly #sockets: Readonly<Record<string, string>>;
   readonly #wakeFd: number;
   readonly #reports: ((report: DeviceReport) => void)[] = [];
-  /** Settles when the thread has ended; with the defect that ended it, if any. */
   readonly #ended: Promise<Error | undefined>;
   #last: DeviceReport = NOTHING;
 
@@ -98,6 +97,11 @@ export class DeviceServer {
     if (first instanceof Error) throw first;
     if (first.type === 'failed') throw new UserError(first.message);
     return new DeviceServer(worker, sockets, first.type === 'ready' ? first.wakeFd : -1, ended);
+  }
+
+  /** Settles when the thread has ended; with the defect that ended it, if one did. */
+  get ended(): Promise<Error | undefined> {
+    return this.#ended;
   }
 
   /** Path of the socket that serves a device. */

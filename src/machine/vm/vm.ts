@@ -223,6 +223,9 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       const slowdown = accelerator === 'tcg' ? TCG_SLOWDOWN : 1;
       server = await DeviceServer.start(options.machine, scratch.folder, { slowdown, ...options.devices });
       const sockets = server;
+      // A defect of ours in the devices ends the guest, with that defect as the reason.
+      const defect = new AbortController();
+      void server.ended.then((error) => error && defect.abort(error));
       const image = kernel.unpacked ? scratch.write('vmlinux', kernel.unpacked) : kernel.image;
       running = await Running.start(
         qemu,
@@ -241,7 +244,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
         }),
         archive,
         scratch,
-        signal,
+        signal ? AbortSignal.any([signal, defect.signal]) : defect.signal,
         options.patience,
       );
       const devices = await running.devices();
