@@ -97,6 +97,7 @@ async function run(names: readonly string[], options: Options, self: Command): P
     prettyReporter(write, {
       live: live && !plain,
       colour: !plain && process.stdout.hasColors?.() === true,
+      about: (suite) => suites.find((s) => s.name === suite)?.about ?? '',
       reproduce: (id) => reproduce(id, options, self),
     });
   const reporters: Reporter[] = [];

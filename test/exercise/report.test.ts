@@ -47,9 +47,14 @@ failed:
 test('pretty: a terminal sees the running test, and nothing of it stays', () => {
   const text = written(pretty({ live: true }), run);
   const rewrite = '\r\u001b[2K';
-  assert.ok(text.includes(`${rewrite}  dma: both ways ...`));
+  assert.ok(text.includes(`${rewrite}  2/3 dma: both ways ...`));
   const stays = text.split('\n').map((line) => line.split(rewrite).at(-1));
   assert.equal(stays.join('\n'), written(pretty(), run));
+});
+
+test('pretty: a suite says what it is about', () => {
+  const text = written(pretty({ about: (suite) => `All of ${suite}.` }), run);
+  assert.match(text, /^✓ p2p {6}0\/1 passed, 1 skipped 0\.0 s {2}All of p2p\.$/m);
 });
 
 test('pretty: colours are only colours', () => {

@@ -6,6 +6,8 @@ export interface PrettyOptions {
   /** A terminal: the running test is shown in a line that is rewritten. */
   readonly live: boolean;
   readonly colour: boolean;
+  /** A sentence on what a suite is about, for its line; empty for none. */
+  about?(suite: string): string;
   /** The command line that would run one test again. */
   reproduce(id: string): string;
 }
@@ -16,7 +18,6 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
     options.colour ? styleText(style, text, { validateStream: false }) : text;
   const planned = new Map<string, number>();
   const done = new Map<string, Result[]>();
-  let current = '';
 
   const bar = (text: string) => {
     if (options.live) write(`\r\x1b[2K${text}`);
@@ -27,10 +28,12 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
     const total = planned.get(suite) ?? results.length;
     const mark = sums.failed > 0 ? paint('red', '✗') : paint('green', '✓');
     const seconds = results.reduce((sum, r) => sum + r.ms, 0) / 1000;
+    const about = options.about?.(suite) ?? '';
     const parts = [`${sums.passed}/${total} passed`];
     if (sums.failed > 0) parts.push(paint('red', `${sums.failed} failed`));
     if (sums.skipped > 0) parts.push(paint('yellow', `${sums.skipped} skipped`));
-    return `${mark} ${suite.padEnd(8)} ${parts.join(', ')} ${paint('dim', `${seconds.toFixed(1)} s`)}\n`;
+    const time = paint('dim', `${seconds.toFixed(1)} s${about && `  ${about}`}`);
+    return `${mark} ${suite.padEnd(8)} ${parts.join(', ')} ${time}\n`;
   }
 
   function failureText(result: Result): string {
@@ -51,8 +54,9 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
       if (event.type === 'plan') {
         for (const test of event.tests) planned.set(test.suite, (planned.get(test.suite) ?? 0) + 1);
       } else if (event.type === 'start') {
-        current = event.id;
-        bar(paint('dim', `  ${current} ...`));
+        const current = event.id;
+        const [count, total] = [[...done.values()].flat().length + 1, [...planned.values()].reduce((a, b) => a + b, 0)];
+        bar(paint('dim', `  ${count}/${total} ${current} ...`));
       } else if (event.type === 'result') {
         const { result } = event;
         const results = done.get(result.suite) ?? [];
