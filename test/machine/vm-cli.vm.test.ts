@@ -36,7 +36,7 @@ for (const kernel of ['backports', 'stable']) {
     const { status, stdout, stderr } = vm('--kernel', kernel, '--', 'bash', '-c', `${open('accel0')}; exit 7`);
     assert.equal(stdout, 'opened accel0\n', stderr);
     assert.equal(status, 7);
-    assert.match(stderr, /^sagrada: Linux .*helper module sagrada_helper \(docs\/findings\/0001\); 1 device up/);
+    assert.match(stderr, /^sagrada: Linux .*helper module sagrada_helper \(docs\/findings\/0001\); 1 device up/m);
     nothingLeft();
   });
 
