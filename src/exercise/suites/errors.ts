@@ -200,6 +200,28 @@ function buffers(test: Declare): void {
   });
 }
 
+function restores(test: Declare): void {
+  test('bad restore chunks refuse the submission', async (t) => {
+    t.expectMessages(/User not allowed to use STOP/, /Failed to parse JOB/, /Failed to submit restore CS for context/);
+    const host = t.use(t.device.allocHost(4 * KiB));
+    const restore = [{ queue: QUEUE, stream: new CommandStream().packet('STOP', {}) }] as const;
+    const good = { queue: QUEUE, stream: new CommandStream().memset(host, 1n, 8) } as const;
+    assertErrno('EPERM', () => t.device.submit(good, { restore, forceRestore: true }));
+    await works(t);
+    assert.equal(host.words[0], 0);
+  });
+
+  test('restore chunks that are no memory refuse the submission', (t) => {
+    t.expectMessages(/Failed to copy cs chunk array from user/, /Failed to submit restore CS for context/);
+    const chunks_execute = chunks(t, nopChunk(t));
+    const cs_flags = CS.HL_CS_FLAGS_FORCE_RESTORE;
+    const input = { chunks_execute, num_chunks_execute: 1, cs_flags };
+    assertErrno('EFAULT', () => submitRaw(t.device, { ...input, chunks_restore: NOWHERE, num_chunks_restore: 1 }));
+    // none is no reason to refuse
+    t.device.waitSync(submitRaw(t.device, input).seq, 30_000);
+  });
+}
+
 /** A submission with one NOP. */
 function nopChunk(t: TestContext): Encodable<typeof hl_cs_chunk> {
   const buffer = t.use(t.device.createCb(4 * KiB));
@@ -211,7 +233,7 @@ function submitRaw(device: Device, input: Encodable<typeof hl_cs_in>) {
   return call(device, DRM_IOCTL_HL_CS, { in: input }).out;
 }
 
-function arguments_(test: Declare): void {
+function submissions(test: Declare): void {
   test('a submission without chunks is refused', (t) => {
     t.expectMessages(/Got execute CS with 0 chunks/);
     assertErrno('EINVAL', () => t.device.submit([]));
@@ -467,7 +489,8 @@ export const errors = suite(
     packets(test);
     queues(test);
     buffers(test);
-    arguments_(test);
+    submissions(test);
+    restores(test);
     waits(test);
     signals(test);
     staged(test);

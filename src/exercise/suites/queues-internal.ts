@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { qmanRegisters } from '../../../specs/gaudi/registers/qman.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
+import { QueueFullError } from '../../runtime/errors.ts';
 import type { DeviceMemory } from '../../runtime/memory.ts';
 import type { Chunk } from '../../runtime/submission.ts';
 import { fenceAddress, type SyncObject } from '../../runtime/sync.ts';
@@ -15,6 +16,9 @@ const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
 /** Where a queue manager lies within the 64 KiB of a DMA engine that WREG_32 reaches (dma0_qm_regs.h). */
 const DMA_QM = 0x8000;
+
+/** Entries of a queue of a TPC (gaudiP.h, TPC_QMAN_LENGTH). */
+const TPC_QUEUE_LENGTH = 1024;
 
 const internalDma = queueNames.filter((name) => /^DMA_[2-7]_/.test(name));
 /** Engines whose queues only synchronise here: what they compute is another suite's. */
@@ -132,6 +136,35 @@ export function internal(test: Declare): void {
     for (let i = 0; i < objects.length; i += 8) gate.raw(hold(UP, manager.monitor(), objects.slice(i, i + 8), 1).bytes);
     await device.wait(device.submit([{ queue: UP, stream: gate }, ...chunks]), { signal: t.signal });
     for (const object of objects) await assertValue(t, object, 1, 'after one addition');
+  });
+
+  test('a full internal queue refuses more, and takes it once work has ended', async (t) => {
+    const { device } = t;
+    const object = device.sync('E_N').syncObject();
+    const gate = new CommandStream().fence(1);
+    const step = new CommandStream().add(object, 1);
+    const memory = t.use(device.allocHost(KiB));
+    memory.bytes.set(gate.bytes);
+    memory.bytes.set(step.bytes, 512);
+    const first: Chunk = { queue: 'TPC_5_0', place: memory, size: gate.size };
+    const next: Chunk = { queue: 'TPC_5_0', place: memory.deviceAddress + 512n, size: step.size };
+    const steps = (count: number) => Array.from({ length: count }, () => next);
+    // the driver counts an entry until the submission that it belongs to has ended
+    const end = (count: number): Chunk => ({
+      queue: UP,
+      stream: hold(UP, device.sync('E_N').monitor(), [object], count),
+    });
+    const work = [
+      device.submit([end(510), first, ...steps(510)]),
+      device.submit([end(1021), ...steps(511)]),
+      device.submit([end(TPC_QUEUE_LENGTH - 1), ...steps(TPC_QUEUE_LENGTH - 1022)]),
+    ];
+    assert.throws(() => device.submit([end(TPC_QUEUE_LENGTH), next]), QueueFullError);
+    await run(t, DOWN, new CommandStream().nop());
+    await release(t, 'TPC_5_0', DOWN, 1, 1);
+    for (const submission of work) await device.wait(submission, { signal: t.signal });
+    await device.wait(device.submit([end(TPC_QUEUE_LENGTH), next]), { signal: t.signal });
+    await assertValue(t, object, TPC_QUEUE_LENGTH);
   });
 
   test('queues of TPC and MME wait at their fences', async (t) => {

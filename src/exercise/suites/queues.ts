@@ -4,6 +4,7 @@ import { QueueFullError } from '../../runtime/errors.ts';
 import type { DeviceMemory, HostMemory } from '../../runtime/memory.ts';
 import type { Chunk, Submission } from '../../runtime/submission.ts';
 import type { SyncObject } from '../../runtime/sync.ts';
+import { chunkFlags } from '../../uapi/habanalabs/cs.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, copy, fill, KiB, MiB, run } from './lib.ts';
@@ -205,6 +206,14 @@ function load(test: Declare): void {
     buffer.bytes.fill(0xff);
     await release(t, DOWN, UP);
     await waitAll(t, [gate, work]);
+  });
+
+  test('that a program allocated the command buffer itself means nothing on this chip', async (t) => {
+    const host = t.use(t.device.allocHost(4 * KiB));
+    const stream = new CommandStream().memset(host, 1n, 8);
+    const flags = chunkFlags.HL_CS_CHUNK_FLAGS_USER_ALLOC_CB.value;
+    await t.device.wait(t.device.submit({ queue: DOWN, stream, flags }), { signal: t.signal });
+    assert.equal(host.words[0], 1);
   });
 
   test('restore chunks run before the others, when they are forced to', async (t) => {
