@@ -5,6 +5,7 @@ import { CommandStream } from '../../runtime/command-stream.ts';
 import { ControlDevice, Device } from '../../runtime/device.ts';
 import { DeviceInUseError, SubmissionTimeoutError } from '../../runtime/errors.ts';
 import type { EventNotifier } from '../../runtime/events.ts';
+import { fenceAddress } from '../../runtime/sync.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
@@ -139,6 +140,29 @@ function requested(test: Declare): void {
       await asNew(t);
     },
     SLOW,
+  );
+
+  test(
+    'a reset of one card leaves the other at work',
+    async (t) => {
+      t.expectMessages(REQUESTED);
+      const node = control(t);
+      const other = t.open(1);
+      const before = other.info.resetCount();
+      const host = other.allocHost(4 * KiB);
+      const held = other.submit({ queue: DOWN, stream: new CommandStream().fence(0).memset(host, 1n, 8) });
+      writeHardReset(t, '1');
+      await run(t, UP, new CommandStream().memset(host.deviceAddress + 8n, 2n, 8), other);
+      assert.equal(node.info.status(), 'IN_RESET');
+      assert.deepEqual([...host.words.subarray(0, 4)], [0, 0, 2, 0]);
+      await recovered(t, node);
+      await run(t, UP, new CommandStream().write(fenceAddress(DOWN, 0), 1), other);
+      await other.wait(held, { signal: t.signal });
+      assert.equal(host.words[0], 1);
+      assert.deepEqual(other.info.resetCount(), before);
+      await asNew(t);
+    },
+    { ...SLOW, devices: 2 },
   );
 
   // A program that does not close within a second of the reset is killed (device.c, device_kill_open_processes).

@@ -103,6 +103,19 @@ function objects(test: Declare): void {
     });
   }
 
+  test(
+    'cards have sync objects of their own',
+    async (t) => {
+      const [first, second] = [t.open(0), t.open(1)];
+      const object = first.sync('E_N').syncObject();
+      await run(t, DOWN, new CommandStream().set(object, 5), first);
+      await assertValue(t, object, 0, 'of the other card', second);
+      await run(t, DOWN, new CommandStream().set(object, 6), second);
+      await assertValue(t, object, 5, '', first);
+    },
+    { devices: 2 },
+  );
+
   test('the next context finds sync objects zero, and no monitor armed', async (t) => {
     const first = t.open(0);
     const left = dcores.flatMap((dcore) => {
