@@ -15,6 +15,8 @@ export const LARGE_PAGE = 0x20_0000;
 /** Simulated time of the control operations, ns. Real ones end well within the driver's 2 ms. */
 const CONTROL_NS = 500;
 const INVALIDATION_NS = 1000;
+/** A read over PCIe, there and back. Whoever polls a status sees at least so much time go by from one read to the next. */
+const READ_NS = 1000;
 
 /** Cached translations per page size, powers of 2. A choice of the model: what the chip has is not published. */
 const SMALL_ENTRIES = 0x4000;
@@ -27,6 +29,8 @@ class Operation {
   readonly #clock: Clock;
   #timer: Timer | undefined;
   #end = 0;
+  /** Time that its pollers have spent: also while the clock stands at a late event of another engine. */
+  #polled = 0;
   #effect: (() => void) | undefined;
 
   constructor(clock: Clock) {
@@ -36,14 +40,22 @@ class Operation {
   start(duration: number, effect: () => void): void {
     this.finish();
     this.#effect = effect;
+    this.#polled = 0;
     this.#end = this.#clock.now() + duration;
     this.#timer = this.#clock.at(this.#end, () => this.finish());
   }
 
   /** True until the time is over. */
   running(): boolean {
-    if (this.#effect && this.#clock.now() >= this.#end) this.finish();
+    if (this.#effect && this.#clock.now() + this.#polled >= this.#end) this.finish();
     return this.#effect !== undefined;
+  }
+
+  /** As `running`, for the read of a status register. */
+  poll(): boolean {
+    const running = this.running();
+    this.#polled += READ_NS;
+    return running;
   }
 
   finish(): void {
@@ -125,25 +137,25 @@ export class Stlb {
     this.#memoryCache = new Operation(clock);
     this.registers = new RegisterBlock(stlb, 'STLB', {
       BUSY: {
-        read: () => (this.#hop0Update.running() ? BUSY.BUSY : 0),
+        read: () => (this.#hop0Update.poll() ? BUSY.BUSY : 0),
         write: (value) => this.#setHop0(value),
       },
       INV_ALL_START: {
-        read: () => (this.#invalidation.running() ? this.registers.get('INV_ALL_START') : 0),
+        read: () => (this.#invalidation.poll() ? this.registers.get('INV_ALL_START') : 0),
         write: (value) => {
           if (value & 1) this.#invalidate('INV_ALL_START', value);
         },
       },
       INV_PS: {
         read: () => {
-          this.#invalidation.running();
+          this.#invalidation.poll();
           return this.registers.get('INV_PS');
         },
         write: (value) => this.#invalidateByQueue(value),
       },
       INV_CONSUMER_INDEX: {
         read: () => {
-          this.#invalidation.running();
+          this.#invalidation.poll();
           return this.#consumerIndex;
         },
       },
@@ -151,7 +163,7 @@ export class Stlb {
       // The memories are there from the start: there is nothing to initialise.
       SRAM_INIT: { read: () => 0 },
       MEM_CACHE_INVALIDATION: {
-        read: () => (this.#memoryCache.running() ? 1 : 0),
+        read: () => (this.#memoryCache.poll() ? 1 : 0),
         // The walker reads page tables from memory each time, so that the page-table cache is always empty.
         write: (value) => {
           if (value & 1) this.#memoryCache.start(CONTROL_NS, () => {});
@@ -159,7 +171,7 @@ export class Stlb {
       },
       MEM_CACHE_INV_STATUS: {
         read: () =>
-          this.#memoryCache.running() ? 0 : MEM_CACHE_INV_STATUS.INVALIDATE_DONE | MEM_CACHE_INV_STATUS.CACHE_IDLE,
+          this.#memoryCache.poll() ? 0 : MEM_CACHE_INV_STATUS.INVALIDATE_DONE | MEM_CACHE_INV_STATUS.CACHE_IDLE,
       },
     });
   }
