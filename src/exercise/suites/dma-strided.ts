@@ -36,11 +36,19 @@ function side(stream: CommandStream, which: 'SRC' | 'DST', place: Place, shape: 
   stream.register(rows[`${which}_TSIZE_0`].offset, shape.row);
 }
 
+/**
+ * Starts the transfer that the registers describe, and waits for its end: the packets with which the driver ends a command
+ * buffer wait for the engine only where it has seen a LIN_DMA (gaudi.c, gaudi_validate_cb, contains_dma_pkt).
+ */
+function commit(stream: CommandStream, mode = 0): CommandStream {
+  return stream.register(rows.COMMIT.offset, mode).nop();
+}
+
 function strided(to: Place, target: Shape, from: Place, source: Shape): CommandStream {
   const stream = new CommandStream();
   side(stream, 'SRC', from, source);
   side(stream, 'DST', to, target);
-  return stream.register(rows.COMMIT.offset, 0);
+  return commit(stream);
 }
 
 /** Where each row begins, in the order in which the engine walks them. */
@@ -188,7 +196,7 @@ export function stridedTransfers(test: Declare): void {
     const stream = new CommandStream();
     side(stream, 'DST', sram, to);
     stream.register(rows.SRC_BASE_LO.offset, 0x3333_4444).register(rows.SRC_BASE_HI.offset, 0x1111_2222);
-    await run(t, DOWN, stream.register(rows.COMMIT.offset, COMMIT.MEM_SET));
+    await run(t, DOWN, commit(stream, COMMIT.MEM_SET));
     await copy(t, UP, result, sram, SIZE);
     const pattern = new Uint8Array(new BigUint64Array(8 * 40).fill(0x1111_2222_3333_4444n).buffer);
     assertSame(result.bytes, expected(new Uint8Array(SIZE), to, pattern, line(pattern.length)), 'filled');
