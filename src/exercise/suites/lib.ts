@@ -33,6 +33,7 @@ export function assertSame(actual: Uint8Array, expected: Uint8Array, what: strin
     if (first < 0) first = i;
     count++;
   }
+  if (count === 0) assert.fail(`${what}: written to while it was compared; the work had not ended`);
   const show = (bytes: Uint8Array) => Buffer.from(bytes.subarray(first, first + 16)).toString('hex');
   assert.fail(
     `${what}: ${count} of ${actual.length} bytes differ, first at ${first} (0x${first.toString(16)}): ` +
