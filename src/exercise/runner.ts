@@ -48,8 +48,10 @@ export async function runTests(
 }
 
 const WARNING = 4;
-/** How the kernel counts lines that it held back because they were too many (lib/ratelimit.c): no complaint of its own. */
-const HELD_BACK = /: \d+ callbacks suppressed$/;
+
+function isComplaint({ level, text }: LogLine): boolean {
+  return level <= WARNING && !noise.some((pattern) => pattern.test(text));
+}
 
 async function runTest(test: Test, target: Target, options: RunOptions): Promise<Result> {
   const base = { id: test.id, suite: test.suite, name: test.name };
@@ -66,7 +68,7 @@ async function runTest(test: Test, target: Target, options: RunOptions): Promise
   } catch (error) {
     failure = error ?? new Error('the test threw nothing that can be shown');
   }
-  const logged = target.messages().filter((line) => line.level <= WARNING && !HELD_BACK.test(line.text));
+  const logged = target.messages().filter(isComplaint);
   const surprising = logged.filter((line) => !expected.some((pattern) => pattern.test(line.text)));
   if (failure === undefined && surprising.length > 0) failure = new Error(complaint(surprising));
   const result = {
