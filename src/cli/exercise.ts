@@ -11,6 +11,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import type { AgentConfig } from '../exercise/agent.ts';
 import { agentBundle } from '../exercise/bundle.ts';
 import type { Result, RunEvent } from '../exercise/events.ts';
+import { runInProcess } from '../exercise/in-process.ts';
 import { runRemotely, type Station } from '../exercise/remote.ts';
 import { jsonReporter } from '../exercise/report/json.ts';
 import { junitReporter } from '../exercise/report/junit.ts';
@@ -18,8 +19,11 @@ import { ktapReporter } from '../exercise/report/ktap.ts';
 import { prettyReporter } from '../exercise/report/pretty.ts';
 import type { Reporter, Write } from '../exercise/report/reporter.ts';
 import { select } from '../exercise/runner.ts';
+import type { Test } from '../exercise/suite.ts';
 import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
+import { ModelMachine } from '../machine/model.ts';
+import type { DeviceReport } from '../machine/vm/device-server.ts';
 import { bootVm, type Vm, type VmOptions } from '../machine/vm/vm.ts';
 import { UserError } from '../sim/errors.ts';
 import { interruptible } from './interruption.ts';
@@ -45,7 +49,14 @@ export function command(): Command {
       'run the suites against a driver: the unmodified one of a Linux kernel, in a virtual machine with modelled hardware',
     )
     .argument('[suite...]', `of: ${suites.map((s) => s.name).join(', ')}; all if left out`)
-    .addOption(new Option('--on <target>', 'where the driver is').choices(['vm']).default('vm'))
+    .addOption(
+      new Option(
+        '--on <target>',
+        "where the driver is: the kernel's in a virtual machine, or its model in this process",
+      )
+        .choices(['vm', 'model'])
+        .default('vm'),
+    )
     .option('--grep <regexp>', 'only tests whose "suite: name" matches', regexp)
     .addOption(new Option('--format <format>', 'of the report').choices([...formats]).default('pretty'))
     .option('--output <file>', 'write the report there; progress still goes to the terminal')
@@ -110,41 +121,124 @@ async function run(names: readonly string[], options: Options, self: Command): P
 
   const begin = performance.now();
   await interruptible(async (signal) => {
-    // set-up and boot speak on standard error, so that a report on standard output stays whole
-    const say = (line: string) => void process.stderr.write(`sagrada: ${line}\n`);
-    const setup = machineSetup(options, { say, signal, progress: progressLine(), onFailedLog: keepLog });
-    const bundle = path.join(setup.cache, 'agent', String(process.pid));
-    const station = new VmStation(setup, bundle);
-    const ended = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
-    ended.catch(() => {});
+    const config = {
+      suites: names,
+      seed: options.seed,
+      timeout: options.timeout,
+      ...(options.grep ? { grep: options.grep.source } : {}),
+    };
+    const place = options.on === 'model' ? new InProcess(options, chosen, signal) : new InVm(options, config, signal);
     try {
-      await station.boot();
+      await place.prepare();
       const { machine, seed } = options;
-      for (const reporter of reporters) reporter.begin({ target: options.on, machine, system: station.system, seed });
-      const emit = (event: RunEvent) => {
+      for (const reporter of reporters) reporter.begin({ target: options.on, machine, system: place.system, seed });
+      const results = await place.run((event) => {
         for (const reporter of reporters) reporter.event(event);
-      };
-      const config = {
-        suites: names,
-        seed,
-        timeout: options.timeout,
-        ...(options.grep ? { grep: options.grep.source } : {}),
-      };
-      const results = await Promise.race([runRemotely(station, config, emit), ended]);
+      });
       for (const reporter of reporters) reporter.finish(results, (performance.now() - begin) / 1000);
       if (results.some((r) => r.status === 'failed')) process.exitCode = 1;
-      if (options.traceRegisters) await station.printRegisters();
+      if (options.traceRegisters) printRegisters(await place.report());
     } finally {
-      await station.close();
-      await rm(bundle, { recursive: true, force: true });
+      await place.close();
       if (output) {
         output.end();
         await once(output, 'close');
       }
     }
   });
+}
+
+/** Where the suites run. */
+interface Place {
+  /** What there is, once it is prepared. */
+  readonly system: string;
+  prepare(): Promise<void>;
+  run(emit: (event: RunEvent) => void): Promise<readonly Result[]>;
+  report(): Promise<Pick<DeviceReport, 'devices'>>;
+  close(): Promise<void>;
+}
+
+class InProcess implements Place {
+  readonly system = 'the model of the driver in this process';
+  readonly #options: Options;
+  readonly #tests: readonly Test[];
+  readonly #signal: AbortSignal;
+  #machine: ModelMachine | undefined;
+
+  constructor(options: Options, tests: readonly Test[], signal: AbortSignal) {
+    this.#options = options;
+    this.#tests = tests;
+    this.#signal = signal;
+  }
+
+  async prepare(): Promise<void> {
+    const { machine, delay, deviceSeed } = this.#options;
+    this.#machine = new ModelMachine({
+      machine,
+      ...(delay ? { delays: delay } : {}),
+      ...(deviceSeed === undefined ? {} : { seed: deviceSeed }),
+    });
+  }
+
+  async run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
+    const { seed, timeout } = this.#options;
+    return runInProcess(this.#tests, this.#machine as ModelMachine, { seed, timeout }, emit, this.#signal);
+  }
+
+  async report(): Promise<Pick<DeviceReport, 'devices'>> {
+    const devices = (this.#machine?.cards ?? []).map((card) => ({
+      name: card.name,
+      errors: card.errors.entries(),
+      registers: card.registerUses(),
+      stats: card.stats(),
+    }));
+    return { devices };
+  }
+
+  async close(): Promise<void> {
+    this.#machine?.[Symbol.dispose]();
+  }
+}
+
+class InVm implements Place {
+  readonly #config: AgentConfig;
+  readonly #bundle: string;
+  readonly #station: VmStation;
+  readonly #ended: Promise<never>;
+
+  constructor(options: Options, config: AgentConfig, signal: AbortSignal) {
+    this.#config = config;
+    // set-up and boot speak on standard error, so that a report on standard output stays whole
+    const say = (line: string) => void process.stderr.write(`sagrada: ${line}\n`);
+    const setup = machineSetup(options, { say, signal, progress: progressLine(), onFailedLog: keepLog });
+    this.#bundle = path.join(setup.cache, 'agent', String(process.pid));
+    this.#station = new VmStation(setup, this.#bundle);
+    this.#ended = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    this.#ended.catch(() => {});
+  }
+
+  get system(): string {
+    return this.#station.system;
+  }
+
+  prepare(): Promise<void> {
+    return this.#station.boot();
+  }
+
+  run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
+    return Promise.race([runRemotely(this.#station, this.#config, emit), this.#ended]);
+  }
+
+  report(): Promise<Pick<DeviceReport, 'devices'>> {
+    return this.#station.report();
+  }
+
+  async close(): Promise<void> {
+    await this.#station.close();
+    await rm(this.#bundle, { recursive: true, force: true });
+  }
 }
 
 /** Keeps the log of a guest that did not come up. */
@@ -225,8 +319,8 @@ class VmStation implements Station {
     return log.slice(-15).map((line) => stripVTControlCharacters(line));
   }
 
-  async printRegisters(): Promise<void> {
-    if (this.#vm) printRegisters(await this.#vm.deviceReport());
+  async report(): Promise<Pick<DeviceReport, 'devices'>> {
+    return (await this.#vm?.deviceReport()) ?? { devices: [] };
   }
 
   /** A test during which a device model refused something has failed. */

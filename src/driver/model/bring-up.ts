@@ -1,0 +1,175 @@
+/**
+ * Hardware initialisation and reset of the card. Source: gaudi.c (gaudi_early_init, gaudi_hw_init, gaudi_late_init,
+ * gaudi_hw_fini). What only tunes the memory system (end-to-end credits, scramblers, HBM credits) is left out: the chip of
+ * this project has no timing that they would change.
+ */
+
+import { addressMap } from '../../../specs/gaudi/address-map.ts';
+import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
+import { HOST_SPI } from '../../../specs/gaudi/events.ts';
+import { dmaCore } from '../../../specs/gaudi/registers/dma-core.ts';
+import { pcieAux, pcieWrap } from '../../../specs/gaudi/registers/pcie.ts';
+import { psocTimestamp } from '../../../specs/gaudi/registers/platform.ts';
+import { psocGlobalConf } from '../../../specs/gaudi/registers/psoc-global-conf.ts';
+import { syncManager } from '../../../specs/gaudi/registers/sync-manager.ts';
+import { tpcCfg } from '../../../specs/gaudi/registers/tpc-cfg.ts';
+import { gaudiQman } from '../../../specs/gaudi-qman.ts';
+import type { Steps } from '../../sim/process.ts';
+import { gaudiConstants } from '../../uapi/habanalabs/gaudi.ts';
+import { type CardInfo, CPU_MSB_ADDR, type FirmwareQueues, SETSPI } from './cpucp.ts';
+import { initEngines, restoreEngineRegisters, runTpcKernel, setAddressSpace } from './engines.ts';
+import { BOOT_REGISTERS, BootError, loadFirmware } from './firmware-load.ts';
+import { type Kernel, MS, poll, SECOND } from './kernel.ts';
+import { CACHE_MANAGEMENT, type Mmu, PAGE_TABLES } from './mmu.ts';
+import type { PciDevice } from './pci.ts';
+import type { Queues } from './queues.ts';
+import { register } from './registers.ts';
+import { initSecurity } from './security.ts';
+import type { Job } from './submission.ts';
+
+const conf = (row: keyof typeof psocGlobalConf.rows) => register('PSOC_GLOBAL_CONF', psocGlobalConf.rows[row]);
+const time = (row: keyof typeof psocTimestamp.rows) => register('PSOC_TIMESTAMP', psocTimestamp.rows[row]);
+const HW_STATE = { REGISTER: conf('HW_STATE'), DIRTY: 1 } as const;
+/** gaudi.c: GAUDI_CPU_RESET_WAIT_MSEC, GAUDI_RESET_TIMEOUT_MSEC. */
+const RESET = { CPU: 200 * MS, CHIP: 2000 * MS } as const;
+/** Units that a reset of the chip is for (gaudi_masks.h, CFG_RST_*), and the word that keeps PCI Express as it is. */
+const UNITS = { LOW: 0xffe0_0001, HIGH: 0x3f_ffff, KEEP_PCIE: 0xed7b_d694 } as const;
+/** Accesses through the BARs count as secure (gaudi_masks.h, PCIE_WRAP_LBW_PROT_OVR_*). */
+const PROTECTION_OVERRIDE = 0x7700;
+/** Arithmetic interrupts of tensor cores that are masked (gaudi_init_golden_registers). */
+const TPC_INTERRUPT_MASK = 0x8ffe;
+/** The kernel that initialises the memories of tensor cores begins at a boundary of 8 KiB. */
+const TPC_KERNEL = addressMap.SRAM_BASE + 0x2000;
+/** gaudi.c: the address space of programs; gaudi_set_fixed_properties: PLL of the compute clock (HL_GAUDI_MME_PLL). */
+const USER_ASID = 1;
+/** gaudiP.h, GAUDI_MAX_CLK_FREQ. */
+export const MAX_CLOCK = 2_200_000_000n;
+
+export interface Hardware {
+  readonly kernel: Kernel;
+  readonly card: PciDevice;
+  readonly firmware: FirmwareQueues;
+  readonly queues: Queues<Job>;
+  readonly mmu: Mmu;
+}
+
+export function isDirty(card: PciDevice): boolean {
+  return card.read(HW_STATE.REGISTER) === HW_STATE.DIRTY;
+}
+
+/** gaudi_hw_init. @throws Error when the card does not do its part */
+export function* initHardware({ kernel, card, firmware, queues, mmu }: Hardware): Steps {
+  card.read(HW_STATE.REGISTER);
+  card.write(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR), PROTECTION_OVERRIDE);
+  card.read(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR));
+  card.write(HW_STATE.REGISTER, HW_STATE.DIRTY);
+  card.write(CPU_MSB_ADDR, firmware.extension);
+  yield* loadFirmware(kernel, card);
+  for (let n = 0; n < 8; n++) card.write(register(`TPC${n}_CFG`, tpcCfg.rows.TPC_INTR_MASK), TPC_INTERRUPT_MASK);
+  card.writeMemory(
+    addressMap.SRAM_BASE,
+    new Uint8Array(gaudiConstants.GAUDI_DRIVER_SRAM_RESERVED_SIZE_FROM_START.value),
+  );
+  yield* mmu.init();
+  initSecurity(card);
+  initEngines(card, queues.place);
+  card.write(time('CNTCR'), 0);
+  card.write(time('CNTCVU'), 0);
+  card.write(time('CNTCVL'), 0);
+  card.write(time('CNTCR'), 1);
+  card.enableMsi();
+  yield* firmware.start();
+  card.read(HW_STATE.REGISTER);
+}
+
+/** gaudi_late_init: what needs queues and firmware. @param pll of the firmware, for the compute clock. */
+export function* lateInit(hardware: Hardware, pll: number): Steps<CardInfo> {
+  const { card, firmware } = hardware;
+  const info = yield* firmware.info();
+  yield* firmware.send('ENABLE_PCI_ACCESS');
+  yield* clearPageTables(hardware);
+  yield* initTpcMemories(hardware);
+  setAddressSpace(card, USER_ASID);
+  yield* firmware.send('FREQUENCY_SET', { index: pll, value: MAX_CLOCK });
+  return info;
+}
+
+/** gaudi_mmu_clear_pgt_range. */
+function* clearPageTables({ card, queues, mmu }: Hardware): Steps {
+  const tsize = PAGE_TABLES.SIZE + CACHE_MANAGEMENT.SIZE;
+  const memset = { src: 0n, dst: BigInt(PAGE_TABLES.ADDRESS), tsize, memset: true, rb: true, mb: true };
+  yield* queues.runPrivileged(gaudiQman.encode('LIN_DMA', memset));
+  const cause = card.read(register('DMA0_CORE', dmaCore.rows.ERR_CAUSE));
+  if (cause !== 0) throw new Error(`DMA Failed, cause 0x${cause.toString(16)}`);
+  mmu.forget();
+}
+
+/** gaudi_init_tpc_mem. The kernel has no effect that anybody sees, so what is loaded for it does not matter. */
+function* initTpcMemories({ kernel, card, queues }: Hardware): Steps {
+  const image = kernel.memory.allocateCoherent(256);
+  const src = BigInt(image.bus + addressMap.HOST_BASE);
+  const load = { src, dst: BigInt(TPC_KERNEL), tsize: image.bytes.length, rb: true, mb: true };
+  yield* queues.runPrivileged(gaudiQman.encode('LIN_DMA', load));
+  image.free();
+  for (let n = 0; n < 8; n++) yield* runTpcKernel(card, n, TPC_KERNEL, (check) => poll(kernel, check, 1 * SECOND));
+}
+
+/** gaudi_restore_user_registers: a new context finds sync objects and monitors as after a reset. */
+export function* restoreUserRegisters({ card, queues }: Hardware): Steps {
+  const { SOB_OBJ, MON_STATUS } = syncManager.rows;
+  const first = {
+    SOB_OBJ: gaudiConstants.GAUDI_FIRST_AVAILABLE_W_S_SYNC_OBJECT.value,
+    MON_STATUS: gaudiConstants.GAUDI_FIRST_AVAILABLE_W_S_MONITOR.value,
+  };
+  for (const dcore of ['E_N', 'E_S', 'W_N', 'W_S'] as const) {
+    const block = `SYNC_MNGR_OBJS_${dcore}`;
+    for (const [row, from] of [
+      [SOB_OBJ, first.SOB_OBJ],
+      [MON_STATUS, first.MON_STATUS],
+    ] as const) {
+      // those of W_S before the first for programs are the driver's own
+      const skip = dcore === 'W_S' ? from : 0;
+      const at = addressMap.CFG_BASE + register(block, row, skip);
+      yield* queues.runPrivileged(clearing(at, (row.count[0] as number) - skip));
+    }
+  }
+  restoreEngineRegisters(card);
+}
+
+/** Packets that write 0 to registers that follow each other (gaudi_memset_registers). */
+function clearing(address: number, count: number): Uint8Array {
+  const one = gaudiQman.encode('MSG_LONG', { addr: BigInt(address), value: 0, eb: true, rb: true, mb: true });
+  const packets = new Uint8Array(one.length * count);
+  const view = new DataView(packets.buffer);
+  for (let i = 0; i < count; i++) {
+    packets.set(one, i * one.length);
+    view.setBigUint64(i * one.length + 8, BigInt(address + 4 * i), true);
+  }
+  return packets;
+}
+
+/** gaudi_hw_fini: resets the chip. @throws BootError when it does not come back */
+export function* resetChip(card: PciDevice): Steps {
+  const byFirmware = (card.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.FW_HARD_RST_EN) !== 0;
+  card.write(register('PCIE_AUX', pcieAux.rows.FLR_CTRL), 3);
+  card.write(SETSPI, HOST_SPI.HALT_MACHINE);
+  if (!byFirmware) {
+    card.write(conf('SW_ALL_RST_CFG_H'), UNITS.HIGH);
+    card.write(conf('SW_ALL_RST_CFG_L'), UNITS.LOW);
+    yield RESET.CPU;
+    card.write(conf('PREBOOT_PCIE_EN'), UNITS.KEEP_PCIE);
+    card.write(conf('BOOT_SEQ_RE_START'), 1);
+    card.write(conf('SW_ALL_RST'), 1);
+  }
+  yield RESET.CHIP;
+  if ((card.read(conf('BTM_FSM')) & 0xf) !== 0) throw new BootError('Timeout while waiting for device to reset');
+}
+
+/** gaudi_get_device_time. */
+export function deviceTime(card: PciDevice): bigint {
+  return (BigInt(card.read(time('CNTCVU'))) << 32n) | BigInt(card.read(time('CNTCVL')));
+}
+
+export function stopTime(card: PciDevice): void {
+  card.write(time('CNTCR'), 0);
+}

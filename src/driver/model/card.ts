@@ -1,0 +1,484 @@
+/**
+ * One card and its state: who uses it, whether it works, its resets. Source: common/device.c (hl_device_init,
+ * hl_device_reset, hl_device_cond_reset, hl_device_status, hl_device_release, hpriv_release, device_kill_open_processes),
+ * common/habanalabs_drv.c (hl_device_open, hl_device_open_ctrl).
+ */
+
+import { addressMap } from '../../../specs/gaudi/address-map.ts';
+import { HOST_SPI } from '../../../specs/gaudi/events.ts';
+import type { Timer } from '../../sim/clock.ts';
+import { ModelError } from '../../sim/errors.ts';
+import type { Steps } from '../../sim/process.ts';
+import { debugOperations, type hl_debug_args } from '../../uapi/habanalabs/debug.ts';
+import { hl_device_status, notifierEvents } from '../../uapi/habanalabs/info-results.ts';
+import { nameOf, values } from '../../uapi/rows.ts';
+import type { Decoded } from '../../uapi/struct.ts';
+import {
+  deviceTime,
+  type Hardware,
+  initHardware,
+  isDirty,
+  lateInit,
+  resetChip,
+  restoreUserRegisters,
+  stopTime,
+} from './bring-up.ts';
+import { Buffers } from './buffers.ts';
+import { Context, counters } from './context.ts';
+import { type CardInfo, FirmwareQueues, SETSPI } from './cpucp.ts';
+import { CsIoctl } from './cs-ioctl.ts';
+import { haltEngines, type Idleness, idleness } from './engines.ts';
+import { refuse } from './errno.ts';
+import { EventHandler } from './events.ts';
+import { waitForPreboot } from './firmware-load.ts';
+import { type CoherentMemory, PAGE } from './host-memory.ts';
+import { type Kernel, MS, SECOND } from './kernel.ts';
+import { Mmu } from './mmu.ts';
+import type { PciDevice } from './pci.ts';
+import { Queues } from './queues.ts';
+import { type Job, Submissions } from './submission.ts';
+import { SyncStreams } from './sync-stream.ts';
+import { UserMemory } from './user-memory.ts';
+
+const STATUS = values(hl_device_status);
+const EVENT = values(notifierEvents);
+
+/** Names of the states, as sysfs tells them (habanalabs_drv.c, hdev->status). */
+const STATE_NAMES = {
+  [STATUS.HL_DEVICE_STATUS_OPERATIONAL]: 'operational',
+  [STATUS.HL_DEVICE_STATUS_IN_RESET]: 'in reset',
+  [STATUS.HL_DEVICE_STATUS_MALFUNCTION]: 'disabled',
+  [STATUS.HL_DEVICE_STATUS_NEEDS_RESET]: 'needs reset',
+  [STATUS.HL_DEVICE_STATUS_IN_DEVICE_CREATION]: 'in device creation',
+} as const;
+
+/** habanalabs_drv.c, GAUDI_DEFAULT_TIMEOUT_LOCKED: seconds. */
+const TIME_LIMIT = 600;
+/** device.c: HL_RESET_DELAY_USEC, HL_DEVICE_RELEASE_WATCHDOG_TIMEOUT_SEC, HL_HEARTBEAT_PER_USEC, HL_PENDING_RESET_PER_SEC. */
+const WAIT = { DELAY: 10 * MS, WATCHDOG: 30 * SECOND, HEARTBEAT: 10 * SECOND, PENDING: 10, USER: 1 * SECOND } as const;
+/** gaudiP.h, HOST_SPACE_INTERNAL_CB_SZ. */
+const INTERNAL_POOL = 2 * 1024 * 1024;
+/** gaudi.c, set_default_power_values: milliwatts of a card in a server (PMC) and in a slot. */
+const POWER = { PMC: 350_000, PCI: 200_000 } as const;
+/** cpucp_if.h, enum pll_index, MME_PLL. */
+const COMPUTE_PLL = 5;
+const HEARTBEAT_VALUE = 0x1234_5678n;
+
+export interface ResetReason {
+  readonly delayed?: boolean;
+  readonly heartbeat?: boolean;
+  readonly fromWatchdog?: boolean;
+}
+
+/** Records of the first error of each kind since the node was opened (struct hl_error_info). */
+export interface ErrorRecords {
+  csTimeout: { timestamp: number; seq: bigint } | undefined;
+  razwi: { timestamp: number; addr: bigint; engines: number[]; flags: number } | undefined;
+  pageFault: { timestamp: number; addr: bigint; mappings: readonly { dev_va: bigint; size: bigint }[] } | undefined;
+  undefinedOpcode: UndefinedOpcode | undefined;
+}
+
+export interface UndefinedOpcode {
+  timestamp: number;
+  engine: number;
+  stream: number;
+  cqAddress: bigint;
+  cqSize: number;
+  streams: bigint[][];
+}
+
+export class Card {
+  readonly name: string;
+  readonly pci: PciDevice;
+  readonly kernel: Kernel;
+  readonly firmware: FirmwareQueues;
+  readonly queues: Queues<Job>;
+  readonly mmu: Mmu;
+  readonly streams: SyncStreams;
+  readonly submissions: Submissions;
+  readonly cs: CsIoctl;
+  readonly events: EventHandler;
+  readonly counters = counters();
+  readonly #hardware: Hardware;
+  #pool: { readonly memory: CoherentMemory; readonly virtual: number } | undefined;
+  info: CardInfo | undefined;
+  errors: ErrorRecords = noErrors();
+  /** The context of the compute node's user; also while it is being released. */
+  context: Context | undefined;
+  dramUsed = 0n;
+  hardResets = 0;
+  opens = 0n;
+  openedAt = 0;
+  lastSession = 0;
+  releasing = false;
+  /** Somebody has asked to be told of errors and may look before the reset. */
+  watchdog: Timer | undefined;
+  /** Ends the program that does not give the card back. */
+  onKill: () => void = () => {};
+  #disabled = true;
+  #initialised = false;
+  #inReset = false;
+  #debugging = false;
+  #heartbeat: Timer | undefined;
+
+  /** @param name PCI address, as the kernel's log has it. */
+  constructor(name: string, kernel: Kernel, pci: PciDevice) {
+    this.name = name;
+    this.kernel = kernel;
+    this.pci = pci;
+    const log = this.log.bind(this);
+    this.firmware = new FirmwareQueues(kernel, pci, () => !this.#disabled, log);
+    this.queues = new Queues(kernel, pci);
+    this.mmu = new Mmu(kernel, pci);
+    this.#hardware = { kernel, card: pci, firmware: this.firmware, queues: this.queues, mmu: this.mmu };
+    this.streams = new SyncStreams(pci, log);
+    this.submissions = new Submissions({
+      kernel,
+      queues: this.queues,
+      streams: this.streams,
+      counters: this.counters,
+      log,
+      unavailable: () => (this.operational() ? undefined : this.state()),
+      timedOut: (cs, reset) => this.#timedOut(cs.sequence, reset),
+      released: (context) => this.put(context),
+      timeout: TIME_LIMIT,
+    });
+    this.cs = new CsIoctl({
+      kernel,
+      card: pci,
+      submissions: this.submissions,
+      streams: this.streams,
+      counters: this.counters,
+      log,
+      operational: () => this.operational(),
+      timeout: TIME_LIMIT,
+    });
+    this.events = new EventHandler(this);
+  }
+
+  log(level: 'crit' | 'err' | 'warn' | 'notice' | 'info' | 'dbg', text: string): void {
+    this.kernel.log(level, `habanalabs ${this.name}`, text);
+  }
+
+  /** The interrupt: single MSI mode (gaudi_irq_handler_single). */
+  interrupt(): void {
+    if (this.#disabled) return;
+    this.submissions.handleCompletions();
+    this.events.take();
+  }
+
+  /** hl_device_status. */
+  status(): number {
+    if (this.#inReset) return STATUS.HL_DEVICE_STATUS_IN_RESET;
+    if (this.#disabled) return STATUS.HL_DEVICE_STATUS_MALFUNCTION;
+    return this.#initialised ? STATUS.HL_DEVICE_STATUS_OPERATIONAL : STATUS.HL_DEVICE_STATUS_IN_DEVICE_CREATION;
+  }
+
+  state(): string {
+    return STATE_NAMES[this.status() as keyof typeof STATE_NAMES];
+  }
+
+  operational(): boolean {
+    const status = this.status();
+    return status === STATUS.HL_DEVICE_STATUS_OPERATIONAL || status === STATUS.HL_DEVICE_STATUS_IN_DEVICE_CREATION;
+  }
+
+  get inReset(): boolean {
+    return this.#inReset;
+  }
+
+  idleness(): Idleness {
+    return idleness(this.pci);
+  }
+
+  deviceTime(): bigint {
+    return deviceTime(this.pci);
+  }
+
+  get maxPower(): number {
+    return this.info?.cardType === 1 ? POWER.PMC : POWER.PCI;
+  }
+
+  /** hl_device_init: the driver finds the card. */
+  *probe(): Steps {
+    const { kernel, pci } = this;
+    pci.enumerate();
+    try {
+      if (pci.checkBars() !== undefined) throw new Error('the sizes of the BARs are not a Gaudi’s');
+      pci.enable();
+      yield* waitForPreboot(kernel, pci);
+      if (isDirty(pci)) {
+        yield* resetChip(pci);
+        yield* waitForPreboot(kernel, pci);
+      }
+      this.#disabled = false;
+      yield* this.#start();
+      this.log('notice', `Successfully added device ${this.name} to habanalabs driver`);
+      this.#scheduleHeartbeat();
+      pci.write(SETSPI, HOST_SPI.INTS_REGISTER);
+      this.#initialised = true;
+    } catch (error) {
+      this.#disabled = true;
+      this.log('err', (error as Error).message);
+      this.log('err', `Failed to initialize. Device ${this.name} is NOT usable!`);
+    }
+  }
+
+  /** hl_device_open. @throws SystemError */
+  *open(): Steps<Context> {
+    const status = this.status();
+    if (!this.operational()) refuse(status === STATUS.HL_DEVICE_STATUS_IN_RESET ? 'EAGAIN' : 'EPERM', 'open');
+    if (this.releasing) refuse('EAGAIN', 'open');
+    if (this.context) refuse('EBUSY', 'open');
+    const log = this.log.bind(this);
+    const memory = new UserMemory(this.kernel, this.mmu, (text) => log('err', text));
+    const context = new Context(new Buffers(this.kernel, log), memory);
+    this.context = context;
+    try {
+      this.#reservePool(context);
+      yield* this.mmu.invalidate();
+      yield* restoreUserRegisters(this.#hardware);
+    } catch (error) {
+      this.context = undefined;
+      this.log('err', `failed resetting SM registers`);
+      this.log('err', `Failed to create context: ${(error as Error).message}`);
+      refuse('ENOMEM', 'open');
+    }
+    yield* this.firmware.send('ACTIVE_STATUS_SET', { value: 1n });
+    this.errors = noErrors();
+    this.opens++;
+    this.openedAt = this.kernel.now();
+    return context;
+  }
+
+  /** hl_device_release: the last descriptor of the compute node is closed. */
+  *release(context: Context): Steps {
+    context.buffers.close();
+    this.releasing = true;
+    this.lastSession = this.kernel.now() - this.openedAt;
+    if (--context.references === 0) {
+      yield* this.#finish(context);
+      return;
+    }
+    const active = this.submissions.active;
+    const why = active > 0 ? ` [${active} active CS]` : ' [unknown reason]';
+    this.log('notice', `User process closed FD but device still in use${why}`);
+    yield* this.reset();
+  }
+
+  /** Somebody does not hold the context any longer; the last one ends it. */
+  put(context: Context): void {
+    if (--context.references > 0) return;
+    this.kernel.start(`${this.name} release`, () => this.#finish(context));
+  }
+
+  /** hl_device_reset: what can be done at once, then the rest in a thread of its own. */
+  *reset(reason: ResetReason = {}): Steps {
+    if (!this.#initialised) {
+      this.log('err', "Can't reset before initialization is done");
+      return;
+    }
+    if (this.#inReset) return;
+    this.#inReset = true;
+    this.watchdog?.cancel();
+    this.watchdog = undefined;
+    if (reason.delayed) yield WAIT.DELAY;
+    if (!reason.heartbeat) {
+      try {
+        yield* this.firmware.send('DISABLE_PCI_ACCESS');
+      } catch {
+        this.log('err', 'Failed to disable FW PCI access');
+      }
+    }
+    this.#disabled = true;
+    this.mmu.stop();
+    this.log('info', 'Going to reset device');
+    this.kernel.start(`${this.name} reset`, () => this.#hardReset());
+  }
+
+  /** hl_device_cond_reset: who listens for events may look at what is left before the card is reset. */
+  *conditionalReset(events: number, reason: ResetReason = {}): Steps {
+    const { context } = this;
+    if (context && (context.eventfd || this.watchdog) && !this.#inReset) {
+      this.watchdog ??= this.kernel.clock.at(this.kernel.clock.now() + WAIT.WATCHDOG, () =>
+        this.kernel.start(`${this.name} watchdog`, () => this.reset({ fromWatchdog: true })),
+      );
+      this.notify(events);
+      this.submissions.abortWaiters();
+      return;
+    }
+    this.notify(events);
+    yield* this.reset(reason);
+  }
+
+  /** hl_notifier_event_send_all. */
+  notify(events: number): void {
+    const { context } = this;
+    if (!context || events === 0) return;
+    context.events |= BigInt(events);
+    context.eventfd?.signal();
+  }
+
+  /** hl_debug_ioctl. @throws SystemError; ModelError for the trace units, which are not there yet */
+  debug(input: Decoded<typeof hl_debug_args>): void {
+    if (!this.operational()) refuse('EBUSY');
+    const name = nameOf(debugOperations, input.op);
+    if (name === undefined) {
+      this.log('err', `Invalid request ${input.op}`);
+      refuse('EINVAL');
+    }
+    const enable = input.enable !== 0;
+    if (name !== 'HL_DEBUG_OP_SET_MODE') {
+      if (this.#debugging) throw new ModelError('unimplemented', `DRM_IOCTL_HL_DEBUG.${name}`, 'trace units');
+      this.log('err', 'Rejecting debug configuration request because device not in debug mode');
+      refuse('EFAULT');
+    }
+    if (enable === this.#debugging) {
+      const state = enable ? 'already in' : 'not in';
+      this.log('err', `Failed to ${enable ? 'enable' : 'disable'} debug mode because device is ${state} debug mode`);
+      refuse('EFAULT');
+    }
+    this.#debugging = enable;
+  }
+
+  *#start(): Steps {
+    yield* initHardware(this.#hardware);
+    yield* this.queues.test();
+    if ((yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE })) !== HEARTBEAT_VALUE)
+      throw new Error('CPU queue test failed');
+    this.info = yield* lateInit(this.#hardware, COMPUTE_PLL);
+    yield* this.firmware.send('MAX_POWER_SET', { value: BigInt(this.maxPower) });
+  }
+
+  /** hl_device_reset in its thread. */
+  *#hardReset(): Steps {
+    const { pci } = this;
+    this.#heartbeat?.cancel();
+    yield* haltEngines(pci);
+    stopTime(pci);
+    pci.disableMsi();
+    this.submissions.rollbackAll();
+    if (this.context) this.submissions.releaseReservations(this.context);
+    yield* this.#evict();
+    try {
+      this.firmware.stop();
+      yield* resetChip(pci);
+      this.queues.reset();
+      this.streams.reset();
+      this.#disabled = false;
+      yield* waitForPreboot(this.kernel, pci);
+      yield* this.#start();
+      this.#inReset = false;
+      this.log('info', `Successfully finished resetting the ${this.name} device`);
+      this.#scheduleHeartbeat();
+      pci.write(SETSPI, HOST_SPI.INTS_REGISTER);
+    } catch (error) {
+      this.#disabled = true;
+      this.#inReset = false;
+      this.log('err', (error as Error).message);
+      this.log('err', `${this.name} Failed to reset! Device is NOT usable`);
+    }
+    this.hardResets++;
+  }
+
+  /** device_kill_open_processes: a second to close the card, then the program is killed. */
+  *#evict(): Steps {
+    if (!this.context) return;
+    yield WAIT.USER;
+    if (!this.context) return;
+    this.log('info', `Killing user process pid=${process.pid}`);
+    this.onKill();
+    for (let left = WAIT.PENDING; this.context && left > 0; left--) yield WAIT.USER;
+    while (this.context) {
+      this.log('info', `Could not reset device. will try again in ${WAIT.PENDING} seconds`);
+      yield WAIT.PENDING * SECOND;
+    }
+  }
+
+  /** hl_ctx_fini and hpriv_release. */
+  *#finish(context: Context): Steps {
+    this.#debugging = false;
+    this.#releasePool();
+    yield* context.memory.release();
+    this.dramUsed -= context.dram;
+    try {
+      yield* this.firmware.send('ACTIVE_STATUS_SET', { value: 0n });
+    } catch {
+      this.log('err', 'failed to send device activity msg(0)');
+    }
+    let reset = this.watchdog !== undefined;
+    if (!this.#inReset && !reset) {
+      const { idle, busy } = this.idleness();
+      reset = !idle;
+      if (!idle)
+        this.log('err', `${this.name} device is not idle after user context is closed (mask 0x${busy.toString(16)})`);
+    }
+    if (reset) {
+      // out of the way of the reset, which would kill who has given the card back already
+      this.context = undefined;
+      yield* this.reset();
+    }
+    this.context = undefined;
+    this.releasing = false;
+  }
+
+  /** gaudi_internal_cb_pool_init: memory of the driver at the beginning of the program's address space. */
+  #reservePool(context: Context): void {
+    const memory = this.kernel.memory.allocateCoherent(INTERNAL_POOL);
+    const virtual = context.memory.reserve(INTERNAL_POOL);
+    this.#pool = { memory, virtual };
+    for (let at = 0; at < INTERNAL_POOL; at += PAGE) {
+      if (!this.mmu.map(virtual + at, memory.bus + at + addressMap.HOST_BASE, false)) throw new Error('no page tables');
+    }
+  }
+
+  #releasePool(): void {
+    if (!this.#pool) return;
+    for (let at = 0; at < INTERNAL_POOL; at += PAGE) this.mmu.unmap(this.#pool.virtual + at, false);
+    this.#pool.memory.free();
+    this.#pool = undefined;
+  }
+
+  #scheduleHeartbeat(): void {
+    this.#heartbeat = this.kernel.clock.at(this.kernel.clock.now() + WAIT.HEARTBEAT, () => {
+      this.kernel.start(`${this.name} heartbeat`, () => this.#beat());
+    });
+  }
+
+  /** hl_device_heartbeat. */
+  *#beat(): Steps {
+    if (this.operational()) {
+      try {
+        yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE });
+      } catch {
+        this.log('err', 'Device heartbeat failed! PCI link is healthy');
+        yield* this.conditionalReset(
+          EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET | EVENT.HL_NOTIFIER_EVENT_DEVICE_UNAVAILABLE,
+          {
+            heartbeat: true,
+          },
+        );
+        return;
+      }
+    }
+    if (!this.#inReset) this.#scheduleHeartbeat();
+  }
+
+  #timedOut(seq: bigint, reset: boolean): void {
+    let events = 0;
+    if (this.context && !this.errors.csTimeout) {
+      this.errors.csTimeout = { timestamp: this.kernel.now(), seq };
+      events |= EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT;
+    }
+    if (!reset) {
+      this.notify(events);
+      return;
+    }
+    events |= EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
+    this.kernel.start(`${this.name} timeout`, () => this.conditionalReset(events));
+  }
+}
+
+function noErrors(): ErrorRecords {
+  return { csTimeout: undefined, razwi: undefined, pageFault: undefined, undefinedOpcode: undefined };
+}

@@ -1,0 +1,114 @@
+/** Open files of the program and their descriptors, as a kernel keeps them. */
+
+import { refuse } from './errno.ts';
+
+/** What a file does; what it does not have is refused as Linux would. */
+export interface FileOperations {
+  /** What /proc shows of it. */
+  readonly name: string;
+  ioctl?(request: number, argument: Uint8Array): void;
+  read?(buffer: Uint8Array): number;
+  write?(buffer: Uint8Array): number;
+  /** Whether it can be read without waiting. */
+  readable?(): boolean;
+  /** The last descriptor and mapping have gone. */
+  release?(): void;
+}
+
+export class OpenFile<T extends FileOperations = FileOperations> {
+  readonly operations: T;
+  #references = 0;
+
+  constructor(operations: T) {
+    this.operations = operations;
+  }
+
+  get(): this {
+    this.#references++;
+    return this;
+  }
+
+  put(): void {
+    if (--this.#references === 0) this.operations.release?.();
+  }
+}
+
+/** The first that a program opens: 0 to 2 are its terminal. */
+const FIRST = 3;
+/** RLIMIT_NOFILE as distributions set it. */
+const LIMIT = 1024 * 1024;
+
+export class Descriptors {
+  readonly #files = new Map<number, OpenFile>();
+
+  /** @returns the lowest descriptor that is free. @throws SystemError EMFILE */
+  add(file: OpenFile): number {
+    let fd = FIRST;
+    while (this.#files.has(fd)) fd++;
+    if (fd >= LIMIT) refuse('EMFILE', 'open');
+    this.#files.set(fd, file.get());
+    return fd;
+  }
+
+  /** @throws SystemError EBADF */
+  file(fd: number, call: string): OpenFile {
+    const file = this.#files.get(fd);
+    if (!file) refuse('EBADF', call);
+    return file;
+  }
+
+  find(fd: number): OpenFile | undefined {
+    return this.#files.get(fd);
+  }
+
+  close(fd: number): void {
+    const file = this.file(fd, 'close');
+    this.#files.delete(fd);
+    file.put();
+  }
+
+  dup(fd: number): number {
+    return this.add(this.file(fd, 'dup'));
+  }
+
+  /** Those that are open with files of this kind. */
+  of(predicate: (file: OpenFile) => boolean): number[] {
+    return [...this.#files].flatMap(([fd, file]) => (predicate(file) ? [fd] : []));
+  }
+}
+
+const HIGHEST = 0xffff_ffff_ffff_ffffn;
+
+/** An eventfd (eventfd(2)), not of EFD_SEMAPHORE's kind. */
+export class EventFile implements FileOperations {
+  readonly name = 'anon_inode:[eventfd]';
+  #count: bigint;
+
+  constructor(initial: number) {
+    this.#count = BigInt(initial);
+  }
+
+  readable(): boolean {
+    return this.#count > 0n;
+  }
+
+  signal(): void {
+    if (this.#count < HIGHEST - 1n) this.#count++;
+  }
+
+  read(buffer: Uint8Array): number {
+    if (buffer.length < 8) refuse('EINVAL', 'read');
+    new DataView(buffer.buffer, buffer.byteOffset, 8).setBigUint64(0, this.#count, true);
+    this.#count = 0n;
+    return 8;
+  }
+
+  write(buffer: Uint8Array): number {
+    if (buffer.length < 8) refuse('EINVAL', 'write');
+    const added = new DataView(buffer.buffer, buffer.byteOffset, 8).getBigUint64(0, true);
+    if (added === HIGHEST) refuse('EINVAL', 'write');
+    if (this.#count + added >= HIGHEST) refuse('EAGAIN', 'write');
+    this.#count += added;
+    return 8;
+  }
+}

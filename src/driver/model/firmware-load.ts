@@ -1,0 +1,141 @@
+/**
+ * Starting the card's processor: boot loader and Linux, by the protocol that its first stage offers. The images are the
+ * driver's own; the card checks only that there are some. Source: common/firmware_if.c (hl_fw_wait_preboot_ready,
+ * hl_fw_dynamic_init_cpu, hl_fw_static_init_cpu, hl_fw_dynamic_send_protocol_cmd, hl_fw_dynamic_read_and_validate_descriptor).
+ */
+
+import { crc32 } from 'node:zlib';
+import { addressMap } from '../../../specs/gaudi/address-map.ts';
+import {
+  BOOT_FIT_SRAM_OFFSET,
+  BOOT_STATUS,
+  COMMS_CMD,
+  COMMS_COMMAND,
+  COMMS_DESC,
+  COMMS_STATUS,
+  COMMS_STS,
+  CPU_MSG,
+  DEV_STS0,
+  KMD_MSG,
+  LINUX_HBM_OFFSET,
+} from '../../../specs/gaudi/boot.ts';
+import { psocGlobalConf } from '../../../specs/gaudi/registers/psoc-global-conf.ts';
+import type { Steps } from '../../sim/process.ts';
+import { type Kernel, poll, SECOND } from './kernel.ts';
+import type { PciDevice } from './pci.ts';
+import { register } from './registers.ts';
+
+const conf = (row: keyof typeof psocGlobalConf.rows) => register('PSOC_GLOBAL_CONF', psocGlobalConf.rows[row]);
+
+export const BOOT_REGISTERS = {
+  STATUS: conf('CPU_BOOT_STATUS'),
+  DEV_STS0: conf('CPU_BOOT_DEV_STS0'),
+  ERR0: conf('CPU_BOOT_ERR0'),
+  MESSAGE: conf('KMD_MSG_TO_CPU'),
+  ANSWER: conf('CPU_CMD_STATUS_TO_HOST'),
+} as const;
+
+/** gaudi.c: GAUDI_BOOT_FIT_REQ_TIMEOUT_USEC, GAUDI_CPU_TIMEOUT_USEC, GAUDI_WAIT_FOR_BL_TIMEOUT_USEC. */
+const TIMEOUT = { PREBOOT: 4 * SECOND, CPU: 30 * SECOND, BOOT_LOADER: 15 * SECOND } as const;
+
+const image = new TextEncoder().encode('An image in the place of a firmware that the card would execute.');
+/** struct lkd_msg_comms: what the first descriptor is asked for (firmware_if.c, hl_fw_dynamic_init_cpu). */
+const MESSAGE_SIZE = 1280;
+
+/** A card that did not do what its firmware should. */
+export class BootError extends Error {}
+
+/** hl_fw_wait_preboot_ready. @throws BootError */
+export function* waitForPreboot(kernel: Kernel, card: PciDevice): Steps {
+  const ready: readonly number[] = [
+    BOOT_STATUS.NIC_FW_RDY,
+    BOOT_STATUS.READY_TO_BOOT,
+    BOOT_STATUS.WAITING_FOR_BOOT_FIT,
+  ];
+  if (!(yield* poll(kernel, () => ready.includes(card.read(BOOT_REGISTERS.STATUS)), TIMEOUT.PREBOOT)))
+    throw new BootError('CPU boot ready timeout');
+}
+
+/** From preboot to Linux. @throws BootError */
+export function* loadFirmware(kernel: Kernel, card: PciDevice): Steps {
+  const features = card.read(BOOT_REGISTERS.DEV_STS0);
+  const comms = (features & DEV_STS0.ENABLED) !== 0 && (features & DEV_STS0.FW_LD_COM_EN) !== 0;
+  if (comms) yield* loadByComms(kernel, card);
+  else yield* loadStatically(kernel, card);
+  yield* waitForStatus(kernel, card, BOOT_STATUS.SRAM_AVAIL, TIMEOUT.CPU);
+  card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
+}
+
+function* loadStatically(kernel: Kernel, card: PciDevice): Steps {
+  yield* waitForStatus(kernel, card, BOOT_STATUS.WAITING_FOR_BOOT_FIT, TIMEOUT.PREBOOT);
+  card.writeMemory(addressMap.SRAM_BASE + BOOT_FIT_SRAM_OFFSET, image);
+  card.write(BOOT_REGISTERS.ANSWER, CPU_MSG.CLR);
+  card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.FIT_RDY);
+  if (!(yield* poll(kernel, () => card.read(BOOT_REGISTERS.ANSWER) === CPU_MSG.OK, TIMEOUT.PREBOOT)))
+    throw new BootError('Timeout waiting for boot fit load ack');
+  card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
+  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.CPU);
+  card.writeMemory(addressMap.HBM_BASE + LINUX_HBM_OFFSET, image);
+  card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.FIT_RDY);
+}
+
+function* loadByComms(kernel: Kernel, card: PciDevice): Steps {
+  yield* command(kernel, card, COMMS_CMD.RST_STATE, 0);
+  yield* requestDescriptor(kernel, card, MESSAGE_SIZE);
+  yield* loadImage(kernel, card);
+  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.BOOT_LOADER);
+  yield* loadImage(kernel, card);
+}
+
+function* loadImage(kernel: Kernel, card: PciDevice): Steps {
+  const address = yield* requestDescriptor(kernel, card, image.length);
+  card.writeMemory(address, image);
+  yield* command(kernel, card, COMMS_CMD.DATA_RDY, 0);
+  yield* command(kernel, card, COMMS_CMD.EXEC, 0, false);
+}
+
+/** @returns where the firmware wants the image */
+function* requestDescriptor(kernel: Kernel, card: PciDevice, size: number): Steps<number> {
+  const answer = yield* command(kernel, card, COMMS_CMD.PREP_DESC, size);
+  const offset = (answer & ((1 << COMMS_STATUS.RAM_TYPE_SHIFT) - 1)) << COMMS_STATUS.OFFSET_SHIFT;
+  const bytes = new Uint8Array(COMMS_DESC.SIZE);
+  card.readMemory(addressMap.SRAM_BASE + offset, bytes);
+  const view = new DataView(bytes.buffer);
+  const { magic, crc32: crc, size: length } = COMMS_DESC.header;
+  if (view.getUint32(magic, true) !== COMMS_DESC.MAGIC) throw new BootError('Invalid magic for dynamic FW descriptor');
+  const body = bytes.subarray(COMMS_DESC.HEADER_SIZE, COMMS_DESC.HEADER_SIZE + view.getUint16(length, true));
+  if (view.getUint32(crc, true) !== crc32(body)) throw new BootError('CRC32 mismatch in dynamic FW descriptor');
+  return Number(view.getBigUint64(COMMS_DESC.img_addr, true));
+}
+
+/** hl_fw_dynamic_send_protocol_cmd. @returns the answer, 0 when none is due */
+function* command(kernel: Kernel, card: PciDevice, code: number, size: number, answered = true): Steps<number> {
+  const send = (cmd: number, argument = 0) =>
+    card.write(BOOT_REGISTERS.MESSAGE, ((cmd << COMMS_COMMAND.CMD_SHIFT) | argument) >>> 0);
+  yield* clear(kernel, card, send);
+  send(code, size);
+  yield* waitForAnswer(kernel, card, COMMS_STS.ACK);
+  yield* clear(kernel, card, send);
+  send(COMMS_CMD.NOOP);
+  if (!answered) return 0;
+  yield* waitForAnswer(kernel, card, COMMS_STS.OK);
+  const answer = card.read(BOOT_REGISTERS.ANSWER);
+  yield* clear(kernel, card, send);
+  send(COMMS_CMD.NOOP);
+  return answer;
+}
+
+function* clear(kernel: Kernel, card: PciDevice, send: (cmd: number) => void): Steps {
+  send(COMMS_CMD.CLR_STS);
+  yield* waitForAnswer(kernel, card, COMMS_STS.NOOP);
+}
+
+function* waitForAnswer(kernel: Kernel, card: PciDevice, status: number): Steps {
+  const there = () => card.read(BOOT_REGISTERS.ANSWER) >>> COMMS_STATUS.STATUS_SHIFT === status;
+  if (!(yield* poll(kernel, there, TIMEOUT.CPU))) throw new BootError(`no status ${status} of the firmware`);
+}
+
+function* waitForStatus(kernel: Kernel, card: PciDevice, status: number, timeout: number): Steps {
+  if (!(yield* poll(kernel, () => card.read(BOOT_REGISTERS.STATUS) === status, timeout)))
+    throw new BootError(`the firmware is at ${card.read(BOOT_REGISTERS.STATUS)} and does not get to ${status}`);
+}

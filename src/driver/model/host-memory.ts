@@ -1,0 +1,247 @@
+/**
+ * The memory of the modelled host: pages with bus addresses, as a card reaches them, and the addresses of one program. A
+ * bus address is used once only: a card that keeps one for longer than it may finds nobody there.
+ */
+
+import type { DmaPort, Done } from '../../pci/ports.ts';
+import type { Mapping } from '../driver.ts';
+import { refuse } from './errno.ts';
+
+export const PAGE = 4096;
+export const HUGE_PAGE = 2 * 1024 * 1024;
+
+/** Bus addresses of memory: above the BARs, below the 48 bits that the driver asks for (gaudi.c, dma_mask). */
+const FIRST_BUS_ADDRESS = 0x100_0000_0000;
+const END_OF_MEMORY = 2 ** 47;
+/** Neighbouring pages of a program lie in reverse order, in groups of so many, so that no two follow each other. */
+const SCATTER = 16;
+
+/** A run of memory that is contiguous on the bus. */
+interface Run {
+  readonly bus: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Memory of the driver, contiguous on the bus (dma_alloc_coherent). */
+export interface CoherentMemory {
+  readonly bus: number;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly words: Uint32Array;
+  free(): void;
+}
+
+/** All memory of the host, as devices reach it. */
+export class HostMemory implements DmaPort {
+  readonly #runs = new Map<number, Run>();
+  #next = FIRST_BUS_ADDRESS;
+
+  /** @param size bytes; whole pages are used. */
+  allocateCoherent(size: number): CoherentMemory {
+    const whole = Math.ceil(size / PAGE) * PAGE;
+    const bytes = new Uint8Array(whole);
+    const bus = this.#reserve(whole, PAGE);
+    this.#add({ bus, bytes });
+    return {
+      bus,
+      bytes: bytes.subarray(0, size),
+      view: new DataView(bytes.buffer, 0, size),
+      words: new Uint32Array(bytes.buffer, 0, Math.floor(size / 4)),
+      free: () => this.#remove(bus, whole),
+    };
+  }
+
+  /** Gives each page of `bytes` a place on the bus. @returns the addresses, page by page */
+  scatter(bytes: Uint8Array, huge: boolean): number[] {
+    const size = huge ? HUGE_PAGE : PAGE;
+    const count = bytes.length / size;
+    const slots = huge ? count : Math.ceil(count / SCATTER) * SCATTER;
+    const base = this.#reserve(slots * size, size);
+    const pages: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const bus = base + (huge ? i : i ^ (SCATTER - 1)) * size;
+      this.#add({ bus, bytes: bytes.subarray(i * size, (i + 1) * size) });
+      for (let at = 0; at < size; at += PAGE) pages.push(bus + at);
+    }
+    return pages;
+  }
+
+  /** Takes pages off the bus. */
+  release(pages: readonly number[]): void {
+    for (const bus of pages) this.#runs.delete(bus / PAGE);
+  }
+
+  view(address: number, length: number): Uint8Array | undefined {
+    const run = this.#find(address);
+    if (!run || address + length > run.bus + run.bytes.length) return undefined;
+    return run.bytes.subarray(address - run.bus, address - run.bus + length);
+  }
+
+  read(address: number, target: Uint8Array, done: Done): void {
+    this.#each(address, target.length, done, (part, at) => target.set(part, at));
+  }
+
+  write(address: number, source: Uint8Array, done: Done): void {
+    this.#each(address, source.length, done, (part, at) => part.set(source.subarray(at, at + part.length)));
+  }
+
+  store32(address: number, value: number, done: Done): void {
+    const word = this.view(address, 4);
+    if (!word) {
+      done(new Error(`no memory at bus address 0x${address.toString(16)}`));
+      return;
+    }
+    new DataView(word.buffer, word.byteOffset, 4).setUint32(0, value, true);
+    done();
+  }
+
+  #each(address: number, length: number, done: Done, visit: (part: Uint8Array, at: number) => void): void {
+    for (let at = 0; at < length; ) {
+      const run = this.#find(address + at);
+      if (!run) {
+        done(new Error(`no memory at bus address 0x${(address + at).toString(16)}`));
+        return;
+      }
+      const offset = address + at - run.bus;
+      const part = run.bytes.subarray(offset, Math.min(offset + length - at, run.bytes.length));
+      visit(part, at);
+      at += part.length;
+    }
+    done();
+  }
+
+  #reserve(size: number, align: number): number {
+    const bus = Math.ceil(this.#next / align) * align;
+    if (bus + size > END_OF_MEMORY) refuse('ENOMEM');
+    this.#next = bus + size;
+    return bus;
+  }
+
+  #add(run: Run): void {
+    for (let at = 0; at < run.bytes.length; at += PAGE) this.#runs.set((run.bus + at) / PAGE, run);
+  }
+
+  #remove(bus: number, size: number): void {
+    for (let at = 0; at < size; at += PAGE) this.#runs.delete((bus + at) / PAGE);
+  }
+
+  #find(address: number): Run | undefined {
+    return this.#runs.get(Math.floor(address / PAGE));
+  }
+}
+
+/** Pages of a program that a driver holds on to, also after the program has given them up (pin_user_pages). */
+export interface Pinned {
+  /** Bus address of each page. */
+  readonly pages: readonly number[];
+  unpin(): void;
+}
+
+interface Region {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+  /** Bus addresses page by page; undefined for memory of a driver, which cannot be pinned. */
+  readonly pages: readonly number[] | undefined;
+  /** By the program and by those who pinned it. */
+  references: number;
+}
+
+/** The program's memory lies from here on; between two pieces is a page that nobody has. */
+const FIRST_ADDRESS = 0x7f00_0000_0000n;
+
+/** The addresses of the program. */
+export class AddressSpace {
+  readonly #memory: HostMemory;
+  /** In the order of their addresses. */
+  readonly #regions: Region[] = [];
+  #next = FIRST_ADDRESS;
+
+  constructor(memory: HostMemory) {
+    this.#memory = memory;
+  }
+
+  /** Fresh zeroed memory. @throws SystemError EINVAL for no bytes */
+  allocate(length: number, huge: boolean): Mapping {
+    const page = huge ? HUGE_PAGE : PAGE;
+    if (!(length > 0)) refuse('EINVAL', 'mmap');
+    const bytes = new Uint8Array(Math.ceil(length / page) * page);
+    const pages = this.#memory.scatter(bytes, huge);
+    return this.#map(bytes, length, pages, page, () => {});
+  }
+
+  /** Memory of a driver. @param closed called when it is unmapped */
+  map(bytes: Uint8Array, length: number, closed: () => void): Mapping {
+    return this.#map(bytes, length, undefined, PAGE, closed);
+  }
+
+  /** The program's memory as a driver copies it; undefined where there is none (EFAULT). */
+  bytes(address: bigint, length: number): Uint8Array | undefined {
+    if (length === 0) return new Uint8Array(0);
+    const region = this.#find(address);
+    if (!region) return undefined;
+    const offset = Number(address - region.address);
+    return offset + length <= region.bytes.length ? region.bytes.subarray(offset, offset + length) : undefined;
+  }
+
+  /** @param address of the first page. @returns undefined where one of the pages is not there */
+  pin(address: bigint, count: number): Pinned | undefined {
+    const region = this.#find(address);
+    if (!region?.pages) return undefined;
+    const first = Number(address - region.address) / PAGE;
+    if (first + count > region.pages.length) return undefined;
+    region.references++;
+    let held = true;
+    return {
+      pages: region.pages.slice(first, first + count),
+      unpin: () => {
+        if (held) this.#put(region);
+        held = false;
+      },
+    };
+  }
+
+  #map(
+    bytes: Uint8Array,
+    length: number,
+    pages: readonly number[] | undefined,
+    align: number,
+    closed: () => void,
+  ): Mapping {
+    const unit = BigInt(align);
+    const address = ((this.#next + unit - 1n) / unit) * unit;
+    this.#next = address + BigInt(Math.ceil(bytes.length / PAGE) * PAGE + PAGE);
+    const region: Region = { address, bytes, pages, references: 1 };
+    this.#regions.push(region);
+    let visible = bytes.subarray(0, length);
+    return {
+      address,
+      get bytes() {
+        return visible;
+      },
+      unmap: () => {
+        const index = this.#regions.indexOf(region);
+        if (index < 0) return;
+        this.#regions.splice(index, 1);
+        visible = new Uint8Array(0);
+        this.#put(region);
+        closed();
+      },
+    };
+  }
+
+  #put(region: Region): void {
+    if (--region.references === 0 && region.pages) this.#memory.release(region.pages);
+  }
+
+  #find(address: bigint): Region | undefined {
+    let [low, high] = [0, this.#regions.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const region = this.#regions[middle] as Region;
+      if (address < region.address) high = middle;
+      else if (address >= region.address + BigInt(region.bytes.length)) low = middle + 1;
+      else return region;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,118 @@
+/** What the driver has of its kernel: time, work that runs later, a log, memory. */
+
+import type { VirtualClock } from '../../sim/clock.ts';
+import { Condition, Process, type Steps } from '../../sim/process.ts';
+import { AddressSpace, HostMemory } from './host-memory.ts';
+
+export const US = 1_000;
+export const MS = 1_000_000;
+export const SECOND = 1_000_000_000;
+
+/** Syslog levels (linux/kern_levels.h). */
+const LEVELS = { crit: 2, err: 3, warn: 4, notice: 5, info: 6, dbg: 7 } as const;
+type Level = keyof typeof LEVELS;
+
+interface LogLine {
+  readonly level: number;
+  readonly text: string;
+}
+
+/** Lines that are kept while nobody takes them. */
+const LOG_LENGTH = 10_000;
+
+export class Kernel {
+  readonly clock: VirtualClock;
+  readonly memory = new HostMemory();
+  readonly program = new AddressSpace(this.memory);
+  #log: LogLine[] = [];
+
+  constructor(clock: VirtualClock) {
+    this.clock = clock;
+  }
+
+  /** ktime_get: nanoseconds, whole. */
+  now(): number {
+    return Math.floor(this.clock.now());
+  }
+
+  /** dev_err and the like. Not rate-limited. */
+  log(level: Level, device: string, text: string): void {
+    if (this.#log.length >= LOG_LENGTH) this.#log.shift();
+    this.#log.push({ level: LEVELS[level], text: `${device}: ${text}` });
+  }
+
+  /** Lines since the last call. */
+  takeLog(): readonly LogLine[] {
+    const lines = this.#log;
+    this.#log = [];
+    return lines;
+  }
+
+  /** Lets time pass, in a system call. */
+  pass(ns: number): void {
+    this.clock.runUntil(this.clock.now() + ns);
+  }
+
+  /** Waits in a system call. @param deadline ns; @returns false when it came first, or when nothing is left that could happen */
+  until(done: () => boolean, deadline = Number.POSITIVE_INFINITY): boolean {
+    while (!done()) {
+      if (this.clock.step(deadline)) continue;
+      if (Number.isFinite(deadline)) this.clock.runUntil(deadline);
+      return done();
+    }
+    return true;
+  }
+
+  /** Runs something that sleeps to its end, in a system call. */
+  run<T>(steps: Steps<T>): T {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (typeof value === 'number') {
+        this.pass(value);
+        continue;
+      }
+      let woken = false;
+      value.subscribe(() => {
+        woken = true;
+      });
+      if (!this.until(() => woken)) throw new Error('the driver waits for something that cannot happen any more');
+    }
+  }
+
+  /** Work that runs by itself from now on (or after `delay` ns). */
+  start(name: string, steps: () => Steps, delay = 0): void {
+    this.clock.at(this.clock.now() + delay, () => {
+      new Process(this.clock, name, steps(), (error) => {
+        throw error;
+      });
+    });
+  }
+}
+
+/** hl_poll_timeout: looks, sleeps, looks again. @returns false when `timeout` ns are over */
+export function* poll(kernel: Kernel, done: () => boolean, timeout: number): Steps<boolean> {
+  const end = kernel.clock.now() + timeout;
+  while (!done()) {
+    if (kernel.clock.now() >= end) return done();
+    yield 251 * US;
+  }
+  return true;
+}
+
+/** A mutex for those that sleep while they hold it. */
+export class Mutex {
+  readonly #released = new Condition();
+  #taken = false;
+
+  *hold<T>(body: Steps<T>): Steps<T> {
+    while (this.#taken) yield this.#released;
+    this.#taken = true;
+    try {
+      return yield* body;
+    } finally {
+      this.#taken = false;
+      this.#released.notify();
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * DRM_IOCTL_HL_WAIT_CS: waiting for submissions. Source: common/command_submission.c (hl_wait_ioctl, hl_cs_wait_ioctl,
+ * hl_wait_for_fence, hl_multi_cs_wait_ioctl, hl_cs_poll_fences).
+ */
+
+import {
+  DRM_IOCTL_HL_WAIT_CS,
+  waitConstants,
+  waitFlags,
+  waitStatus,
+  waitStatusFlags,
+} from '../../uapi/habanalabs/wait-cs.ts';
+import { values } from '../../uapi/rows.ts';
+import type { Context } from './context.ts';
+import { type Errno, negative, refuse } from './errno.ts';
+import { type Kernel, US } from './kernel.ts';
+import type { Fence } from './submission.ts';
+
+const FLAG = values(waitFlags);
+const STATUS = values(waitStatus);
+const RESULT = values(waitStatusFlags);
+
+type Log = (level: 'err' | 'notice' | 'dbg', text: string) => void;
+type Failure = 'ETIMEDOUT' | 'EIO' | undefined;
+
+export interface WaitPorts {
+  readonly kernel: Kernel;
+  readonly log: Log;
+  operational(): boolean;
+}
+
+/** hl_wait_ioctl. @throws SystemError */
+export function waitIoctl(ports: WaitPorts, context: Context, argument: Uint8Array): void {
+  const { flags } = DRM_IOCTL_HL_WAIT_CS.argument.decode(argument).in;
+  if (!ports.operational()) refuse('EBUSY');
+  if (flags & FLAG.HL_WAIT_CS_FLAGS_INTERRUPT) {
+    // this chip has none (gaudi.c: user_interrupt_count is 0)
+    ports.log('err', 'no user interrupts allowed');
+    refuse('EPERM');
+  }
+  if (flags & FLAG.HL_WAIT_CS_FLAGS_MULTI_CS) waitForSeveral(ports, context, argument);
+  else waitForOne(ports, context, argument);
+}
+
+function put(
+  argument: Uint8Array,
+  out: { status: number; flags?: number; timestamp_nsec?: bigint; cs_completion_map?: number },
+): void {
+  DRM_IOCTL_HL_WAIT_CS.argument.encodeInto(argument, 0, { out });
+}
+
+function waitForOne({ kernel, log }: WaitPorts, context: Context, argument: Uint8Array): void {
+  const { seq, timeout_us } = DRM_IOCTL_HL_WAIT_CS.argument.decode(argument).in;
+  const fence = context.fence(seq);
+  const answer = (status: number, timestamp: number, gone = false) => {
+    const valid = timestamp !== 0 ? RESULT.HL_WAIT_CS_STATUS_FLAG_TIMESTAMP_VLD : 0;
+    const flags = valid | (gone ? RESULT.HL_WAIT_CS_STATUS_FLAG_GONE : 0);
+    put(argument, { status, flags, timestamp_nsec: BigInt(timestamp) });
+  };
+  const fail = (error: Errno) => {
+    const timedOut = error === 'ETIMEDOUT';
+    const what = timedOut ? 'timed-out' : 'been aborted';
+    log('err', `CS ${seq} has ${what} while user process is waiting for it`);
+    put(argument, { status: timedOut ? STATUS.HL_WAIT_CS_STATUS_TIMEDOUT : STATUS.HL_WAIT_CS_STATUS_ABORTED });
+    refuse(error);
+  };
+  if (fence === null) {
+    log('notice', `Can't wait on CS ${seq} because current CS is at seq ${context.sequence}`);
+    put(argument, { status: 0 });
+    refuse('EINVAL');
+  }
+  if (fence === undefined) {
+    const outcome = context.recall(seq);
+    if (outcome?.error === 'ETIMEDOUT' || outcome?.error === 'EIO') fail(outcome.error);
+    answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, outcome?.timestamp ?? 0, outcome === undefined);
+    return;
+  }
+  if (timeout_us > 0n) kernel.until(() => fence.done, deadline(kernel, timeout_us));
+  const error = failureOf(fence);
+  if (error) fail(error);
+  if (fence.done) answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, fence.timestamp);
+  else answer(STATUS.HL_WAIT_CS_STATUS_BUSY, 0);
+}
+
+function waitForSeveral({ kernel, log }: WaitPorts, context: Context, argument: Uint8Array): void {
+  const input = DRM_IOCTL_HL_WAIT_CS.argument.decode(argument).in;
+  if (input.pad.some((byte) => byte !== 0)) refuse('EINVAL');
+  const most = waitConstants.HL_WAIT_MULTI_CS_LIST_MAX_LEN.value;
+  const count = input.seq_arr_len;
+  if (count > most) {
+    log('err', `Can wait only up to ${most} CSs, input sequence is of length ${count}`);
+    refuse('EINVAL');
+  }
+  const bytes = kernel.program.bytes(input.seq, count * 8);
+  if (!bytes) {
+    log('err', 'Failed to copy multi-cs sequence array from user');
+    refuse('EFAULT');
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const sequences = Array.from({ length: count }, (_, i) => view.getBigUint64(i * 8, true));
+  const fences = sequences.map((sequence) => {
+    const fence = context.fence(sequence);
+    if (fence === null) {
+      log('err', `Failed to get fence for CS with seq 0x${sequence.toString(16)}`);
+      refuse('EINVAL');
+    }
+    return fence;
+  });
+  const ended = (fence: Fence | undefined) => fence === undefined || fence.done;
+  if (input.timeout_us > 0n) kernel.until(() => fences.some(ended), deadline(kernel, input.timeout_us));
+  fences.forEach((fence, i) => {
+    const error = fence && failureOf(fence);
+    if (!error) return;
+    log('err', `wait_for_fence error :${negative(error)} for CS seq ${sequences[i]}`);
+    refuse(error);
+  });
+  let map = 0;
+  fences.forEach((fence, i) => {
+    if (ended(fence)) map |= 1 << i;
+  });
+  if (map === 0) {
+    put(argument, { status: STATUS.HL_WAIT_CS_STATUS_BUSY });
+    return;
+  }
+  // one that is forgotten, or has no time stamp, leaves the time of the first end unknown
+  const known = fences.every((fence) => fence !== undefined);
+  const times = fences.flatMap((fence) => (fence?.done ? [fence.timestamp] : []));
+  const first = known ? Math.min(...times) : 0;
+  put(argument, {
+    status: STATUS.HL_WAIT_CS_STATUS_COMPLETED,
+    cs_completion_map: map >>> 0,
+    flags: first !== 0 ? RESULT.HL_WAIT_CS_STATUS_FLAG_TIMESTAMP_VLD : RESULT.HL_WAIT_CS_STATUS_FLAG_GONE,
+    timestamp_nsec: BigInt(first),
+  });
+}
+
+function failureOf(fence: Fence): Failure {
+  return fence.error === 'ETIMEDOUT' || fence.error === 'EIO' ? fence.error : undefined;
+}
+
+function deadline(kernel: Kernel, microseconds: bigint): number {
+  return microseconds < 2n ** 40n ? kernel.clock.now() + Number(microseconds) * US : Number.POSITIVE_INFINITY;
+}

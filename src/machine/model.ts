@@ -1,0 +1,54 @@
+/** A machine in process: modelled cards, a virtual clock, and the specification of the driver. */
+
+import { ModelDriver } from '../driver/model/driver.ts';
+import { type Gaudi, gaudi } from '../gaudi/device.ts';
+import { VirtualClock } from '../sim/clock.ts';
+import type { ModelError } from '../sim/errors.ts';
+import { buildMachine, machineDescription } from './machines.ts';
+
+export interface ModelMachineOptions {
+  /** Of machines.ts. */
+  readonly machine: string;
+  /** Slows engines down: nanoseconds by the engine's name, e.g. `DMA0`. */
+  readonly delays?: Readonly<Record<string, number>>;
+  /** Seed of what is random in the devices. Default 1. */
+  readonly seed?: number;
+}
+
+/** What a device model refused. */
+export interface Refusal {
+  readonly device: string;
+  readonly error: ModelError;
+}
+
+export class ModelMachine implements Disposable {
+  readonly driver: ModelDriver;
+  readonly cards: readonly Gaudi[];
+  #refusals: Refusal[] = [];
+
+  /** @throws UserError for a machine that does not exist */
+  constructor({ machine, delays = {}, seed = 1 }: ModelMachineOptions) {
+    const cards: Gaudi[] = [];
+    const built = buildMachine(machineDescription(machine), {
+      gaudi: (name) => {
+        const onError = (error: ModelError) => void this.#refusals.push({ device: name, error });
+        const card = gaudi({ name, seed, delays, location: cards.length, onError });
+        cards.push(card);
+        return card;
+      },
+    });
+    this.cards = cards;
+    this.driver = new ModelDriver({ clock: new VirtualClock(), cards: built.functions, fabric: built.fabric });
+  }
+
+  /** What the device models have refused since the last call. */
+  takeRefusals(): readonly Refusal[] {
+    const refusals = this.#refusals;
+    this.#refusals = [];
+    return refusals;
+  }
+
+  [Symbol.dispose](): void {
+    for (const card of this.cards) card.close();
+  }
+}
