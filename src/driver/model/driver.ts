@@ -32,7 +32,7 @@ const POLLIN = 0x1;
 const POLLNVAL = 0x20;
 const EFD_NONBLOCK = 0o4000;
 /** The status attribute of sysfs (common/sysfs.c, status_show). */
-const capitalised = (text: string) => text.replaceAll(/\b[a-z]/g, (letter) => letter.toUpperCase());
+const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 export interface ModelDriverOptions {
   readonly clock: VirtualClock;
