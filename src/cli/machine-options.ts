@@ -25,6 +25,20 @@ export interface MachineOptions {
   readonly traceRegisters?: boolean;
 }
 
+/** Those of the options that only mean something where there is a guest. */
+export const VM_OPTIONS = [
+  'kernel',
+  'modules',
+  'moduleParam',
+  'append',
+  'bind',
+  'memory',
+  'cpus',
+  'accel',
+  'fixups',
+  'qemu',
+] as const satisfies readonly (keyof MachineOptions)[];
+
 const repeated = (value: string, values: readonly string[] = []): readonly string[] => [...values, value];
 
 export function addMachineOptions(command: Command): Command {

@@ -2,6 +2,7 @@
 
 import { ModelDriver } from '../driver/model/driver.ts';
 import { type Gaudi, gaudi } from '../gaudi/device.ts';
+import type { Protocol } from '../gaudi/firmware.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import type { ModelError } from '../sim/errors.ts';
 import { buildMachine, machineDescription } from './machines.ts';
@@ -11,6 +12,8 @@ export interface ModelMachineOptions {
   readonly machine: string;
   /** Slows engines down: nanoseconds by the engine's name, e.g. `DMA0`. */
   readonly delays?: Readonly<Record<string, number>>;
+  /** How a card loads its firmware. Default `comms`. */
+  readonly firmware?: Protocol;
   /** Seed of what is random in the devices. Default 1. */
   readonly seed?: number;
 }
@@ -27,12 +30,12 @@ export class ModelMachine implements Disposable {
   #refusals: Refusal[] = [];
 
   /** @throws UserError for a machine that does not exist */
-  constructor({ machine, delays = {}, seed = 1 }: ModelMachineOptions) {
+  constructor({ machine, delays = {}, firmware = 'comms', seed = 1 }: ModelMachineOptions) {
     const cards: Gaudi[] = [];
     const built = buildMachine(machineDescription(machine), {
       gaudi: (name) => {
         const onError = (error: ModelError) => void this.#refusals.push({ device: name, error });
-        const card = gaudi({ name, seed, delays, location: cards.length, onError });
+        const card = gaudi({ name, firmware, seed, delays, location: cards.length, onError });
         cards.push(card);
         return card;
       },

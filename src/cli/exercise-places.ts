@@ -1,0 +1,220 @@
+/** The places where `sagrada exercise` runs its suites: this process, or a virtual machine. */
+
+import { writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import process from 'node:process';
+import { stripVTControlCharacters } from 'node:util';
+import type { AgentConfig } from '../exercise/agent.ts';
+import { agentBundle } from '../exercise/bundle.ts';
+import type { Result, RunEvent } from '../exercise/events.ts';
+import { runInProcess } from '../exercise/in-process.ts';
+import { runRemotely, type Station } from '../exercise/remote.ts';
+import type { Test } from '../exercise/suite.ts';
+import { ModelMachine } from '../machine/model.ts';
+import type { DeviceReport } from '../machine/vm/device-server.ts';
+import { bootVm, type Vm, type VmOptions } from '../machine/vm/vm.ts';
+import { type MachineOptions, machineSetup, progressLine } from './machine-options.ts';
+
+/** What a run needs to know. */
+export interface PlaceOptions extends MachineOptions {
+  readonly seed: number;
+  readonly timeout: number;
+}
+
+/** Where the suites run. */
+export interface Place {
+  /** What there is, once it is prepared. */
+  readonly system: string;
+  prepare(): Promise<void>;
+  run(emit: (event: RunEvent) => void): Promise<readonly Result[]>;
+  report(): Promise<Pick<DeviceReport, 'devices'>>;
+  close(): Promise<void>;
+}
+
+export class InProcess implements Place {
+  readonly system = 'the model of the driver in this process';
+  readonly #options: PlaceOptions;
+  readonly #tests: readonly Test[];
+  readonly #signal: AbortSignal;
+  #machine: ModelMachine | undefined;
+
+  constructor(options: PlaceOptions, tests: readonly Test[], signal: AbortSignal) {
+    this.#options = options;
+    this.#tests = tests;
+    this.#signal = signal;
+  }
+
+  async prepare(): Promise<void> {
+    const { machine, delay, deviceSeed, firmware } = this.#options;
+    this.#machine = new ModelMachine({
+      machine,
+      ...(delay ? { delays: delay } : {}),
+      ...(deviceSeed === undefined ? {} : { seed: deviceSeed }),
+      ...(firmware ? { firmware } : {}),
+    });
+  }
+
+  async run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
+    const { seed, timeout } = this.#options;
+    return runInProcess(this.#tests, this.#machine as ModelMachine, { seed, timeout }, emit, this.#signal);
+  }
+
+  async report(): Promise<Pick<DeviceReport, 'devices'>> {
+    const devices = (this.#machine?.cards ?? []).map((card) => ({
+      name: card.name,
+      errors: card.errors.entries(),
+      registers: card.registerUses(),
+      stats: card.stats(),
+    }));
+    return { devices };
+  }
+
+  async close(): Promise<void> {
+    this.#machine?.[Symbol.dispose]();
+  }
+}
+
+export class InVm implements Place {
+  readonly #config: AgentConfig;
+  readonly #bundle: string;
+  readonly #station: VmStation;
+  readonly #ended: Promise<never>;
+
+  constructor(options: PlaceOptions, config: AgentConfig, signal: AbortSignal) {
+    this.#config = config;
+    // set-up and boot speak on standard error, so that a report on standard output stays whole
+    const say = (line: string) => void process.stderr.write(`sagrada: ${line}\n`);
+    const setup = machineSetup(options, { say, signal, progress: progressLine(), onFailedLog: keepLog });
+    this.#bundle = path.join(setup.cache, 'agent', String(process.pid));
+    this.#station = new VmStation(setup, this.#bundle);
+    this.#ended = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    this.#ended.catch(() => {});
+  }
+
+  get system(): string {
+    return this.#station.system;
+  }
+
+  prepare(): Promise<void> {
+    return this.#station.boot();
+  }
+
+  run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
+    return Promise.race([runRemotely(this.#station, this.#config, emit), this.#ended]);
+  }
+
+  report(): Promise<Pick<DeviceReport, 'devices'>> {
+    return this.#station.report();
+  }
+
+  async close(): Promise<void> {
+    await this.#station.close();
+    await rm(this.#bundle, { recursive: true, force: true });
+  }
+}
+
+/** Keeps the log of a guest that did not come up. */
+function keepLog(text: string): void {
+  const file = path.join(tmpdir(), `sagrada-exercise-${process.pid}.log`);
+  writeFileSync(file, text);
+  process.stderr.write(`sagrada: the guest's log is in ${file}\n`);
+}
+
+/** A virtual machine in which the agent runs. */
+class VmStation implements Station {
+  readonly #options: VmOptions;
+  readonly #folder: string;
+  #vm: Vm | undefined;
+  /** What the device models have refused so far, by device and place. */
+  readonly #known = new Map<string, number>();
+
+  constructor(options: VmOptions, folder: string) {
+    this.#options = options;
+    this.#folder = folder;
+  }
+
+  /** The kernel, and what was done to it. */
+  get system(): string {
+    return this.#vm?.title ?? 'not booted';
+  }
+
+  async boot(): Promise<void> {
+    this.#vm = await bootVm(this.#options);
+  }
+
+  async restart(): Promise<void> {
+    await this.#vm?.close();
+    this.#known.clear();
+    await this.boot();
+  }
+
+  async launch(config: AgentConfig, onLine: (line: string) => void, stdin: AsyncIterable<Uint8Array>): Promise<number> {
+    const vm = this.#vm;
+    if (!vm) throw new Error('the machine has not booted');
+    const bundle = await agentBundle(this.#folder);
+    const out = lines(onLine);
+    const status = await vm.run([process.execPath, bundle, JSON.stringify(config)], {
+      stdin,
+      onStdout: (data) => void out.add(data),
+      onStderr: (data) => void out.add(data),
+    });
+    out.end();
+    return status;
+  }
+
+  lastWords(): readonly string[] {
+    const log = this.#vm?.logText().trimEnd().split('\n') ?? [];
+    return log.slice(-15).map((line) => stripVTControlCharacters(line));
+  }
+
+  async report(): Promise<Pick<DeviceReport, 'devices'>> {
+    return (await this.#vm?.deviceReport()) ?? { devices: [] };
+  }
+
+  /** A test during which a device model refused something has failed. */
+  async examine(result: Result): Promise<Result> {
+    const report = await this.#vm?.deviceReport();
+    const expected = (result.expects ?? []).map((source) => new RegExp(source));
+    const refused: string[] = [];
+    for (const device of report?.devices ?? []) {
+      for (const { category, where, message, count } of device.errors) {
+        const key = `${device.name} ${category} ${where}`;
+        const fresh = count - (this.#known.get(key) ?? 0);
+        this.#known.set(key, count);
+        if (fresh > 0 && !expected.some((pattern) => pattern.test(message))) refused.push(`${device.name}: ${message}`);
+      }
+    }
+    if (refused.length === 0 || result.status === 'failed')
+      return { ...result, messages: [...result.messages, ...refused] };
+    return {
+      ...result,
+      status: 'failed',
+      failure: { message: `the device model refused:\n  ${refused.join('\n  ')}` },
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#vm?.close();
+    this.#vm = undefined;
+  }
+}
+
+/** Cuts a stream of bytes into lines. */
+function lines(onLine: (line: string) => void): { add(data: Buffer): void; end(): void } {
+  let rest = '';
+  const decoder = new TextDecoder();
+  return {
+    add(data) {
+      const parts = (rest + decoder.decode(data, { stream: true })).split('\n');
+      rest = parts.pop() ?? '';
+      for (const part of parts) onLine(part);
+    },
+    end() {
+      if (rest !== '') onLine(rest);
+    },
+  };
+}
