@@ -159,11 +159,31 @@ async function openOutput(file: string): Promise<WriteStream> {
   return stream;
 }
 
+/** The command that runs one test again as it was run. */
 function reproduce(id: string, on: string, options: Options, self: Command): string {
   const [suite = ''] = id.split(':', 1);
-  const pattern = `^${id.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')}$`;
-  const given = (name: keyof Options & string, flag: string) =>
-    self.getOptionValueSource(name) === 'cli' ? ` ${flag} ${String(options[name])}` : '';
-  const where = given('machine', '--machine') + given('kernel', '--kernel') + given('modules', '--modules');
-  return `npx sagrada exercise ${suite} --on ${on}${where} --seed ${options.seed} --grep '${pattern.replaceAll("'", "'\\''")}'`;
+  const words = ['npx sagrada exercise', suite, '--on', on];
+  for (const option of self.options) {
+    const name = option.attributeName() as keyof Options;
+    if (self.getOptionValueSource(name) !== 'cli' || NOT_REPEATED.has(name)) continue;
+    const flag = option.long ?? name;
+    const value = options[name] as unknown;
+    if (option.isBoolean() || option.negate) words.push(flag);
+    else if (Array.isArray(value)) for (const one of value) words.push(flag, quoted(one));
+    else if (typeof value === 'object' && value !== null) {
+      // --delay: given in microseconds, kept in nanoseconds
+      for (const [engine, ns] of Object.entries(value)) words.push(flag, quoted(`${engine}:${Number(ns) / 1000}`));
+    } else words.push(flag, quoted(value));
+  }
+  if (self.getOptionValueSource('seed') !== 'cli') words.push('--seed', String(options.seed));
+  words.push('--grep', quoted(`^${id.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')}$`));
+  return words.join(' ');
+}
+
+const NOT_REPEATED: ReadonlySet<string> = new Set(['on', 'grep', 'format', 'output', 'list', 'traceRegisters']);
+
+/** For a shell. */
+function quoted(value: unknown): string {
+  const text = String(value);
+  return /^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

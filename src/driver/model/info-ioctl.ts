@@ -3,6 +3,7 @@
  * common/firmware_if.c for those that the firmware answers.
  */
 
+import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import type { Steps } from '../../sim/process.ts';
 import { gaudiConstants } from '../../uapi/habanalabs/gaudi.ts';
 import { DRM_IOCTL_HL_INFO, hl_passthrough_type, type InfoName, infoOperations } from '../../uapi/habanalabs/info.ts';
@@ -24,6 +25,7 @@ import type { Card } from './card.ts';
 import type { Context } from './context.ts';
 import { type Errno, errnoOf, negative, refuse } from './errno.ts';
 import { EVENT_COUNT } from './events.ts';
+import { BOOT_REGISTERS } from './firmware-load.ts';
 import { MS } from './kernel.ts';
 import { USER } from './parser.ts';
 
@@ -125,8 +127,9 @@ function* firmware(card: Card, what: string, steps: Steps<bigint>): Steps<bigint
   }
 }
 
-/** get_used_pll_index. @throws SystemError EINVAL */
+/** get_used_pll_index: older firmware numbers its PLLs as the interface does, and is asked. @throws SystemError EINVAL */
 function pllOf(card: Card, index: number): number {
+  if ((card.pci.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) === 0) return index;
   const pll = PLLS[index];
   if (pll === undefined) {
     card.log('err', `Invalid PLL index (${index}) error -22`);
