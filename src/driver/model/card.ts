@@ -5,6 +5,7 @@
  */
 
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
+import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { HOST_SPI } from '../../../specs/gaudi/events.ts';
 import type { Timer } from '../../sim/clock.ts';
 import { ModelError } from '../../sim/errors.ts';
@@ -30,7 +31,7 @@ import { CsIoctl } from './cs-ioctl.ts';
 import { haltEngines, type Idleness, idleness } from './engines.ts';
 import { refuse } from './errno.ts';
 import { EventHandler } from './events.ts';
-import { waitForPreboot } from './firmware-load.ts';
+import { BOOT_REGISTERS, waitForPreboot } from './firmware-load.ts';
 import { type CoherentMemory, PAGE } from './host-memory.ts';
 import { type Kernel, MS, SECOND } from './kernel.ts';
 import { Mmu } from './mmu.ts';
@@ -60,14 +61,13 @@ const WAIT = { DELAY: 10 * MS, WATCHDOG: 30 * SECOND, HEARTBEAT: 10 * SECOND, PE
 const INTERNAL_POOL = 2 * 1024 * 1024;
 /** gaudi.c, set_default_power_values: milliwatts of a card in a server (PMC) and in a slot. */
 const POWER = { PMC: 350_000, PCI: 200_000 } as const;
-/** cpucp_if.h, enum pll_index, MME_PLL. */
-const COMPUTE_PLL = 5;
+/** PLL of the compute clock: the firmware's number (cpucp_if.h, MME_PLL), and that of older firmware (HL_GAUDI_MME_PLL). */
+const COMPUTE_PLL = { NUMBERED: 5, LEGACY: 7 } as const;
 const HEARTBEAT_VALUE = 0x1234_5678n;
 
 export interface ResetReason {
   readonly delayed?: boolean;
   readonly heartbeat?: boolean;
-  readonly fromWatchdog?: boolean;
 }
 
 /** Records of the first error of each kind since the node was opened (struct hl_error_info). */
@@ -301,7 +301,7 @@ export class Card {
     const { context } = this;
     if (context && (context.eventfd || this.watchdog) && !this.#inReset) {
       this.watchdog ??= this.kernel.clock.at(this.kernel.clock.now() + WAIT.WATCHDOG, () =>
-        this.kernel.start(`${this.name} watchdog`, () => this.reset({ fromWatchdog: true })),
+        this.kernel.start(`${this.name} watchdog`, () => this.reset()),
       );
       this.notify(events);
       this.submissions.abortWaiters();
@@ -346,7 +346,8 @@ export class Card {
     yield* this.queues.test();
     if ((yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE })) !== HEARTBEAT_VALUE)
       throw new Error('CPU queue test failed');
-    this.info = yield* lateInit(this.#hardware, COMPUTE_PLL);
+    const numbered = (this.pci.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) !== 0;
+    this.info = yield* lateInit(this.#hardware, numbered ? COMPUTE_PLL.NUMBERED : COMPUTE_PLL.LEGACY);
     yield* this.firmware.send('MAX_POWER_SET', { value: BigInt(this.maxPower) });
   }
 
@@ -363,6 +364,7 @@ export class Card {
     try {
       this.firmware.stop();
       yield* resetChip(pci);
+      this.events.counts.fill(0);
       this.queues.reset();
       this.streams.reset();
       this.#disabled = false;

@@ -147,7 +147,7 @@ export class CsIoctl {
     context: Context,
     what: { chunks: bigint; count: number; flags: number; seq: bigint; handle: number; timeout: number },
   ): Answer {
-    const { submissions, log } = this.#ports;
+    const { submissions } = this.#ports;
     const chunks = this.#copyChunks(context, what.chunks, what.count);
     const { flags } = what;
     const first = (flags & FLAG.HL_CS_FLAGS_STAGED_SUBMISSION_FIRST) !== 0;
@@ -179,7 +179,6 @@ export class CsIoctl {
       throw error;
     }
     submissions.put(cs);
-    void log;
     return { seq: cs.staged?.sequence ?? cs.sequence, sob_count_before_submission: cs.signalsBefore & 0xffff };
   }
 

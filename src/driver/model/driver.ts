@@ -225,7 +225,7 @@ export class ModelDriver implements Driver {
         waitIoctl({ kernel, log, operational: () => operational() && !card.watchdog }, context, argument);
         return;
       case DRM_IOCTL_HL_MEMORY.request & REQUEST:
-        kernel.run(memoryIoctl(card, context, argument, (at, size) => this.#export(card, context, at, size)));
+        kernel.run(memoryIoctl(card, context, argument, () => this.#export(card, context)));
         return;
       case DRM_IOCTL_HL_DEBUG.request & REQUEST:
         card.debug(DRM_IOCTL_HL_DEBUG.argument.decode(argument));
@@ -274,7 +274,7 @@ export class ModelDriver implements Driver {
   }
 
   /** export_dmabuf: the dma-buf keeps the compute node open. */
-  #export(card: Card, context: Context, _address: number, _size: number): number {
+  #export(card: Card, context: Context): number {
     const fd = this.#descriptors.of(
       ({ operations }) => operations instanceof ComputeNode && operations.context === context,
     )[0];

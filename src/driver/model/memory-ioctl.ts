@@ -21,12 +21,7 @@ const NO_DESCRIPTOR = -9;
 const { TS_MAX_ELEMENTS_NUM } = values(memoryConstants);
 
 /** @param exported makes a descriptor of device memory. @throws SystemError */
-export function* memoryIoctl(
-  card: Card,
-  context: Context,
-  argument: Uint8Array,
-  exported: (address: number, size: number, flags: number) => number,
-): Steps {
+export function* memoryIoctl(card: Card, context: Context, argument: Uint8Array, exported: () => number): Steps {
   if (!card.operational()) refuse('EBUSY');
   const { in: input } = DRM_IOCTL_HL_MEMORY.argument.decode(argument);
   const put = (out: { device_virt_addr?: bigint; handle?: bigint; fd?: number }) =>
@@ -64,7 +59,7 @@ export function* memoryIoctl(
       put({ fd: NO_DESCRIPTOR });
       if (offset !== 0n) refuse('EINVAL');
       checkExport(card, addr, mem_size);
-      put({ fd: exported(Number(addr), Number(mem_size), input.flags) });
+      put({ fd: exported() });
       return;
     }
     case OP.HL_MEM_OP_TS_ALLOC: {
