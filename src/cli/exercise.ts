@@ -47,7 +47,8 @@ export function command(): Command {
     .option('--seed <n>', 'of all that is random in the tests', integer, 1)
     .option('--timeout <seconds>', 'a test may take, if it does not ask for more', seconds, 60)
     .option('--list', 'list the tests that would run, and end');
-  return addMachineOptions(exercise).action(run);
+  // two cards, so that no test has to be skipped
+  return addMachineOptions(exercise, 'gaudi-x2').action(run);
 }
 
 function integer(text: string): number {

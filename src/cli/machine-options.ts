@@ -41,10 +41,11 @@ export const VM_OPTIONS = [
 
 const repeated = (value: string, values: readonly string[] = []): readonly string[] => [...values, value];
 
-export function addMachineOptions(command: Command): Command {
+/** @param machine the one that is taken when none is named */
+export function addMachineOptions(command: Command, machine = 'gaudi'): Command {
   const machines = listMachines().map(({ name, doc }) => `${name}: ${doc}`);
   return addCacheOptions(command)
-    .option('--machine <name>', `which devices; ${machines.join('; ')}`, 'gaudi')
+    .option('--machine <name>', `which devices; ${machines.join('; ')}`, machine)
     .option(
       '--kernel <kernel>',
       'stable, backports, or the path of a kernel or of the folder it was built in',
