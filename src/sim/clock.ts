@@ -113,6 +113,14 @@ export class VirtualClock implements Clock {
 }
 
 /**
+ * What goes by, in nanoseconds, between two requests of a host, however late the events are: about what one access over PCIe
+ * takes. So a host that was told that work is done and then reads a status does not find the moment before the end.
+ */
+const ACCESS_NS = 1000;
+/** Events that may run in that microsecond once the budget is spent: what has endless work in no time has to wait. */
+const ACCESS_EVENTS = 100;
+
+/**
  * Real time, as long as the events keep up with it: whoever serves the devices calls `runDue` between requests. While events
  * are late, time goes from event to event like that of `VirtualClock`, and what is asked for meanwhile comes after the
  * next of them. So the order of what follows from an event does not depend on how long running it takes, and work that
@@ -149,13 +157,18 @@ export class WallClock implements Clock {
     return Math.max(0, (time - this.#real()) / 1e6);
   }
 
-  /** Runs what is due, for at most about `budget` milliseconds of wall time; true when something due is left. */
+  /**
+   * Runs what is due, for at most about `budget` milliseconds of wall time, but always a microsecond of events (or a
+   * hundred of them); true when something due is left.
+   */
   runDue(budget: number): boolean {
     const until = this.#source() + budget;
+    const least = this.now() + ACCESS_NS;
+    let beyond = 0;
     for (;;) {
       const time = this.#heap.peek();
       if (time === undefined || time > this.#real()) return false;
-      if (this.#source() > until) return true;
+      if (this.#source() > until && (time > least || ++beyond > ACCESS_EVENTS)) return true;
       this.#last = time;
       this.#inside = true;
       try {

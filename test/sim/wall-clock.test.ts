@@ -83,10 +83,37 @@ test('it stops when the budget is spent, and tells that something due is left', 
     spend(1);
     runs++;
   };
-  for (let i = 0; i < 5; i++) clock.at(0, work);
+  for (let i = 0; i < 5; i++) clock.at(i * 2000, work);
   assert.equal(clock.runDue(2), true);
   assert.equal(runs, 3);
   assert.equal(clock.untilNext(), 0);
   assert.equal(clock.runDue(9), false);
   assert.equal(clock.untilNext(), undefined);
+});
+
+test('late events go on by a microsecond at each turn, whatever the budget: a status that is read next is not of the past', () => {
+  const { clock, spend } = clockOf();
+  const done: number[] = [];
+  for (const time of [0, 50, 900, 1100, 5000]) {
+    clock.at(time, () => {
+      spend(3);
+      done.push(time);
+    });
+  }
+  spend(1);
+  assert.equal(clock.runDue(0), true);
+  assert.deepEqual(done, [0, 50, 900]);
+  assert.equal(clock.runDue(0), true);
+  assert.deepEqual(done, [0, 50, 900, 1100]);
+  assert.equal(clock.runDue(0), false);
+});
+
+test('an event that follows itself without end does not keep the server from its requests', () => {
+  const { clock, spend } = clockOf();
+  const endless = () => {
+    spend(0.01);
+    clock.at(clock.now(), endless);
+  };
+  clock.at(0, endless);
+  assert.equal(clock.runDue(0), true);
 });
