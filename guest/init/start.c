@@ -82,6 +82,29 @@ static void load_module(const char *file, const char *parameters)
 	close(fd);
 }
 
+/*
+ * Binds a driver to its devices one after the other. A driver that prefers asynchronous probing is otherwise bound to all of
+ * them at once, which habanalabs does not get right (docs/findings/0002).
+ */
+static void attach(const char *driver)
+{
+	struct dirent **devices;
+	char path[512];
+	int count = scandir("/sys/bus/pci/devices", &devices, NULL, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", devices[i]->d_name);
+		if (devices[i]->d_name[0] != '.' && access(path, F_OK) != 0) {
+			/* a device that is not the driver's is refused, and one that does not come up is seen later */
+			snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", driver);
+			write_file(path, devices[i]->d_name);
+		}
+		free(devices[i]);
+	}
+	if (count >= 0)
+		free(devices);
+}
+
 static void mount_host(const char *tag)
 {
 	char options[256];
@@ -139,6 +162,10 @@ void configure(bool early)
 			mount_host(argument);
 		else if (strcmp(verb, "bind") == 0)
 			bind_folder(argument, rest ? rest : "/");
+		else if (strcmp(verb, "autoprobe") == 0)
+			write_file("/sys/bus/pci/drivers_autoprobe", argument);
+		else if (strcmp(verb, "attach") == 0)
+			attach(argument);
 		else if (strcmp(verb, "hugepages") == 0)
 			write_file("/proc/sys/vm/nr_hugepages", argument);
 		else

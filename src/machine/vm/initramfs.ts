@@ -11,6 +11,8 @@ export interface Initramfs {
   readonly files: readonly Module[];
   /** In order; with the parameters of each. */
   readonly drivers: readonly { readonly module: Module; readonly parameters: string }[];
+  /** The last of the drivers is bound to its devices one after the other, instead of to all at once (docs/findings/0002). */
+  readonly oneByOne?: boolean;
   /** Tags and paths of the folders that are shared for writing. */
   readonly binds: readonly { readonly tag: string; readonly path: string }[];
   readonly hugePages: number;
@@ -46,7 +48,10 @@ export async function buildInitramfs(parts: Initramfs): Promise<Buffer> {
   for (const module of parts.files) if (!early.has(module.name)) add('module', module);
   if (parts.root !== false) steps.push(`root ${ROOT_TAG}`);
   for (const { tag, path } of parts.binds) steps.push(`bind ${tag} ${path}`);
+  const last = parts.oneByOne ? parts.drivers.at(-1) : undefined;
+  if (last) steps.push('autoprobe 0');
   for (const { module, parameters } of parts.drivers) add('module', module, parameters);
+  if (last) steps.push(`attach ${last.module.name}`, 'autoprobe 1');
   archive.file('/sagrada.conf', steps.map((step) => `${step}\n`).join(''));
   return archive.bytes();
 }

@@ -101,8 +101,11 @@ export class Vm implements AsyncDisposable {
 
   /** @internal */
   constructor(boot: Boot) {
-    const fixes = boot.helper ? ', with the helper module sagrada_helper (docs/findings/0001)' : '';
-    this.title = `${boot.title}, ${boot.accelerator}${fixes}`;
+    const fixes = [
+      ...(boot.helper ? ['with the helper module sagrada_helper (docs/findings/0001)'] : []),
+      ...(boot.oneByOne ? ['cards brought up one after the other (docs/findings/0002)'] : []),
+    ];
+    this.title = [boot.title, boot.accelerator, ...fixes].join(', ');
     this.accelerator = boot.accelerator;
     this.kernelRelease = boot.running.release;
     this.helper = boot.helper;
@@ -177,6 +180,7 @@ interface Boot {
   readonly title: string;
   readonly accelerator: Accelerator;
   readonly helper: boolean;
+  readonly oneByOne: boolean;
   readonly devices: readonly BootedDevice[];
   readonly seconds: number;
   readonly running: Running;
@@ -205,11 +209,13 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   });
   const { drivers, helper } = await driverModules(kernel, options);
   const optional = OPTIONAL_MODULES.filter((name) => kernel.modules.has(name));
+  const oneByOne = options.fixups !== false && machineDevices(machine).length > 1;
   const archive = await buildInitramfs({
     init,
     early: await kernel.modules.load(EARLY_MODULES),
     files: await kernel.modules.load([...FILE_MODULES, ...optional]),
     drivers,
+    oneByOne,
     binds,
     hugePages: HUGE_PAGES,
   });
@@ -250,7 +256,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       const devices = await running.devices();
       checkDevices(devices, machineDevices(machine).length, running.records, await server.report());
       const seconds = (performance.now() - start) / 1000;
-      return new Vm({ title: kernel.title, accelerator, helper, devices, seconds, running, server });
+      return new Vm({ title: kernel.title, accelerator, helper, oneByOne, devices, seconds, running, server });
     } catch (error) {
       if (running && error instanceof UserError) options.onFailedLog?.(running.logText());
       await running?.close();
