@@ -71,7 +71,7 @@ export type Chunk = (StreamChunk | BufferChunk | MemoryChunk) & {
 };
 
 export interface SubmitOptions {
-  /** Work for the restore phase, which runs at the first submission of a context. */
+  /** Work for the restore phase; on Gaudi1 it runs only with `forceRestore`. */
   readonly restore?: readonly Chunk[];
   /** Run the restore phase now. */
   readonly forceRestore?: boolean;
@@ -96,7 +96,7 @@ export interface SubmitOptions {
 export interface Submission {
   /** What the driver knows it by. */
   readonly sequence: bigint;
-  /** For ENCAP_SIGNALS: signals the sync object had before. */
+  /** For a signal: value of the sync object once it has been made (the driver counts it in, despite the name). */
   readonly signalsBefore: number;
 }
 

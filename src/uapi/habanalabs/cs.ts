@@ -38,7 +38,9 @@ export const hl_cs_chunk = struct('hl_cs_chunk', 'One command buffer for one que
 export const hl_cs_in = struct('hl_cs_in', 'What is submitted.', {
   $what: overlay({
     $chunks: group({
-      chunks_restore: u64('address of the hl_cs_chunk array of the restore phase'),
+      chunks_restore: u64(
+        'address of the hl_cs_chunk array of the restore phase, which Gaudi1 runs only with FORCE_RESTORE',
+      ),
       chunks_execute: u64('address of the hl_cs_chunk array of the execution phase'),
     }),
     $cores: group({
@@ -78,7 +80,9 @@ export const hl_cs_out = struct('hl_cs_out', 'The answer.', {
   }),
   status: u32('0, or the error'),
   sob_base_addr_offset: u32('SIGNAL, RESERVE_SIGNALS_ONLY: the sync object, as an offset into the configuration space'),
-  sob_count_before_submission: u16('SIGNAL, ENCAP_SIGNALS: signals the sync object had before'),
+  sob_count_before_submission: u16(
+    'SIGNAL: value of the sync object once this signal has been made, despite the name; ENCAP_SIGNALS: 0',
+  ),
   pad: array(u16(), 3),
 });
 
