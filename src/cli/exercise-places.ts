@@ -10,6 +10,7 @@ import type { AgentConfig } from '../exercise/agent.ts';
 import { agentBundle } from '../exercise/bundle.ts';
 import type { Result, RunEvent } from '../exercise/events.ts';
 import { runInProcess } from '../exercise/in-process.ts';
+import { judge, type Refusal } from '../exercise/refusals.ts';
 import { runRemotely, type Station } from '../exercise/remote.ts';
 import type { Test } from '../exercise/suite.ts';
 import { ModelMachine } from '../machine/model.ts';
@@ -175,26 +176,18 @@ class VmStation implements Station {
     return (await this.#vm?.deviceReport()) ?? { devices: [] };
   }
 
-  /** A test during which a device model refused something has failed. */
+  /** Judges a result by what the device models have refused since the last. */
   async examine(result: Result): Promise<Result> {
     const report = await this.#vm?.deviceReport();
-    const expected = (result.expects ?? []).map((source) => new RegExp(source));
-    const refused: string[] = [];
+    const refusals: Refusal[] = [];
     for (const device of report?.devices ?? []) {
       for (const { category, where, message, count } of device.errors) {
         const key = `${device.name} ${category} ${where}`;
-        const fresh = count - (this.#known.get(key) ?? 0);
+        if (count > (this.#known.get(key) ?? 0)) refusals.push({ device: device.name, message });
         this.#known.set(key, count);
-        if (fresh > 0 && !expected.some((pattern) => pattern.test(message))) refused.push(`${device.name}: ${message}`);
       }
     }
-    if (refused.length === 0 || result.status === 'failed')
-      return { ...result, messages: [...result.messages, ...refused] };
-    return {
-      ...result,
-      status: 'failed',
-      failure: { message: `the device model refused:\n  ${refused.join('\n  ')}` },
-    };
+    return judge(result, refusals);
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { ModelMachine } from '../machine/model.ts';
 import type { Result, RunEvent } from './events.ts';
+import { judge } from './refusals.ts';
 import { type RunOptions, runTests } from './runner.ts';
 import type { Test } from './suite.ts';
 
@@ -29,7 +30,8 @@ export async function runInProcess(
       emit(event);
       return;
     }
-    const result = examine(event.result, machine);
+    const refusals = machine.takeRefusals().map(({ device, error }) => ({ device, message: error.message }));
+    const result = judge(event.result, refusals);
     results.push(result);
     emit({ type: 'result', result });
   };
@@ -39,18 +41,4 @@ export async function runInProcess(
     signal?.throwIfAborted();
   });
   return results;
-}
-
-/** A test during which a device model refused something has failed. */
-function examine(result: Result, machine: ModelMachine): Result {
-  const expected = (result.expects ?? []).map((source) => new RegExp(source));
-  const refused = machine
-    .takeRefusals()
-    .filter(({ error }) => !expected.some((pattern) => pattern.test(error.message)))
-    .map(({ device, error }) => `${device}: ${error.message}`);
-  if (refused.length === 0) return result;
-  const messages = [...result.messages, ...refused];
-  if (result.status === 'failed') return { ...result, messages };
-  const failure = { message: `the device model refused:\n  ${refused.join('\n  ')}` };
-  return { ...result, status: 'failed', messages, failure };
 }

@@ -1,0 +1,20 @@
+import type { Result } from './events.ts';
+
+/** What a device model refused to do. */
+export interface Refusal {
+  readonly device: string;
+  readonly message: string;
+}
+
+/** A test during which a device model refused something has failed, unless the test has declared it. */
+export function judge(result: Result, refusals: readonly Refusal[]): Result {
+  const expected = (result.expects ?? []).map((source) => new RegExp(source));
+  const refused = refusals
+    .filter(({ message }) => !expected.some((pattern) => pattern.test(message)))
+    .map(({ device, message }) => `${device}: ${message}`);
+  if (refused.length === 0) return result;
+  const messages = [...result.messages, ...refused];
+  if (result.status === 'failed') return { ...result, messages };
+  const failure = { message: `the device model refused:\n  ${refused.join('\n  ')}` };
+  return { ...result, status: 'failed', messages, failure };
+}
