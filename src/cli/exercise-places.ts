@@ -7,11 +7,13 @@ import path from 'node:path';
 import process from 'node:process';
 import { stripVTControlCharacters } from 'node:util';
 import type { AgentConfig } from '../exercise/agent.ts';
+import { type Contender, runAgreement } from '../exercise/agreement/run.ts';
 import { agentBundle } from '../exercise/bundle.ts';
 import type { Result, RunEvent } from '../exercise/events.ts';
 import { runInProcess } from '../exercise/in-process.ts';
 import { judge, type Refusal } from '../exercise/refusals.ts';
 import { runRemotely, type Station } from '../exercise/remote.ts';
+import type { RunOptions } from '../exercise/runner.ts';
 import type { Test } from '../exercise/suite.ts';
 import { ModelMachine } from '../machine/model.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
@@ -37,12 +39,14 @@ export interface Place {
 export class InProcess implements Place {
   readonly system = 'the model of the driver in this process';
   readonly #options: PlaceOptions;
+  readonly #config: RunOptions;
   readonly #tests: readonly Test[];
   readonly #signal: AbortSignal;
   #machine: ModelMachine | undefined;
 
-  constructor(options: PlaceOptions, tests: readonly Test[], signal: AbortSignal) {
+  constructor(options: PlaceOptions, config: RunOptions, tests: readonly Test[], signal: AbortSignal) {
     this.#options = options;
+    this.#config = config;
     this.#tests = tests;
     this.#signal = signal;
   }
@@ -58,8 +62,7 @@ export class InProcess implements Place {
   }
 
   async run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
-    const { seed, timeout } = this.#options;
-    return runInProcess(this.#tests, this.#machine as ModelMachine, { seed, timeout }, emit, this.#signal);
+    return runInProcess(this.#tests, this.#machine as ModelMachine, this.#config, emit, this.#signal);
   }
 
   async report(): Promise<Pick<DeviceReport, 'devices'>> {
@@ -115,6 +118,46 @@ export class InVm implements Place {
   async close(): Promise<void> {
     await this.#station.close();
     await rm(this.#bundle, { recursive: true, force: true });
+  }
+}
+
+/** Two places: what differs between them has failed. */
+export class Both implements Place {
+  readonly #names: readonly string[];
+  readonly #places: readonly Place[];
+
+  constructor(places: readonly { readonly name: string; readonly place: Place }[]) {
+    this.#names = places.map(({ name }) => name);
+    this.#places = places.map(({ place }) => place);
+  }
+
+  get system(): string {
+    return this.#places.map((place) => place.system).join(' and ');
+  }
+
+  /** Both are there before the first test, so that what cannot be had is said at once. */
+  async prepare(): Promise<void> {
+    for (const place of this.#places) await place.prepare();
+  }
+
+  run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
+    const [first, second] = this.#names.map((target, i) => {
+      const place = this.#places[i] as Place;
+      return { target, run: (told: (event: RunEvent) => void) => place.run(told) };
+    }) as [Contender, Contender];
+    return runAgreement(first, second, emit, (text) => void process.stderr.write(`sagrada: ${text}\n`));
+  }
+
+  async report(): Promise<Pick<DeviceReport, 'devices'>> {
+    const reports = await Promise.all(this.#places.map((place) => place.report()));
+    const devices = reports.flatMap(({ devices }, i) =>
+      devices.map((device) => ({ ...device, name: `${this.#names[i]} ${device.name}` })),
+    );
+    return { devices };
+  }
+
+  async close(): Promise<void> {
+    for (const place of this.#places) await place.close();
   }
 }
 

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import process from 'node:process';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Result } from '../exercise/events.ts';
 import { jsonReporter } from '../exercise/report/json.ts';
 import { junitReporter } from '../exercise/report/junit.ts';
 import { ktapReporter } from '../exercise/report/ktap.ts';
@@ -13,16 +14,19 @@ import { select } from '../exercise/runner.ts';
 import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
-import { InProcess, InVm, type PlaceOptions } from './exercise-places.ts';
-import { interruptible } from './interruption.ts';
+import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise-places.ts';
+import { Interruption, interruptible } from './interruption.ts';
 import { addMachineOptions, VM_OPTIONS } from './machine-options.ts';
 import { printRegisters } from './registers.ts';
 
 const formats = ['pretty', 'ktap', 'junit', 'json'] as const;
 type Format = (typeof formats)[number];
 
+const targets = ['model', 'vm'] as const;
+type TargetName = (typeof targets)[number];
+
 interface Options extends PlaceOptions {
-  readonly on?: 'model' | 'vm';
+  readonly on?: readonly TargetName[];
   readonly grep?: RegExp;
   readonly format: Format;
   readonly output?: string;
@@ -37,9 +41,9 @@ export function command(): Command {
     .argument('[suite...]', `of: ${suites.map((s) => s.name).join(', ')}; all if left out`)
     .addOption(
       new Option(
-        '--on <target>',
-        'where the driver is: model (in this process) or vm (default: model; vm where an option of the guest is given)',
-      ).choices(['model', 'vm']),
+        '--on <targets>',
+        'where the driver is: model (in this process), vm, or model,vm: on both, and every difference is a failure (default: model; vm where an option of the guest is given)',
+      ).argParser(targetNames),
     )
     .option('--grep <regexp>', 'only tests whose "suite: name" matches', regexp)
     .addOption(new Option('--format <format>', 'of the report').choices([...formats]).default('pretty'))
@@ -49,6 +53,14 @@ export function command(): Command {
     .option('--list', 'list the tests that would run, and end');
   // two cards, so that no test has to be skipped
   return addMachineOptions(exercise, 'gaudi-x2').action(run);
+}
+
+function targetNames(text: string): readonly TargetName[] {
+  const names = text.split(',');
+  const unknown = names.find((name) => !targets.includes(name as TargetName));
+  if (unknown !== undefined || new Set(names).size !== names.length)
+    throw new InvalidArgumentError('model, vm or model,vm is expected.');
+  return names as readonly TargetName[];
 }
 
 function integer(text: string): number {
@@ -95,7 +107,7 @@ async function run(names: readonly string[], options: Options, self: Command): P
       live: live && !plain,
       colour: !plain && process.stdout.hasColors?.() === true,
       about: (suite) => suites.find((s) => s.name === suite)?.about ?? '',
-      reproduce: (id) => reproduce(id, on, options, self),
+      reproduce: (id) => reproduce(id, on.join(','), options, self),
     });
   const reporters: Reporter[] = [];
   if (output) {
@@ -111,19 +123,33 @@ async function run(names: readonly string[], options: Options, self: Command): P
       suites: names,
       seed: options.seed,
       timeout: options.timeout,
+      trace: on.length > 1,
       ...(options.grep ? { grep: options.grep.source } : {}),
     };
-    const place = on === 'model' ? new InProcess(options, chosen, signal) : new InVm(options, config, signal);
+    const make = (name: TargetName): Place =>
+      name === 'model' ? new InProcess(options, config, chosen, signal) : new InVm(options, config, signal);
+    const place = on.length > 1 ? new Both(on.map((name) => ({ name, place: make(name) }))) : make(on[0] as TargetName);
+    const results: Result[] = [];
+    const finish = () => {
+      for (const reporter of reporters) reporter.finish(results, (performance.now() - begin) / 1000);
+    };
+    let began = false;
     try {
       await place.prepare();
       const { machine, seed } = options;
-      for (const reporter of reporters) reporter.begin({ target: on, machine, system: place.system, seed });
-      const results = await place.run((event) => {
+      for (const reporter of reporters) reporter.begin({ target: on.join(','), machine, system: place.system, seed });
+      began = true;
+      await place.run((event) => {
+        if (event.type === 'result') results.push(event.result);
         for (const reporter of reporters) reporter.event(event);
       });
-      for (const reporter of reporters) reporter.finish(results, (performance.now() - begin) / 1000);
+      finish();
       if (results.some((r) => r.status === 'failed')) process.exitCode = 1;
       if (options.traceRegisters) printRegisters(await place.report());
+    } catch (error) {
+      // what has been run until then counts
+      if (began && error instanceof Interruption) finish();
+      throw error;
     } finally {
       await place.close();
       if (output) {
@@ -135,10 +161,10 @@ async function run(names: readonly string[], options: Options, self: Command): P
 }
 
 /** @throws UserError for an option of the guest where there is none */
-function chooseTarget(options: Options, self: Command): 'model' | 'vm' {
+function chooseTarget(options: Options, self: Command): readonly TargetName[] {
   const guest = VM_OPTIONS.filter((name) => self.getOptionValueSource(name) === 'cli');
-  if (options.on === undefined) return guest.length > 0 ? 'vm' : 'model';
-  if (options.on === 'model' && guest[0] !== undefined) {
+  if (options.on === undefined) return guest.length > 0 ? ['vm'] : ['model'];
+  if (!options.on.includes('vm') && guest[0] !== undefined) {
     const flag = self.options.find((option) => option.attributeName() === guest[0])?.long ?? guest[0];
     throw new UserError(`${flag} is about the guest: it goes with --on vm`);
   }

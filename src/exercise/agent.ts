@@ -19,6 +19,8 @@ export interface AgentConfig {
   readonly only?: readonly string[];
   readonly seed: number;
   readonly timeout: number;
+  /** Keep every call of a test in its result. */
+  readonly trace?: boolean;
 }
 
 const config = JSON.parse(process.argv[2] ?? '{}') as AgentConfig;

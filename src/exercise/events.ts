@@ -1,10 +1,16 @@
 /** What a run tells whoever watches it, in the order in which it happens: one JSON line per event where it crosses a wire. */
 
+import type { Explanation, TraceEntry } from './agreement/recorder.ts';
+
 export type Status = 'passed' | 'failed' | 'skipped';
 
 export interface Failure {
   readonly message: string;
   readonly stack?: string;
+  /** Command buffers of the last submissions, disassembled. */
+  readonly programs?: readonly string[];
+  /** The last calls and what happened in the devices, oldest first. */
+  readonly events?: readonly string[];
 }
 
 export interface Result {
@@ -21,6 +27,8 @@ export interface Result {
   readonly messages: readonly string[];
   /** Regular expressions of what the test has declared that driver and device would complain of. */
   readonly expects?: readonly string[];
+  /** Every call of the test, where targets are compared. */
+  readonly trace?: readonly TraceEntry[];
 }
 
 export type RunEvent =
@@ -31,6 +39,8 @@ export type RunEvent =
   /** `timeout`: seconds the test may take. */
   | { readonly type: 'start'; readonly id: string; readonly timeout: number }
   | { readonly type: 'result'; readonly result: Result }
+  /** More about the last result, for who has found that it failed after all. */
+  | { readonly type: 'explanation'; readonly explanation: Explanation }
   | { readonly type: 'end' };
 
 /** What a run was, for reports. */

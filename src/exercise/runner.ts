@@ -1,7 +1,9 @@
 /** Runs tests one after the other on a target, each with a context of its own, and tells what happens. */
 
+import type { Driver } from '../driver/driver.ts';
 import { Device } from '../runtime/device.ts';
 import { Random } from '../sim/random.ts';
+import { type Explanation, Recorder } from './agreement/recorder.ts';
 import type { Result, RunEvent } from './events.ts';
 import { noise } from './noise.ts';
 import type { LogLine, Suite, Target, Test, TestContext } from './suite.ts';
@@ -19,6 +21,8 @@ export interface RunOptions {
   readonly seed: number;
   /** Seconds a test may take when it does not say. */
   readonly timeout: number;
+  /** Keep every call of a test in its result. */
+  readonly trace?: boolean;
 }
 
 export function select(suites: readonly Suite[], selection: Selection): Test[] {
@@ -34,15 +38,17 @@ export async function runTests(
   target: Target,
   options: RunOptions,
   emit: (event: RunEvent) => void,
-  /** Called after each result; the next test begins when it is settled. */
-  gate: () => void | Promise<void> = () => {},
+  /** Called after each result, with what explains a failure; the next test begins when it is settled. */
+  gate: (explain: () => Explanation) => void | Promise<void> = () => {},
 ): Promise<void> {
+  const recorder = new Recorder(target.driver, options.trace);
+  target.observe?.((text) => recorder.note(text));
   emit({ type: 'plan', tests: tests.map(({ id, suite, name }) => ({ id, suite, name })) });
   target.messages();
   for (const test of tests) {
     emit({ type: 'start', id: test.id, timeout: test.options.timeout ?? options.timeout });
-    emit({ type: 'result', result: await runTest(test, target, options) });
-    await gate();
+    emit({ type: 'result', result: await runTest(test, target, recorder, options) });
+    await gate(() => recorder.explain());
   }
   emit({ type: 'end' });
 }
@@ -53,7 +59,7 @@ function isComplaint({ level, text }: LogLine): boolean {
   return level <= WARNING && !noise.some((pattern) => pattern.test(text));
 }
 
-async function runTest(test: Test, target: Target, options: RunOptions): Promise<Result> {
+async function runTest(test: Test, target: Target, recorder: Recorder, options: RunOptions): Promise<Result> {
   const base = { id: test.id, suite: test.suite, name: test.name };
   const needed = test.options.devices ?? 1;
   if (target.devices < needed) {
@@ -63,8 +69,9 @@ async function runTest(test: Test, target: Target, options: RunOptions): Promise
   const expected: RegExp[] = [];
   const begin = performance.now();
   let failure: unknown;
+  recorder.begin();
   try {
-    await runBody(test, target, options, expected);
+    await runBody(test, target, recorder.driver, options, expected);
   } catch (error) {
     failure = error ?? new Error('the test threw nothing that can be shown');
   }
@@ -75,6 +82,7 @@ async function runTest(test: Test, target: Target, options: RunOptions): Promise
     ...base,
     ms: performance.now() - begin,
     messages: logged.map((line) => line.text),
+    ...(options.trace ? { trace: recorder.trace } : {}),
     ...(expected.length > 0 ? { expects: expected.map((pattern) => pattern.source) } : {}),
   };
   if (failure === undefined) return { ...result, status: 'passed' };
@@ -82,7 +90,11 @@ async function runTest(test: Test, target: Target, options: RunOptions): Promise
   return {
     ...result,
     status: 'failed',
-    failure: { message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) },
+    failure: {
+      message: error.message,
+      ...(error.stack === undefined ? {} : { stack: error.stack }),
+      ...recorder.explain(),
+    },
   };
 }
 
@@ -90,18 +102,24 @@ function complaint(lines: readonly LogLine[]): string {
   return `the driver logged what the test does not expect:\n${lines.map((line) => `  ${line.text}`).join('\n')}`;
 }
 
-async function runBody(test: Test, target: Target, options: RunOptions, expected: RegExp[]): Promise<void> {
+async function runBody(
+  test: Test,
+  target: Target,
+  driver: Driver,
+  options: RunOptions,
+  expected: RegExp[],
+): Promise<void> {
   const seconds = test.options.timeout ?? options.timeout;
   const abort = new AbortController();
   using resources = new DisposableStack();
   let first: Device | undefined;
   const context: TestContext = {
-    target,
+    target: { ...target, driver, messages: () => target.messages() },
     get device() {
       first ??= context.open(0);
       return first;
     },
-    open: (index = 0) => resources.use(Device.open({ driver: target.driver, index })),
+    open: (index = 0) => resources.use(Device.open({ driver, index })),
     use: (resource) => resources.use(resource),
     random: new Random(hash(`${options.seed} ${test.id}`)),
     signal: abort.signal,

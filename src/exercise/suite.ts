@@ -17,6 +17,8 @@ export interface Target {
   readonly devices: number;
   /** Lines logged since the last call. */
   messages(): readonly LogLine[];
+  /** Has `note` told of what happens in the devices from now on, where that can be seen. */
+  observe?(note: (text: string) => void): void;
 }
 
 export interface TestContext {

@@ -1,0 +1,89 @@
+/** One test on two targets: whatever differs is a failure of its own. */
+
+import type { Result } from '../events.ts';
+import { normalised } from './differences.ts';
+import type { TraceEntry } from './recorder.ts';
+
+/** A result and the name of the target it comes from. */
+export interface Side {
+  readonly target: string;
+  readonly result: Result;
+}
+
+/** Differences of one test that are told. */
+const TOLD = 8;
+
+/**
+ * @returns the result of the second, failed when it is on either, or when they differ in result, outcomes of calls, or
+ * messages
+ */
+export function agreement(first: Side, second: Side): Result {
+  const [a, b] = [first.result, second.result];
+  const { trace: _, ...base } = b;
+  if (a.status === 'skipped' && b.status === 'skipped') return base;
+  if (a.status === 'skipped' || b.status === 'skipped') {
+    const [off, on] = a.status === 'skipped' ? [first, second] : [second, first];
+    const message = `${off.target} skips it (${off.result.reason ?? ''}), ${on.target} does not`;
+    return { ...base, status: 'failed', failure: { message } };
+  }
+  const differences = [
+    ...differentResults(first, second),
+    ...differentCalls(first, second),
+    ...differentMessages(first, second),
+  ];
+  if (differences.length === 0 && b.status === 'passed') return base;
+  const message = [
+    ...(differences.length === 0 ? [`failed on both: ${b.failure?.message ?? ''}`] : []),
+    ...(differences.length > 0 ? [`${first.target} and ${second.target} differ:`] : []),
+    ...differences.slice(0, TOLD).map((text) => `  ${text.replaceAll('\n', '\n  ')}`),
+    ...(differences.length > TOLD ? [`  and ${differences.length - TOLD} more`] : []),
+  ].join('\n');
+  const explained = b.failure ?? a.failure;
+  return { ...base, status: 'failed', failure: { ...explained, message } };
+}
+
+function differentResults(first: Side, second: Side): string[] {
+  const [a, b] = [first, second].map(({ target, result: { status, failure } }) => ({
+    status,
+    text: `${target} ${status}${failure ? `: ${failure.message}` : ''}`,
+  }));
+  return a?.status === b?.status ? [] : [`${a?.text}\n${b?.text}`];
+}
+
+/** Outcomes of one key, with the number of the call in the test. */
+type Outcomes = { readonly call: number; readonly outcome: string }[];
+
+function differentCalls(first: Side, second: Side): string[] {
+  const [a, b] = [first, second].map(({ result }) => byKey(result.trace ?? []));
+  const differences: { call: number; text: string }[] = [];
+  for (const key of new Set([...(a?.keys() ?? []), ...(b?.keys() ?? [])])) {
+    const [x, y] = [a?.get(key) ?? [], b?.get(key) ?? []];
+    const at = Array.from({ length: Math.max(x.length, y.length) }, (_, i) => i).find(
+      (i) => x[i]?.outcome !== y[i]?.outcome,
+    );
+    if (at === undefined) continue;
+    const call = (x[at] ?? y[at])?.call ?? 0;
+    const told = (side: Side, outcomes: Outcomes) => `${side.target} ${outcomes[at]?.outcome ?? 'does not call it'}`;
+    differences.push({ call, text: `call ${call}, ${key}: ${told(first, x)}, ${told(second, y)}` });
+  }
+  return differences.sort((p, q) => p.call - q.call).map(({ text }) => text);
+}
+
+/** How often a call is repeated with one outcome depends on how fast a target is. */
+function byKey(trace: readonly TraceEntry[]): Map<string, Outcomes> {
+  const keys = new Map<string, Outcomes>();
+  for (const [i, { key, outcome }] of trace.entries()) {
+    const outcomes = keys.get(key) ?? [];
+    keys.set(key, outcomes);
+    if (outcomes.at(-1)?.outcome !== outcome) outcomes.push({ call: i + 1, outcome });
+  }
+  return keys;
+}
+
+/** Lines come once however often they are logged: the kernel limits their rate. */
+function differentMessages(first: Side, second: Side): string[] {
+  const [a, b] = [first, second].map(({ result }) => new Set(result.messages.map(normalised)));
+  const only = (side: Side, mine: Set<string> | undefined, other: Set<string> | undefined) =>
+    [...(mine ?? [])].filter((line) => !other?.has(line)).map((line) => `only ${side.target} logged: ${line}`);
+  return [...only(first, a, b), ...only(second, b, a)];
+}

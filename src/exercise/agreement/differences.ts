@@ -1,0 +1,41 @@
+/** What may differ between two targets by nature, one row each with its reason. Whatever is not listed here has to agree. */
+
+export interface Freedom {
+  /** Calls it is about. */
+  readonly call: RegExp;
+  /** Members of answers that are not compared; absent: see `outcome`. */
+  readonly members?: RegExp;
+  /** Outcomes that are not compared. */
+  readonly outcome?: RegExp;
+  readonly reason: string;
+}
+
+export const freedoms: readonly Freedom[] = [
+  { call: /./, members: /timestamp|_time$|_ns$|_us$/, reason: 'two clocks' },
+  { call: /./, outcome: /^EINTR$/, reason: 'a signal came, and the call is made again' },
+  { call: /^open /, outcome: /^EAGAIN$/, reason: 'how often a program asks while the last user is cleaned up after' },
+  { call: /^CS /, outcome: /^EAGAIN$/, reason: 'how often a program asks while a queue is full' },
+  { call: /^WAIT_CS /, outcome: /status: 1\b/, reason: 'how often a program looks before the work has ended' },
+  { call: /MULTI_CS/, members: /^cs_completion_map$/, reason: 'how many have ended when the first has been seen' },
+  { call: /EXPORT_DMABUF_FD/, members: /^fd$/, reason: 'a number of the process' },
+  { call: /^poll /, outcome: /./, reason: 'how often a program looks' },
+];
+
+/** What differs in lines of the log. */
+export interface Rewriting {
+  readonly pattern: RegExp;
+  readonly by: string;
+  readonly reason: string;
+}
+
+export const rewritings: readonly Rewriting[] = [
+  { pattern: /\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b/g, by: 'CARD', reason: 'where the card is on its bus' },
+  { pattern: /^habanalabs (?=CARD|accel)/, by: '', reason: 'the name of the module' },
+  { pattern: /\bpid[ :=]*\d+/gi, by: 'pid N', reason: 'numbers of processes' },
+  { pattern: /0x[0-9a-f]{9,}/gi, by: '0xADDRESS', reason: 'addresses of the process' },
+];
+
+/** A line of the log as it is compared. */
+export function normalised(line: string): string {
+  return rewritings.reduce((text, { pattern, by }) => text.replaceAll(new RegExp(pattern, 'gi'), by), line);
+}
