@@ -101,39 +101,47 @@ test('modules are found beside an image, under lib/modules, and where --modules 
   }
 });
 
-test('the helper of a kernel that was built here is built with it, once, and nothing half-made stays', async () => {
+test('our modules for a kernel that was built here are built with it, once, and nothing half-made stays', async () => {
   const cache = path.join(folder, 'cache');
-  const at = builtKernel('built', `echo built >$(M)/sagrada_helper.ko; echo x >>${folder}/times`);
+  const files = '$(basename $(notdir $(firstword $(wildcard $(M)/sagrada_*))))';
+  const at = builtKernel('built', `echo ${files} >$(M)/${files}.ko; echo x >>${folder}/times`);
+  const kernel = givenKernel(at, undefined, cache, assert.fail);
   for (let i = 0; i < 2; i++) {
-    const helper = await givenKernel(at, undefined, cache, assert.fail).helper();
-    assert.equal(helper?.bytes.toString(), 'built\n');
+    for (const name of ['sagrada_helper', 'sagrada_importer'] as const)
+      assert.equal((await kernel.guestModule(name))?.bytes.toString(), `${name}\n`);
   }
-  assert.equal(readFileSync(path.join(folder, 'times'), 'utf8'), 'x\n');
+  assert.equal(readFileSync(path.join(folder, 'times'), 'utf8'), 'x\nx\n');
   assert.deepEqual(
-    readdirSync(path.join(cache, 'helpers')).filter((name) => !name.endsWith('.ko')),
+    readdirSync(path.join(cache, 'modules')).filter((name) => !name.endsWith('.ko')),
     [],
   );
 });
 
-test('why there is no helper is said, and the kernel is used without', async () => {
+test('why a module of ours is missing is said, and the kernel is used without', async () => {
   const cache = path.join(folder, 'cache2');
   const said: string[] = [];
   const broken = builtKernel('broken', '@echo "x.c:1: error: no such thing" >&2; exit 1');
-  assert.equal(await givenKernel(broken, undefined, cache, (line) => said.push(line)).helper(), undefined);
+  assert.equal(
+    await givenKernel(broken, undefined, cache, (line) => said.push(line)).guestModule('sagrada_helper'),
+    undefined,
+  );
   assert.match(
     said[0] ?? '',
-    /without the helper module \(.*error: no such thing\): the compute node cannot be opened/,
+    /without the module sagrada_helper \(.*error: no such thing\): the compute node cannot be opened/,
   );
   rmSync(path.join(broken, 'Makefile'));
-  assert.equal(await givenKernel(broken, undefined, cache, (line) => said.push(line)).helper(), undefined);
+  assert.equal(
+    await givenKernel(broken, undefined, cache, (line) => said.push(line)).guestModule('sagrada_helper'),
+    undefined,
+  );
   assert.match(said[1] ?? '', /is no folder in which a kernel was built/);
 });
 
-test("the helper that set-up has built serves the same kernel of Debian's from elsewhere", async () => {
+test("a module that set-up has built serves the same kernel of Debian's from elsewhere", async () => {
   const cache = path.join(folder, 'cache3');
-  const ready = parts(cache).helper('9.9.9-test');
+  const ready = parts(cache).module('sagrada_helper', '9.9.9-test');
   mkdirSync(ready, { recursive: true });
   writeFileSync(path.join(ready, 'sagrada_helper.ko'), 'ready');
   const kernel = givenKernel(path.join(folder, 'bzImage'), path.join(folder, 'installed'), cache, assert.fail);
-  assert.equal((await kernel.helper())?.bytes.toString(), 'ready');
+  assert.equal((await kernel.guestModule('sagrada_helper'))?.bytes.toString(), 'ready');
 });

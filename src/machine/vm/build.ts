@@ -12,7 +12,19 @@ const guest = path.join(import.meta.dirname, '..', '..', '..', 'guest');
 export const initSource = ['init.c', 'start.c', 'commands.c', 'wire.c', 'start.h', 'commands.h', 'wire.h'].map(
   (f) => `init/${f}`,
 );
-export const helperSource = ['helper/sagrada_helper.c', 'helper/Kbuild'];
+
+const importerSource = ['importer.c', 'pages.c', 'pages.h', 'sagrada_importer.h', 'Kbuild'];
+
+/** Kernel modules of ours, and what they are made of; a module's files are in one folder. */
+export const guestModules = {
+  /** Lets the compute node be opened (docs/findings/0001). */
+  sagrada_helper: ['helper/sagrada_helper.c', 'helper/Kbuild'],
+  /** Imports dma-bufs (docs/importer.md). */
+  sagrada_importer: importerSource.map((f) => `importer/${f}`),
+} satisfies Record<string, readonly string[]>;
+
+export type GuestModule = keyof typeof guestModules;
+export const guestModuleNames = Object.keys(guestModules) as GuestModule[];
 
 /** Those of `files` that are compiled. */
 function units(files: readonly string[]): string[] {
@@ -91,11 +103,13 @@ export class BuildTree {
   }
 
   /** @param release of the kernel whose headers are in the tree. */
-  async buildHelper(release: string, target: string): Promise<void> {
-    await this.#bring(helperSource);
-    const make = ['make', '-C', `/usr/src/linux-headers-${release}`, 'M=/guest/helper', 'modules'];
-    await this.#command('the helper module', make);
-    await rename(path.join(this.#folder, 'guest/helper/sagrada_helper.ko'), target);
+  async buildModule(name: GuestModule, release: string, target: string): Promise<void> {
+    const files = guestModules[name];
+    await this.#bring(files);
+    const folder = path.join('guest', path.dirname(files[0] as string));
+    const make = ['make', '-C', `/usr/src/linux-headers-${release}`, `M=/${folder}`, 'modules'];
+    await this.#command(`the module ${name}`, make);
+    await rename(path.join(this.#folder, folder, `${name}.ko`), target);
   }
 
   async #bring(files: readonly string[]): Promise<void> {

@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rename, rm, statfs, writeFile } from 'node:fs
 import path from 'node:path';
 import { tryLock } from '../../os/libc.ts';
 import { UserError } from '../../sim/errors.ts';
-import { helperSource, initSource, sourceHash } from './build.ts';
+import { type GuestModule, guestModules, initSource, sourceHash } from './build.ts';
 
 /** Kernels that Debian has. */
 export type Suite = 'stable' | 'backports';
@@ -29,7 +29,8 @@ export function parts(cache: string) {
     uapi: path.join(cache, 'uapi'),
     init: path.join(cache, 'init', sourceHash(initSource)),
     kernel: (suite: Suite) => path.join(cache, 'kernels', suite),
-    helper: (release: string) => path.join(cache, 'helpers', `${release}-${sourceHash(helperSource)}`),
+    module: (name: GuestModule, release: string) =>
+      path.join(cache, 'modules', `${name}-${release}-${sourceHash(guestModules[name])}`),
     apt: path.join(cache, 'apt'),
     build: path.join(cache, `build${UNFINISHED}`),
     lock: path.join(cache, 'lock'),
@@ -58,7 +59,7 @@ function temporary(target: string): string {
 
 /** Removes what an interrupted set-up left half-made. */
 export async function sweep(cache: string): Promise<void> {
-  for (const folder of ['', 'kernels', 'init', 'helpers'].map((name) => path.join(cache, name))) {
+  for (const folder of ['', 'kernels', 'init', 'modules'].map((name) => path.join(cache, name))) {
     for (const name of await readdir(folder).catch(() => [])) {
       if (name.endsWith(UNFINISHED)) await rm(path.join(folder, name), { recursive: true, force: true });
     }

@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameS
 import path from 'node:path';
 import { findProgram, run } from '../../os/run.ts';
 import { UserError } from '../../sim/errors.ts';
-import { guestFile, helperSource } from './build.ts';
+import { type GuestModule, guestFile, guestModules } from './build.ts';
 import { parts, readManifest, type Suite } from './cache-parts.ts';
 import { Elf } from './elf.ts';
 import { releaseOf, uncompressed } from './kernel-image.ts';
@@ -18,11 +18,9 @@ export interface GuestKernel {
   readonly unpacked?: Buffer | undefined;
   readonly title: string;
   readonly modules: ModuleFolder;
-  /** The helper module for this kernel; undefined where it could not be made, which is said then. */
-  helper(): Promise<Module | undefined>;
+  /** A module of ours for this kernel; undefined where it could not be made, which is said then. */
+  guestModule(name: GuestModule): Promise<Module | undefined>;
 }
-
-const HELPER_FILE = 'sagrada_helper.ko';
 
 /** A kernel that set-up has prepared. */
 export async function preparedKernel(cache: string, suite: Suite): Promise<GuestKernel> {
@@ -33,9 +31,9 @@ export async function preparedKernel(cache: string, suite: Suite): Promise<Guest
     image: ['vmlinux', 'vmlinuz'].map((name) => path.join(folder, name)).find((file) => existsSync(file)) ?? folder,
     title: manifest?.title ?? `Linux of ${suite}`,
     modules: new ModuleFolder(path.join(folder, 'modules'), at.qemu),
-    helper: async () => ({
-      name: 'sagrada_helper',
-      bytes: readFileSync(path.join(at.helper(manifest?.release ?? ''), HELPER_FILE)),
+    guestModule: async (name) => ({
+      name,
+      bytes: readFileSync(path.join(at.module(name, manifest?.release ?? ''), `${name}.ko`)),
     }),
   };
 }
@@ -78,12 +76,12 @@ export function givenKernel(
     unpacked: uncompressed(bytes),
     title: `Linux ${release ?? ''} (${given})`,
     modules: new ModuleFolder(resolved, parts(cache).qemu),
-    helper: async () => {
+    guestModule: async (name) => {
       const build = folder ?? path.join(resolved, 'build');
-      const ready = path.join(parts(cache).helper(release ?? ''), HELPER_FILE);
-      // A kernel of Debian that lies elsewhere, e.g. in /boot: set-up has built the helper for it.
-      if (!existsSync(build) && existsSync(ready)) return { name: 'sagrada_helper', bytes: readFileSync(ready) };
-      return buildHelper(build, cache, say);
+      const ready = path.join(parts(cache).module(name, release ?? ''), `${name}.ko`);
+      // A kernel of Debian that lies elsewhere, e.g. in /boot: set-up has built our modules for it.
+      if (!existsSync(build) && existsSync(ready)) return { name, bytes: readFileSync(ready) };
+      return buildModule(name, build, cache, say);
     },
   };
 }
@@ -119,36 +117,48 @@ export function driverIsFixed(driver: Module): boolean {
   return (operations.readUInt32LE(FOP_FLAGS_OFFSET) & FOP_UNSIGNED_OFFSET) !== 0;
 }
 
-/** Builds the helper for a kernel of the user's with the compiler of the host, once for each state of the build folder. */
-async function buildHelper(folder: string, cache: string, say: (line: string) => void): Promise<Module | undefined> {
+/** What cannot be done without a module of ours. */
+const CONSEQUENCES: Readonly<Record<GuestModule, string>> = {
+  sagrada_helper: 'the compute node cannot be opened, see docs/findings/0001',
+  sagrada_importer: 'no card can use the memory of another, see docs/importer.md',
+};
+
+/** Builds a module for a kernel of the user's with the compiler of the host, once for each state of the build folder. */
+async function buildModule(
+  name: GuestModule,
+  folder: string,
+  cache: string,
+  say: (line: string) => void,
+): Promise<Module | undefined> {
   const without = (why: string) => {
-    say(`without the helper module (${why}): the compute node cannot be opened, see docs/findings/0001`);
+    say(`without the module ${name} (${why}): ${CONSEQUENCES[name]}`);
     return undefined;
   };
   if (!existsSync(path.join(folder, 'Makefile'))) return without(`${folder} is no folder in which a kernel was built`);
   const make = findProgram('make');
   if (!make) return without('there is no make');
+  const sources = guestModules[name];
   const hash = createHash('sha256').update(folder);
-  for (const file of helperSource) hash.update(readFileSync(guestFile(file)));
+  for (const file of sources) hash.update(readFileSync(guestFile(file)));
   for (const file of ['.config', 'Module.symvers', 'include/generated/utsrelease.h', 'include/generated/compile.h']) {
     const stat = statSync(path.join(folder, file), { throwIfNoEntry: false });
     hash.update(`${file} ${stat?.mtimeMs} ${stat?.size}`);
   }
-  const target = path.join(cache, 'helpers', `${hash.digest('hex').slice(0, 16)}.ko`);
+  const target = path.join(cache, 'modules', `${name}-${hash.digest('hex').slice(0, 16)}.ko`);
   if (!existsSync(target)) {
     mkdirSync(path.dirname(target), { recursive: true });
-    const work = mkdtempSync(path.join(cache, 'helpers', 'build-'));
+    const work = mkdtempSync(path.join(cache, 'modules', 'build-'));
     try {
-      for (const file of helperSource) copyFileSync(guestFile(file), path.join(work, path.basename(file)));
+      for (const file of sources) copyFileSync(guestFile(file), path.join(work, path.basename(file)));
       const result = await run(make, ['-C', folder, `M=${work}`, 'modules']);
       if (result.status !== 0) {
         const output = result.stdout.toString() + result.stderr;
         return without(output.split('\n').find((line) => /error/i.test(line)) ?? `make ended with ${result.status}`);
       }
-      renameSync(path.join(work, HELPER_FILE), target);
+      renameSync(path.join(work, `${name}.ko`), target);
     } finally {
       rmSync(work, { recursive: true, force: true });
     }
   }
-  return { name: 'sagrada_helper', bytes: readFileSync(target) };
+  return { name, bytes: readFileSync(target) };
 }

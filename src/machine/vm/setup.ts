@@ -1,6 +1,6 @@
 /**
- * Prepares the guest in the cache folder: QEMU, a stock Debian kernel with the modules that are used, our init and helper
- * module (built with Debian's compiler), and the kernel's headers for C programs. An interrupted set-up goes on where it
+ * Prepares the guest in the cache folder: QEMU, a stock Debian kernel with the modules that are used, our init and
+ * modules (built with Debian's compiler), and the kernel's headers for C programs. An interrupted set-up goes on where it
  * ended.
  */
 
@@ -9,7 +9,7 @@ import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promise
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
 import { Apt, type Package, SUITES } from './apt.ts';
-import { BuildTree } from './build.ts';
+import { BuildTree, type GuestModule, guestModuleNames } from './build.ts';
 import {
   lock,
   type Manifest,
@@ -77,8 +77,12 @@ export async function inspect(cache: string, suite: Suite | undefined) {
     readManifest(at.init),
     suite && readManifest(at.kernel(suite)),
   ]);
-  const helper = kernel?.release === undefined ? undefined : await readManifest(at.helper(kernel.release));
-  return { qemu, uapi, init, kernel, helper };
+  const release = kernel?.release;
+  const missing: GuestModule[] = [];
+  for (const name of guestModuleNames) {
+    if (release === undefined || !(await readManifest(at.module(name, release)))) missing.push(name);
+  }
+  return { qemu, uapi, init, kernel, modules: missing.length === 0 ? guestModuleNames : undefined };
 }
 
 /** What is to be made. */
@@ -88,8 +92,8 @@ interface Plan {
   readonly image: readonly Package[];
   readonly compiler: readonly Package[];
   readonly init: boolean;
-  /** Release of the kernel that the helper is built for. */
-  readonly helper: string | undefined;
+  /** Release of the kernel that our modules are built for. */
+  readonly modulesFor: string | undefined;
 }
 
 async function prepare(options: SetupOptions): Promise<boolean> {
@@ -99,7 +103,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   const there = await inspect(cache, suite);
   const wanted = [
     ...(options.qemu === false ? [] : [there.qemu]),
-    ...(suite === undefined ? [] : [there.kernel, there.helper]),
+    ...(suite === undefined ? [] : [there.kernel, there.modules]),
     there.uapi,
     there.init,
   ];
@@ -130,7 +134,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
     });
   }
   if (suite && plan.image.length > 0) await unpackKernel(apt, options, suite, plan.image);
-  if (plan.init || plan.helper) await build(apt, options, plan);
+  if (plan.init || plan.modulesFor) await build(apt, options, plan);
   // The compiler is kept: what it builds changes with each version of ours.
   await apt.prune(plan.compiler.filter((pkg) => !pkg.name.startsWith('linux-')));
   await rm(path.join(at.apt, 'lists'), { recursive: true, force: true });
@@ -142,14 +146,14 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
   const release = SUITES[suite ?? 'backports'];
   const qemu = there.qemu || options.qemu === false ? [] : await apt.closure(SUITES.backports, QEMU);
   const uapi = there.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
-  if (suite === undefined || there.helper) {
+  if (suite === undefined || there.modules) {
     const compiler = there.init ? [] : await tools(apt, release, []);
-    return { qemu, uapi, image: [], compiler, init: !there.init, helper: undefined };
+    return { qemu, uapi, image: [], compiler, init: !there.init, modulesFor: undefined };
   }
   const headers = await headerPackages(apt, release);
-  // A helper can be built only for the kernel that the archive has now: an older one is replaced.
+  // Modules can be built only for the kernel that the archive has now: an older one is replaced.
   const image = there.kernel?.release === headers.release ? [] : await imagePackages(apt, release);
-  return { qemu, uapi, image, compiler: headers.packages, init: !there.init, helper: headers.release };
+  return { qemu, uapi, image, compiler: headers.packages, init: !there.init, modulesFor: headers.release };
 }
 
 async function imagePackages(apt: Apt, release: string): Promise<Package[]> {
@@ -211,7 +215,7 @@ async function unpackKernel(apt: Apt, options: SetupOptions, suite: Suite, image
   options.say(title);
 }
 
-/** Builds the init and the helper, in a tree that is removed afterwards. */
+/** Builds the init and our modules, in a tree that is removed afterwards. */
 async function build(apt: Apt, options: SetupOptions, plan: Plan): Promise<void> {
   const at = parts(options.cache);
   const tree = new BuildTree(at.build, options.signal);
@@ -225,13 +229,15 @@ async function build(apt: Apt, options: SetupOptions, plan: Plan): Promise<void>
         return { title: 'init', packages: versions(plan.compiler) };
       });
     }
-    const { helper } = plan;
-    if (helper) {
-      await make(at.helper(helper), async (target) => {
-        await tree.buildHelper(helper, path.join(target, 'sagrada_helper.ko'));
-        return { title: `sagrada_helper for ${helper}`, release: helper, packages: versions(plan.compiler) };
-      });
-      options.say(`The helper module of docs/findings/0001 for ${helper}`);
+    const { modulesFor: release } = plan;
+    if (release) {
+      for (const name of guestModuleNames) {
+        await make(at.module(name, release), async (target) => {
+          await tree.buildModule(name, release, path.join(target, `${name}.ko`));
+          return { title: `${name} for ${release}`, release, packages: versions(plan.compiler) };
+        });
+      }
+      options.say(`The modules ${guestModuleNames.join(' and ')} for ${release}`);
     }
   } finally {
     await rm(at.build, { recursive: true, force: true });

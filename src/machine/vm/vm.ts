@@ -277,10 +277,16 @@ async function driverModules(kernel: GuestKernel, options: VmOptions) {
   const rest = modules.slice(0, -1);
   const parameters = (options.moduleParameters ?? []).join(' ');
   let helper: Module | undefined;
-  if (options.fixups !== false && driver && !driverIsFixed(driver)) helper = await kernel.helper();
+  if (options.fixups !== false && driver && !driverIsFixed(driver)) helper = await kernel.guestModule('sagrada_helper');
+  // It changes no driver: it is there with or without fix-ups.
+  const importer =
+    driver && machineDevices(machineDescription(options.machine)).length > 0
+      ? await kernel.guestModule('sagrada_importer')
+      : undefined;
   const drivers = [
     ...rest.map((module) => ({ module, parameters: '' })),
     ...(helper ? [{ module: helper, parameters: '' }] : []),
+    ...(importer ? [{ module: importer, parameters: '' }] : []),
     ...(driver ? [{ module: driver, parameters }] : []),
   ];
   return { drivers, helper: helper !== undefined };
