@@ -273,6 +273,12 @@ export interface BlockInstance {
   readonly index: readonly number[];
 }
 
+/** All names that a name with dimensions stands for, in the order of its dimensions. */
+export function names(pattern: string): string[] {
+  const strides = Array.from(pattern.matchAll(/\{/g), () => 0);
+  return instances({ name: pattern, base: 0, strides, registers: 'none' }).map(({ name }) => name);
+}
+
 /** All instances of a row, in the order of their indices. */
 export function instances(row: BlockRow): BlockInstance[] {
   const parts = row.name.split(/\{([^}]*)\}/);

@@ -7,9 +7,11 @@
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { HOST_SPI } from '../../../specs/gaudi/events.ts';
+import { DIV_SEL, PLL_REFERENCE_MHZ } from '../../../specs/gaudi/plls.ts';
 import { dmaCore } from '../../../specs/gaudi/registers/dma-core.ts';
 import { pcieAux, pcieWrap } from '../../../specs/gaudi/registers/pcie.ts';
 import { psocTimestamp } from '../../../specs/gaudi/registers/platform.ts';
+import { pll as pllRegisters } from '../../../specs/gaudi/registers/pll.ts';
 import { psocGlobalConf } from '../../../specs/gaudi/registers/psoc-global-conf.ts';
 import { syncManager } from '../../../specs/gaudi/registers/sync-manager.ts';
 import { tpcCfg } from '../../../specs/gaudi/registers/tpc-cfg.ts';
@@ -53,6 +55,12 @@ export interface Hardware {
   readonly mmu: Mmu;
 }
 
+/** What the firmware says of the card, and what the driver has worked out. */
+export interface LateInfo extends CardInfo {
+  /** MHz. */
+  readonly timestampFrequency: number;
+}
+
 export function isDirty(card: PciDevice): boolean {
   return card.read(HW_STATE.REGISTER) === HW_STATE.DIRTY;
 }
@@ -83,15 +91,31 @@ export function* initHardware({ kernel, card, firmware, queues, mmu }: Hardware)
 }
 
 /** gaudi_late_init: what needs queues and firmware. @param pll of the firmware, for the compute clock. */
-export function* lateInit(hardware: Hardware, pll: number): Steps<CardInfo> {
+export function* lateInit(hardware: Hardware, pll: number): Steps<LateInfo> {
   const { card, firmware } = hardware;
   const info = yield* firmware.info();
   yield* firmware.send('ENABLE_PCI_ACCESS');
+  const timestampFrequency = yield* timestampClock(hardware);
   yield* clearPageTables(hardware);
   yield* initTpcMemories(hardware);
   setAddressSpace(card, USER_ASID);
   yield* firmware.send('FREQUENCY_SET', { index: pll, value: MAX_CLOCK });
-  return info;
+  return { ...info, timestampFrequency };
+}
+
+/** gaudi_fetch_psoc_frequency. @returns MHz of the clock of timestamps: the third output of the processor's PLL */
+function* timestampClock({ card, firmware }: Hardware): Steps<number> {
+  if ((card.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.PLL_INFO_EN) !== 0) {
+    const outputs = yield* firmware.send('PLL_INFO_GET', { index: 0 });
+    return Number((outputs >> 32n) & 0xffffn);
+  }
+  const { rows } = pllRegisters;
+  const read = (row: keyof typeof rows, ...index: number[]) => card.read(register('PSOC_CPU_PLL', rows[row], ...index));
+  const select = read('DIV_SEL', 2);
+  const usesPll = select === DIV_SEL.PLL_CLK || select === DIV_SEL.DIVIDED_PLL;
+  const divided = select === DIV_SEL.DIVIDED_REF || select === DIV_SEL.DIVIDED_PLL;
+  const factor = usesPll ? (read('NF') + 1) / ((read('NR') + 1) * (read('OD') + 1)) : 1;
+  return Math.floor(Math.floor(PLL_REFERENCE_MHZ * factor) / (divided ? read('DIV_FACTOR', 2) + 1 : 1));
 }
 
 /** gaudi_mmu_clear_pgt_range. */

@@ -8,7 +8,6 @@ import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { HOST_SPI } from '../../../specs/gaudi/events.ts';
 import type { Timer } from '../../sim/clock.ts';
-import { ModelError } from '../../sim/errors.ts';
 import type { Steps } from '../../sim/process.ts';
 import { debugOperations, type hl_debug_args } from '../../uapi/habanalabs/debug.ts';
 import { hl_device_status, notifierEvents } from '../../uapi/habanalabs/info-results.ts';
@@ -19,6 +18,7 @@ import {
   type Hardware,
   initHardware,
   isDirty,
+  type LateInfo,
   lateInit,
   resetChip,
   restoreUserRegisters,
@@ -26,10 +26,11 @@ import {
 } from './bring-up.ts';
 import { Buffers } from './buffers.ts';
 import { Context, counters } from './context.ts';
-import { type CardInfo, FirmwareQueues, SETSPI } from './cpucp.ts';
+import { parameterSize, type TraceOperation, TraceUnits } from './coresight.ts';
+import { FirmwareQueues, SETSPI } from './cpucp.ts';
 import { CsIoctl } from './cs-ioctl.ts';
 import { haltEngines, type Idleness, idleness } from './engines.ts';
-import { refuse } from './errno.ts';
+import { errnoOf, negative, refuse } from './errno.ts';
 import { EventHandler } from './events.ts';
 import { BOOT_REGISTERS, waitForPreboot } from './firmware-load.ts';
 import { type CoherentMemory, PAGE } from './host-memory.ts';
@@ -64,6 +65,8 @@ const POWER = { PMC: 350_000, PCI: 200_000 } as const;
 /** PLL of the compute clock: the firmware's number (cpucp_if.h, MME_PLL), and that of older firmware (HL_GAUDI_MME_PLL). */
 const COMPUTE_PLL = { NUMBERED: 5, LEGACY: 7 } as const;
 const HEARTBEAT_VALUE = 0x1234_5678n;
+/** linux/slab.h, KMALLOC_MAX_SIZE: bytes. Longer answers are refused, with a warning of the allocator once. */
+const LARGEST_ALLOCATION = 4 * 1024 * 1024;
 
 export interface ResetReason {
   readonly delayed?: boolean;
@@ -100,8 +103,9 @@ export class Card {
   readonly events: EventHandler;
   readonly counters = counters();
   readonly #hardware: Hardware;
+  readonly #traceUnits: TraceUnits;
   #pool: { readonly memory: CoherentMemory; readonly virtual: number } | undefined;
-  info: CardInfo | undefined;
+  info: LateInfo | undefined;
   errors: ErrorRecords = noErrors();
   /** The context of the compute node's user; also while it is being released. */
   context: Context | undefined;
@@ -154,6 +158,7 @@ export class Card {
       timeout: TIME_LIMIT,
     });
     this.events = new EventHandler(this);
+    this.#traceUnits = new TraceUnits({ kernel, card: pci, frequency: () => this.info?.timestampFrequency ?? 0, log });
   }
 
   log(level: 'crit' | 'err' | 'warn' | 'notice' | 'info' | 'dbg', text: string): void {
@@ -319,26 +324,68 @@ export class Card {
     context.eventfd?.signal();
   }
 
-  /** hl_debug_ioctl. @throws SystemError; ModelError for the trace units, which are not there yet */
-  debug(input: Decoded<typeof hl_debug_args>): void {
+  /** hl_debug_ioctl. @throws SystemError */
+  *debug(input: Decoded<typeof hl_debug_args>): Steps {
     if (!this.operational()) refuse('EBUSY');
-    const name = nameOf(debugOperations, input.op);
+    const name = nameOf(debugOperations, input.op) as keyof typeof debugOperations | undefined;
     if (name === undefined) {
       this.log('err', `Invalid request ${input.op}`);
       refuse('EINVAL');
     }
-    const enable = input.enable !== 0;
-    if (name !== 'HL_DEBUG_OP_SET_MODE') {
-      if (this.#debugging) throw new ModelError('unimplemented', `DRM_IOCTL_HL_DEBUG.${name}`, 'trace units');
+    if (name === 'HL_DEBUG_OP_SET_MODE') {
+      yield* this.#setDebugMode(input.enable !== 0);
+      return;
+    }
+    if (!this.#debugging) {
       this.log('err', 'Rejecting debug configuration request because device not in debug mode');
       refuse('EFAULT');
     }
+    yield* this.#trace(name.slice('HL_DEBUG_OP_'.length) as TraceOperation, input);
+  }
+
+  /** hl_device_set_debug_mode. @throws SystemError EFAULT */
+  *#setDebugMode(enable: boolean): Steps {
     if (enable === this.#debugging) {
-      const state = enable ? 'already in' : 'not in';
-      this.log('err', `Failed to ${enable ? 'enable' : 'disable'} debug mode because device is ${state} debug mode`);
+      const state = enable ? 'is already in' : 'was not in';
+      this.log('err', `Failed to ${enable ? 'enable' : 'disable'} debug mode because device ${state} debug mode`);
       refuse('EFAULT');
     }
+    if (!enable && !this.#inReset) yield* this.#traceUnits.halt();
     this.#debugging = enable;
+  }
+
+  /** debug_coresight. @throws SystemError */
+  *#trace(operation: TraceOperation, args: Decoded<typeof hl_debug_args>): Steps {
+    const { program } = this.kernel;
+    const input = Math.min(args.input_size, parameterSize[operation]);
+    const output = args.output_ptr === 0n ? 0 : args.output_size;
+    let parameters: Uint8Array | undefined;
+    if (args.input_ptr !== 0n && input > 0) {
+      const given = program.bytes(args.input_ptr, input);
+      if (!given) {
+        this.log('err', 'failed to copy input debug data');
+        refuse('EFAULT');
+      }
+      // what the program has not given is zero
+      parameters = new Uint8Array(parameterSize[operation]);
+      parameters.set(given);
+    }
+    if (output > LARGEST_ALLOCATION) refuse('ENOMEM');
+    const answer = output > 0 ? new Uint8Array(output) : undefined;
+    try {
+      const request = { unit: args.reg_idx, enable: args.enable !== 0, input: parameters, output: answer };
+      yield* this.#traceUnits.configure(operation, request);
+    } catch (error) {
+      this.log('err', `debug coresight operation failed ${negative(errnoOf(error))}`);
+      throw error;
+    }
+    if (!answer) return;
+    const target = program.bytes(args.output_ptr, output);
+    if (!target) {
+      this.log('err', 'copy to user failed in debug ioctl');
+      refuse('EFAULT');
+    }
+    target.set(answer);
   }
 
   *#start(): Steps {
@@ -399,7 +446,7 @@ export class Card {
 
   /** hl_ctx_fini and hpriv_release. */
   *#finish(context: Context): Steps {
-    this.#debugging = false;
+    if (this.#debugging) yield* this.#setDebugMode(false);
     this.#releasePool();
     yield* context.memory.release();
     this.dramUsed -= context.dram;

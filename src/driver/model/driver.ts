@@ -228,7 +228,7 @@ export class ModelDriver implements Driver {
         kernel.run(memoryIoctl(card, context, argument, () => this.#export(card, context)));
         return;
       case DRM_IOCTL_HL_DEBUG.request & REQUEST:
-        card.debug(DRM_IOCTL_HL_DEBUG.argument.decode(argument));
+        kernel.run(card.debug(DRM_IOCTL_HL_DEBUG.argument.decode(argument)));
         return;
       default:
         refuse('EINVAL');

@@ -1,5 +1,6 @@
 import type { Suite } from '../suite.ts';
 import { cb } from './cb.ts';
+import { debug } from './debug.ts';
 import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
@@ -10,4 +11,4 @@ import { reset } from './reset.ts';
 import { sync } from './sync.ts';
 
 /** All suites, in the order in which they run. */
-export const suites: readonly Suite[] = [info, memory, cb, dma, sync, queues, dmabuf, errors, reset];
+export const suites: readonly Suite[] = [info, memory, cb, dma, sync, queues, dmabuf, debug, errors, reset];
