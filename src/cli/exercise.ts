@@ -9,7 +9,7 @@ import { jsonReporter } from '../exercise/report/json.ts';
 import { junitReporter } from '../exercise/report/junit.ts';
 import { ktapReporter } from '../exercise/report/ktap.ts';
 import { prettyReporter } from '../exercise/report/pretty.ts';
-import type { Reporter, Write } from '../exercise/report/reporter.ts';
+import type { Reporter, Reproduce, Write } from '../exercise/report/reporter.ts';
 import { select } from '../exercise/runner.ts';
 import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
@@ -102,20 +102,21 @@ async function run(names: readonly string[], options: Options, self: Command): P
   const toFile: Write = (text) => void output?.write(text);
   const toTerminal: Write = (text) => void process.stdout.write(text);
   const live = process.stdout.isTTY === true;
+  const again = (id: string) => reproduce(id, on.join(','), options, self);
   const pretty = (write: Write, plain: boolean) =>
     prettyReporter(write, {
       live: live && !plain,
       colour: !plain && process.stdout.hasColors?.() === true,
       about: (suite) => suites.find((s) => s.name === suite)?.about ?? '',
-      reproduce: (id) => reproduce(id, on.join(','), options, self),
+      reproduce: again,
     });
   const reporters: Reporter[] = [];
   if (output) {
     reporters.push(
-      report(options.format, toFile, (write) => pretty(write, true)),
+      report(options.format, toFile, again, (write) => pretty(write, true)),
       pretty(toTerminal, false),
     );
-  } else reporters.push(report(options.format, toTerminal, (write) => pretty(write, false)));
+  } else reporters.push(report(options.format, toTerminal, again, (write) => pretty(write, false)));
 
   const begin = performance.now();
   await interruptible(async (signal) => {
@@ -171,10 +172,10 @@ function chooseTarget(options: Options, self: Command): readonly TargetName[] {
   return options.on;
 }
 
-function report(format: Format, write: Write, pretty: (write: Write) => Reporter): Reporter {
-  if (format === 'ktap') return ktapReporter(write);
-  if (format === 'junit') return junitReporter(write);
-  if (format === 'json') return jsonReporter(write);
+function report(format: Format, write: Write, again: Reproduce, pretty: (write: Write) => Reporter): Reporter {
+  if (format === 'ktap') return ktapReporter(write, again);
+  if (format === 'junit') return junitReporter(write, again);
+  if (format === 'json') return jsonReporter(write, again);
   return pretty(write);
 }
 

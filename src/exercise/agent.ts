@@ -1,7 +1,7 @@
 /**
  * The exerciser on a Linux system with the driver: runs the selected tests against the real kernel and writes one JSON event per
  * line to standard output. After each result it waits for a byte on standard input, so that whoever watches can look at
- * the devices between two tests. Started with a JSON `AgentConfig` as its only argument; bundled into one file for a guest.
+ * the devices between two tests; `EXPLAIN` asks for what the test did last, any other byte lets the next test begin. Started with a JSON `AgentConfig` as its only argument; bundled into one file for a guest.
  */
 
 import { writeSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { discover } from '../driver/linux/discover.ts';
 import { LinuxDriver } from '../driver/linux/driver.ts';
 import { KernelLog } from '../driver/linux/kernel-log.ts';
 import type { RunEvent } from './events.ts';
+import { EXPLAIN } from './remote.ts';
 import { runTests, select } from './runner.ts';
 import { suites } from './suites/index.ts';
 
@@ -37,5 +38,11 @@ const target = {
 };
 const emit = (event: RunEvent) => void writeSync(1, `${JSON.stringify(event)}\n`);
 const input = process.stdin[Symbol.asyncIterator]();
-await runTests(tests, target, config, emit, async () => void (await input.next()));
+await runTests(tests, target, config, emit, async (explain) => {
+  for (;;) {
+    const { value, done } = await input.next();
+    if (done || !(value as Uint8Array).includes(EXPLAIN)) return;
+    emit({ type: 'explanation', explanation: explain() });
+  }
+});
 process.stdin.destroy();

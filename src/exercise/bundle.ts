@@ -16,7 +16,10 @@ export function agentBundle(directory: string): Promise<string> {
   return bundle(path.join(root, 'src', 'exercise', 'agent.ts'), directory);
 }
 
-/** Bundles a program for a guest. @returns path of the result in `directory`. */
+/**
+ * Bundles a program for a guest; `sagrada` is this package, wherever the program lies. @returns path of the result in
+ * `directory`.
+ */
 export async function bundle(entry: string, directory: string): Promise<string> {
   const { build } = await import('esbuild');
   mkdirSync(directory, { recursive: true });
@@ -29,15 +32,16 @@ export async function bundle(entry: string, directory: string): Promise<string> 
     platform: 'node',
     target: 'node24',
     logLevel: 'silent',
-    // koffi finds its binary beside itself, so it is loaded from where npm put it
     plugins: [
       {
-        name: 'koffi-by-path',
+        name: 'places',
         setup(b) {
+          // koffi finds its binary beside itself, so it is loaded from where npm put it
           b.onResolve({ filter: /^koffi$/ }, () => ({
             path: path.join(root, 'node_modules', 'koffi', 'index.js'),
             external: true,
           }));
+          b.onResolve({ filter: /^sagrada$/ }, () => ({ path: path.join(root, 'src', 'index.ts') }));
         },
       },
     ],

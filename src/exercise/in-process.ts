@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { ModelMachine } from '../machine/model.ts';
 import type { Result, RunEvent } from './events.ts';
-import { judge } from './refusals.ts';
+import { explained, failsAfterAll, judge } from './refusals.ts';
 import { type RunOptions, runTests } from './runner.ts';
 import type { Test } from './suite.ts';
 
@@ -23,19 +23,22 @@ export async function runInProcess(
     driver: machine.driver,
     devices: machine.cards.length,
     messages: () => machine.driver.messages(),
+    observe: (note: (text: string) => void) => {
+      machine.driver.kernel.observer = note;
+    },
   };
   machine.takeRefusals();
-  const examined = (event: RunEvent) => {
-    if (event.type !== 'result') {
-      emit(event);
-      return;
-    }
+  let reported: Result | undefined;
+  const hold = (event: RunEvent) => {
+    if (event.type === 'result') reported = event.result;
+    else emit(event);
+  };
+  await runTests(tests, target, options, hold, async (explain) => {
     const refusals = machine.takeRefusals().map(({ device, error }) => ({ device, message: error.message }));
-    const result = judge(event.result, refusals);
+    const judged = judge(reported as Result, refusals);
+    const result = failsAfterAll(reported as Result, judged) ? explained(judged, explain()) : judged;
     results.push(result);
     emit({ type: 'result', result });
-  };
-  await runTests(tests, target, options, examined, async () => {
     // a test may never wait for anything but virtual time: signals and the terminal have their turn here
     await setImmediate();
     signal?.throwIfAborted();

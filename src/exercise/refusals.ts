@@ -1,3 +1,4 @@
+import type { Explanation } from './agreement/recorder.ts';
 import type { Result } from './events.ts';
 
 /** What a device model refused to do. */
@@ -17,4 +18,14 @@ export function judge(result: Result, refusals: readonly Refusal[]): Result {
   if (result.status === 'failed') return { ...result, messages };
   const failure = { message: `the device model refused:\n  ${refused.join('\n  ')}` };
   return { ...result, status: 'failed', messages, failure };
+}
+
+/** The test itself saw nothing wrong, and so has not said what it did. */
+export function failsAfterAll(reported: Result, judged: Result): boolean {
+  return reported.status !== 'failed' && judged.status === 'failed';
+}
+
+/** With what it did last. */
+export function explained(result: Result, explanation: Explanation): Result {
+  return { ...result, failure: { message: '', ...result.failure, ...explanation } };
 }

@@ -4,7 +4,9 @@
  */
 
 import type { AgentConfig } from './agent.ts';
+import type { Explanation } from './agreement/recorder.ts';
 import type { Result, RunEvent } from './events.ts';
+import { explained, failsAfterAll } from './refusals.ts';
 
 /** The other system. */
 export interface Station {
@@ -17,6 +19,10 @@ export interface Station {
   /** Last lines of the kernel's log, for a failure that the agent cannot report. */
   lastWords(): readonly string[];
 }
+
+/** Asks the agent what its last test did. */
+export const EXPLAIN = 0x65;
+const GO = 0x0a;
 
 /** Seconds beyond a test's own time after which the agent is taken for dead. */
 const GRACE = 20;
@@ -73,12 +79,23 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
   let ended = false;
   /** What an agent says that was given up does not count. */
   let over = false;
-  const go = new Passes();
+  const go = new Orders();
   let current: string | undefined;
   let since = performance.now();
   let allowed = config.timeout;
   const noise: string[] = [];
   let examined = Promise.resolve();
+  let gone = false;
+  let explain: ((explanation: Explanation | undefined) => void) | undefined;
+  /** A test that has failed only after it was examined. */
+  const ask = async (reported: Result, judged: Result): Promise<Result> => {
+    if (over || gone || !failsAfterAll(reported, judged)) return judged;
+    const explanation = await new Promise<Explanation | undefined>((resolve) => {
+      explain = resolve;
+      go.send(EXPLAIN);
+    });
+    return explanation === undefined ? judged : explained(judged, explanation);
+  };
   let silence: NodeJS.Timeout | undefined;
   const hung = new Promise<string>((resolve) => {
     silence = setInterval(() => {
@@ -106,10 +123,15 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
           examined = examined
             .then(() => station.examine(event.result))
             .catch((error: unknown) => unexamined(event.result, error))
+            .then((result) => ask(event.result, result))
             .then((result) => {
               if (!over) onEvent({ type: 'result', result });
-              go.give();
+              go.send(GO);
             });
+          return;
+        }
+        if (event.type === 'explanation') {
+          explain?.(event.explanation);
           return;
         }
         if (event.type === 'end') ended = true;
@@ -117,9 +139,10 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
       },
       go,
     )
-    .then(async (status) => {
+    .finally(async () => {
+      gone = true;
+      explain?.(undefined);
       await examined;
-      return status;
     })
     .then(
       (status) => `the exerciser ended with status ${status} in the middle of a test${quote(noise)}`,
@@ -136,25 +159,25 @@ function unexamined(result: Result, error: unknown): Result {
   return { ...result, status: 'failed', failure: result.failure ?? { message } };
 }
 
-/** Standard input of the agent: a byte for each test that may begin. */
-class Passes implements AsyncIterable<Uint8Array> {
-  #given = 0;
+/** Standard input of the agent. */
+class Orders implements AsyncIterable<Uint8Array> {
+  readonly #orders: number[] = [];
   #wake: (() => void) | undefined;
 
-  give(): void {
-    this.#given++;
+  send(order: number): void {
+    this.#orders.push(order);
     this.#wake?.();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     for (;;) {
-      while (this.#given === 0) {
+      const order = this.#orders.shift();
+      if (order !== undefined) yield Uint8Array.of(order);
+      else {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
       }
-      this.#given--;
-      yield Uint8Array.of(10);
     }
   }
 }

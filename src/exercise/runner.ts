@@ -1,6 +1,5 @@
 /** Runs tests one after the other on a target, each with a context of its own, and tells what happens. */
 
-import type { Driver } from '../driver/driver.ts';
 import { Device } from '../runtime/device.ts';
 import { Random } from '../sim/random.ts';
 import { type Explanation, Recorder } from './agreement/recorder.ts';
@@ -71,7 +70,7 @@ async function runTest(test: Test, target: Target, recorder: Recorder, options: 
   let failure: unknown;
   recorder.begin();
   try {
-    await runBody(test, target, recorder.driver, options, expected);
+    await runBody(test, target, recorder, options, expected);
   } catch (error) {
     failure = error ?? new Error('the test threw nothing that can be shown');
   }
@@ -105,10 +104,11 @@ function complaint(lines: readonly LogLine[]): string {
 async function runBody(
   test: Test,
   target: Target,
-  driver: Driver,
+  recorder: Recorder,
   options: RunOptions,
   expected: RegExp[],
 ): Promise<void> {
+  const { driver } = recorder;
   const seconds = test.options.timeout ?? options.timeout;
   const abort = new AbortController();
   using resources = new DisposableStack();
@@ -135,6 +135,9 @@ async function runBody(
   });
   try {
     await Promise.race([test.run(context), late]);
+  } catch (error) {
+    recorder.freeze();
+    throw error;
   } finally {
     clearTimeout(timer);
   }

@@ -167,6 +167,7 @@ export class Card {
 
   /** The interrupt: single MSI mode (gaudi_irq_handler_single). */
   interrupt(): void {
+    this.kernel.observer?.(`${this.pci.function.name}: interrupt`);
     if (this.#disabled) return;
     this.submissions.handleCompletions();
     this.events.take();

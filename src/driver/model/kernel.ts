@@ -24,6 +24,8 @@ export class Kernel {
   readonly clock: VirtualClock;
   readonly memory = new HostMemory();
   readonly program = new AddressSpace(this.memory);
+  /** Is told what happens: submissions, completions, and what is logged. */
+  observer: ((text: string) => void) | undefined;
   #log: LogLine[] = [];
 
   constructor(clock: VirtualClock) {
@@ -39,6 +41,7 @@ export class Kernel {
   log(level: Level, device: string, text: string): void {
     if (this.#log.length >= LOG_LENGTH) this.#log.shift();
     this.#log.push({ level: LEVELS[level], text: `${device}: ${text}` });
+    this.observer?.(`log: ${device}: ${text}`);
   }
 
   /** Lines since the last call. */
@@ -55,12 +58,9 @@ export class Kernel {
 
   /** Waits in a system call. @param deadline ns; @returns false when it came first, or when nothing is left that could happen */
   until(done: () => boolean, deadline = Number.POSITIVE_INFINITY): boolean {
-    while (!done()) {
-      if (this.clock.step(deadline)) continue;
-      if (Number.isFinite(deadline)) this.clock.runUntil(deadline);
-      return done();
-    }
-    return true;
+    if (this.clock.runTo(done, deadline)) return true;
+    if (Number.isFinite(deadline)) this.clock.runUntil(deadline);
+    return done();
   }
 
   /** Runs something that sleeps to its end, in a system call. */

@@ -174,6 +174,9 @@ export class Queues<Job extends QueuedJob> {
         queue.completionsTaken = (queue.completionsTaken + 1) % LENGTH;
         queue.completionsFree++;
         if ((entry & CQ.VALID) === 0) continue;
+        this.#kernel.observer?.(
+          `${this.#card.function.name}: ${queueNames[queue.id]} tells the end of entry ${entry & CQ.INDEX}`,
+        );
         const job = queue.shadow[entry & CQ.INDEX];
         queue.shadow[entry & CQ.INDEX] = undefined;
         this.release(queue.id, 1);
@@ -244,6 +247,7 @@ export class Queues<Job extends QueuedJob> {
     view.setUint32(at + 8, size, true);
     view.setUint32(at + 12, control, true);
     queue.pi = (queue.pi + 1) % (2 * queue.length);
+    this.#kernel.observer?.(`${this.#card.function.name}: ${queueNames[queue.id]} is given ${size} bytes of packets`);
     this.#card.write(queue.doorbell, queue.pi);
   }
 

@@ -7,15 +7,21 @@ export interface Freedom {
   readonly members?: RegExp;
   /** Outcomes that are not compared. */
   readonly outcome?: RegExp;
+  /** The call may be made on one target only. */
+  readonly optional?: true;
   readonly reason: string;
 }
 
 export const freedoms: readonly Freedom[] = [
-  { call: /./, members: /timestamp|_time$|_ns$|_us$/, reason: 'two clocks' },
+  { call: /./, members: /timestamp|_time$|_ns$|_us$|_ms$/, reason: 'two clocks' },
   { call: /./, outcome: /^EINTR$/, reason: 'a signal came, and the call is made again' },
   { call: /^open /, outcome: /^EAGAIN$/, reason: 'how often a program asks while the last user is cleaned up after' },
   { call: /^CS /, outcome: /^EAGAIN$/, reason: 'how often a program asks while a queue is full' },
   { call: /^WAIT_CS /, outcome: /status: 1\b/, reason: 'how often a program looks before the work has ended' },
+  { call: /INFO_POWER|TOTAL_ENERGY/, members: /./, reason: 'they follow from what time the work has taken' },
+  { call: /HL_MEM_OP_MAP /, members: /^device_virt_addr$/, reason: 'aligned to 2 MiB when the kernel has huge pages' },
+  { call: /CS_FLAGS_WAIT /, members: /^seq$/, reason: 'all ones when the signal has come already' },
+  { call: /^WAIT_CS /, optional: true, reason: 'there is nothing to wait for when the signal has come already' },
   { call: /MULTI_CS/, members: /^cs_completion_map$/, reason: 'how many have ended when the first has been seen' },
   { call: /EXPORT_DMABUF_FD/, members: /^fd$/, reason: 'a number of the process' },
   { call: /^poll /, outcome: /./, reason: 'how often a program looks' },
@@ -32,7 +38,7 @@ export const rewritings: readonly Rewriting[] = [
   { pattern: /\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b/g, by: 'CARD', reason: 'where the card is on its bus' },
   { pattern: /^habanalabs (?=CARD|accel)/, by: '', reason: 'the name of the module' },
   { pattern: /\bpid[ :=]*\d+/gi, by: 'pid N', reason: 'numbers of processes' },
-  { pattern: /0x[0-9a-f]{9,}/gi, by: '0xADDRESS', reason: 'addresses of the process' },
+  { pattern: /completed after \d+ \(s\)/g, by: 'completed after N (s)', reason: 'two clocks' },
 ];
 
 /** A line of the log as it is compared. */

@@ -13,7 +13,7 @@ import { freedoms } from './differences.ts';
 import { type CapturedProgram, ProgramMemory } from './programs.ts';
 
 /** Events that are kept for a test that fails. */
-const KEPT_EVENTS = 20;
+const KEPT_EVENTS = 24;
 const KEPT_PROGRAMS = 2;
 /** Calls of one test that a trace holds; a test that makes more is compared as far as that. */
 const LONGEST_TRACE = 20_000;
@@ -51,6 +51,12 @@ export interface Explanation {
   readonly events: readonly string[];
 }
 
+/** What there is to explain. */
+interface State {
+  readonly programs: readonly CapturedProgram[];
+  readonly events: readonly (Call | Note)[];
+}
+
 /** Methods whose calls are worth a line; others pass by unseen. */
 const RECORDED = new Set(['open', 'close', 'dup', 'ioctl', 'mmap', 'read', 'write', 'poll', 'eventfd']);
 
@@ -62,6 +68,7 @@ export class Recorder {
   #began = 0;
   #last: (Call | Note)[] = [];
   #trace: TraceEntry[] = [];
+  #frozen: State | undefined;
   readonly #programs: CapturedProgram[] = [];
   readonly #memory = new ProgramMemory();
   readonly #names = new Map<number, string>();
@@ -78,6 +85,7 @@ export class Recorder {
     this.#last = [];
     this.#trace = [];
     this.#programs.length = 0;
+    this.#frozen = undefined;
     this.#began = this.#now();
   }
 
@@ -90,10 +98,21 @@ export class Recorder {
     return this.#trace;
   }
 
+  /** Something went wrong just now: what comes after it explains nothing. */
+  freeze(): void {
+    this.#frozen ??= this.#state();
+  }
+
+  #state(): State {
+    const events = this.#last.slice(-KEPT_EVENTS);
+    return { programs: [...this.#programs], events: events.sort((a, b) => a.time - b.time) };
+  }
+
   explain(): Explanation {
+    const { programs, events } = this.#frozen ?? this.#state();
     return {
-      programs: this.#programs.flatMap((program) => program.text()),
-      events: this.#last.slice(-KEPT_EVENTS).map((event) => {
+      programs: programs.flatMap((program) => program.text()),
+      events: events.map((event) => {
         const time = `${((event.time - this.#began) / 1e6).toFixed(3).padStart(10)} ms`;
         return `${time}  ${'text' in event ? event.text : inWords(event)}`;
       }),

@@ -1,13 +1,16 @@
 import { totals } from '../events.ts';
-import type { Reporter, Write } from './reporter.ts';
+import type { Reporter, Reproduce, Write } from './reporter.ts';
 
 /** JSON lines: the run, one line per result as it comes, the totals. */
-export function jsonReporter(write: Write): Reporter {
+export function jsonReporter(write: Write, reproduce?: Reproduce): Reporter {
   const line = (value: unknown) => write(`${JSON.stringify(value)}\n`);
   return {
     begin: (info) => line({ type: 'run', ...info }),
     event(event) {
-      if (event.type === 'result') line({ type: 'result', ...event.result });
+      if (event.type !== 'result') return;
+      const { result } = event;
+      const again = result.status === 'failed' && reproduce ? { again: reproduce(result.id) } : {};
+      line({ type: 'result', ...result, ...again });
     },
     finish: (results, seconds) => line({ type: 'totals', ...totals(results), seconds }),
   };

@@ -1,8 +1,8 @@
 import type { Result, RunInfo } from '../events.ts';
-import type { Reporter, Write } from './reporter.ts';
+import { evidence, type Reporter, type Reproduce, type Write } from './reporter.ts';
 
 /** JUnit XML as CI systems read it. */
-export function junitReporter(write: Write): Reporter {
+export function junitReporter(write: Write, reproduce?: Reproduce): Reporter {
   let info: RunInfo | undefined;
   return {
     begin(run) {
@@ -15,13 +15,20 @@ export function junitReporter(write: Write): Reporter {
       write(
         `<testsuites name="sagrada" tests="${results.length}" failures="${failed}" time="${seconds.toFixed(3)}">\n`,
       );
-      for (const [suite, tests] of Map.groupBy(results, (r) => r.suite)) writeSuite(write, suite, tests, info);
+      for (const [suite, tests] of Map.groupBy(results, (r) => r.suite))
+        writeSuite(write, suite, tests, info, reproduce);
       write('</testsuites>\n');
     },
   };
 }
 
-function writeSuite(write: Write, suite: string, tests: readonly Result[], info: RunInfo | undefined): void {
+function writeSuite(
+  write: Write,
+  suite: string,
+  tests: readonly Result[],
+  info: RunInfo | undefined,
+  reproduce?: Reproduce,
+): void {
   const count = (status: Result['status']) => tests.filter((t) => t.status === status).length;
   const time = (tests.reduce((sum, t) => sum + t.ms, 0) / 1000).toFixed(3);
   write(
@@ -41,7 +48,12 @@ function writeSuite(write: Write, suite: string, tests: readonly Result[], info:
       write(`    <testcase ${attributes}><skipped message="${escapeAttribute(test.reason ?? '')}"/></testcase>\n`);
     } else {
       const message = test.failure?.message ?? '';
-      const text = [test.failure?.stack ?? message, ...test.messages].join('\n');
+      const text = [
+        test.failure?.stack ?? message,
+        ...test.messages,
+        ...evidence(test).flatMap(({ title, lines }) => [`${title}:`, ...lines.map((line) => `  ${line}`)]),
+        ...(reproduce ? [`again: ${reproduce(test.id)}`] : []),
+      ].join('\n');
       write(
         `    <testcase ${attributes}><failure message="${escapeAttribute(message)}">${escapeXml(text)}</failure></testcase>\n`,
       );

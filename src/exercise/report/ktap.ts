@@ -1,8 +1,8 @@
 import type { Result } from '../events.ts';
-import type { Reporter, Write } from './reporter.ts';
+import { evidence, type Reporter, type Reproduce, type Write } from './reporter.ts';
 
 /** KTAP version 1 with one subtest block per suite (Linux, Documentation/dev-tools/ktap.rst). */
-export function ktapReporter(write: Write): Reporter {
+export function ktapReporter(write: Write, reproduce?: Reproduce): Reporter {
   return {
     begin() {},
     event() {},
@@ -17,7 +17,7 @@ export function ktapReporter(write: Write): Reporter {
         write(`  # Subtest: ${suite}\n`);
         write(`  1..${tests.length}\n`);
         tests.forEach((result, i) => {
-          write(`  ${testLine(result, i + 1)}\n`);
+          write(`  ${testLine(result, i + 1, reproduce?.(result.id))}\n`);
         });
         const failed = tests.some((t) => t.status === 'failed');
         write(`${failed ? 'not ok' : 'ok'} ${number} ${suite}\n`);
@@ -26,11 +26,17 @@ export function ktapReporter(write: Write): Reporter {
   };
 }
 
-function testLine(result: Result, number: number): string {
+function testLine(result: Result, number: number, again?: string): string {
   // '#' starts a directive, and a line is a result
   const name = result.name.replaceAll('#', '').replaceAll('\n', ' ');
   if (result.status === 'skipped') return `ok ${number} ${name} # SKIP ${result.reason ?? ''}`.trimEnd();
   if (result.status === 'passed') return `ok ${number} ${name}`;
-  const why = (result.failure?.message ?? '').split('\n').map((line) => `  # ${line}`);
+  const told = [
+    ...(result.failure?.message ?? '').split('\n'),
+    ...result.messages.map((line) => `driver: ${line}`),
+    ...evidence(result).flatMap(({ title, lines }) => [`${title}:`, ...lines.map((line) => `  ${line}`)]),
+    ...(again === undefined ? [] : [`again: ${again}`]),
+  ];
+  const why = told.map((line) => `  # ${line}`);
   return [...why.map((line) => line.trimStart()), `not ok ${number} ${name}`].join('\n  ');
 }

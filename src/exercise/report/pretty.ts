@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { type Result, type RunInfo, totals } from '../events.ts';
-import type { Reporter, Write } from './reporter.ts';
+import { evidence, type Reporter, type Reproduce, type Write } from './reporter.ts';
 
 export interface PrettyOptions {
   /** A terminal: the running test is shown in a line that is rewritten. */
@@ -8,8 +8,7 @@ export interface PrettyOptions {
   readonly colour: boolean;
   /** A sentence on what a suite is about, for its line; empty for none. */
   about?(suite: string): string;
-  /** The command line that would run one test again. */
-  reproduce(id: string): string;
+  readonly reproduce: Reproduce;
 }
 
 /** For a person: one line per suite as it goes, what failed with its reason, a summary. */
@@ -42,6 +41,9 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
     const where = result.failure?.stack?.split('\n').find((line) => line.includes('/suites/'));
     if (where) lines.push(paint('dim', `  ${where.trim()}`));
     for (const line of result.messages.slice(0, 20)) lines.push(paint('dim', `  driver: ${line}`));
+    for (const part of evidence(result)) {
+      lines.push(`  ${part.title}:`, ...part.lines.map((line) => paint('dim', `    ${line}`)));
+    }
     lines.push(`  again: ${options.reproduce(result.id)}`);
     return `${lines.join('\n')}\n`;
   }

@@ -7,4 +7,23 @@ export interface Reporter {
   finish(results: readonly Result[], seconds: number): void;
 }
 
+/** The command that runs one test again. */
+export type Reproduce = (id: string) => string;
+
 export type Write = (text: string) => void;
+
+/** Lines of a failure that are shown of each part at most. */
+const LONGEST = 60;
+
+/** What a failed test submitted last, and what happened last: a heading and its lines each. */
+export function evidence({
+  failure,
+}: Result): readonly { readonly title: string; readonly lines: readonly string[] }[] {
+  const parts = [
+    { title: 'last submissions', lines: failure?.programs ?? [] },
+    { title: 'last events', lines: failure?.events ?? [] },
+  ];
+  return parts
+    .filter(({ lines }) => lines.length > 0)
+    .map(({ title, lines }) => ({ title, lines: lines.slice(-LONGEST) }));
+}
