@@ -250,7 +250,8 @@ export class Arbiter {
       yield timing.messageNs;
       try {
         const base = addressOf(block.get('ARB_BASE_LO'), block.get('ARB_BASE_HI'), 'write', this.#who);
-        yield* bus.write32(this.#who, base + message.offset, message.value);
+        const steps = bus.write32(this.#who, base + message.offset, message.value);
+        if (steps) yield* steps;
       } catch (error) {
         if (!(error instanceof BusError)) throw error;
         faults.raiseArbiter(arbiterError.message);

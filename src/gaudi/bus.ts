@@ -46,8 +46,12 @@ export interface ChipBus {
   read(who: Initiator, address: number, target: Uint8Array): Steps;
   /** @throws BusError */
   write(who: Initiator, address: number, source: Uint8Array): Steps;
-  /** One 32-bit write, aligned to 4: a message. To registers it has their effect, to memory it is one store. @throws BusError */
-  write32(who: Initiator, address: number, value: number): Steps;
+  /**
+   * One 32-bit write, aligned to 4: a message. To registers it has their effect, to memory it is one store.
+   * @returns the steps that are left, or undefined when it is done
+   * @throws BusError
+   */
+  write32(who: Initiator, address: number, value: number): Steps | undefined;
   /** @throws BusError */
   read32(who: Initiator, address: number): Steps<number>;
 }

@@ -45,6 +45,8 @@ interface Page {
   readonly placement: Placement;
   /** Bytes from the block's base. */
   readonly offset: number;
+  /** Once it was accessed. */
+  placed: PlacedBlock | undefined;
   common: Registers | undefined;
 }
 
@@ -72,7 +74,7 @@ export class ConfigurationSpace {
     for (let offset = 0; offset < placement.size; offset += PAGE_SIZE) {
       const page = (placement.base + offset) >>> PAGE_SHIFT;
       if (this.#pages[page]) throw new Error(`${placement.name}: overlaps ${this.#pages[page]?.placement.name}`);
-      this.#pages[page] = { placement, offset, common: undefined };
+      this.#pages[page] = { placement, offset, placed: undefined, common: undefined };
     }
   }
 
@@ -165,7 +167,8 @@ export class ConfigurationSpace {
     const page = this.#pages[offset >>> PAGE_SHIFT];
     if (!page) throw new ModelError('unsupported', `CFG+0x${offset.toString(16)}`, 'no block answers at this address');
     const { placement } = page;
-    const { block } = this.#placed(placement);
+    page.placed ??= this.#placed(placement);
+    const { block } = page.placed;
     const inPage = offset & (PAGE_SIZE - 1);
     const at = page.offset + inPage;
     this.#at = at;

@@ -95,17 +95,17 @@ export class GaudiBus implements ChipBus {
     }
   }
 
-  *write32(who: Initiator, address: number, value: number): Steps {
+  write32(who: Initiator, address: number, value: number): Steps | undefined {
     const target = this.#resolveWord(who, address, 'write');
     switch (target.kind) {
       case 'memory':
         target.memory.words[target.offset / WORD] = value;
-        return;
+        return undefined;
       case 'registers':
         this.#ports.cfg.write32(target.offset, value >>> 0);
-        return;
+        return undefined;
       case 'host':
-        yield* this.#host(who, address, WORD, 'write', (port, done) => port.store32(target.address, value >>> 0, done));
+        return this.#host(who, address, WORD, 'write', (port, done) => port.store32(target.address, value >>> 0, done));
     }
   }
 

@@ -20,6 +20,8 @@ const FENCE_MAX = 0x3fff;
 const MESSAGES = 64;
 /** NOPs that are executed in one go. */
 const NOPS = 64;
+/** Words of a packet that is called short. */
+const SHORT = 8;
 
 interface Message {
   readonly who: Initiator;
@@ -65,6 +67,8 @@ export class CommandProcessor {
   readonly #arrived = new Condition();
   readonly #posted = new Condition();
   readonly #timers = new Set<Timer>();
+  /** Arrays for packets, by their length. */
+  readonly #short: Uint32Array[] = [];
   #messages: Message[] = [];
   #executing = false;
   #nops = 0;
@@ -148,19 +152,21 @@ export class CommandProcessor {
     this.#timers.add(timer);
   }
 
-  /** Posts a message. An address that is not a multiple of 4, or none at all, is a write error. */
-  *post(who: Initiator, address: bigint | number, value: number): Steps {
+  /**
+   * Posts a message. An address that is not a multiple of 4, or none at all, is a write error.
+   * @returns what is left to wait for where too many messages are under way
+   */
+  post(who: Initiator, address: bigint | number, value: number): Steps | undefined {
     const target = Number(address);
     if (!Number.isSafeInteger(target) || target % 4 !== 0) {
       const where = `${this.qm.name}.CP${this.index}`;
       this.qm.errors.report(new ModelError('guest', where, `message to address 0x${address.toString(16)}`));
       this.fault(qmanError.messageWrite);
-      return;
+      return undefined;
     }
-    while (this.#messages.length >= MESSAGES) yield this.#arrived;
-    const { clock, timing } = this.qm;
-    this.#messages.push({ who, address: target, value, due: clock.now() + timing.messageNs });
-    this.#posted.notify();
+    if (this.#messages.length >= MESSAGES) return this.#postLater(who, target, value);
+    this.#send(who, target, value);
+    return undefined;
   }
 
   /** Reads `target.length` bytes for LOAD_AND_EXE. @returns false where the bus refused */
@@ -189,7 +195,7 @@ export class CommandProcessor {
     for (;;) {
       this.#executing = false;
       while (!this.running) yield this.wake;
-      if (!(yield* queue.fetch(2))) continue;
+      if (queue.available < 2 && !(yield* queue.fetch(2))) continue;
       if (!this.running) continue;
       this.#executing = true;
       const length = this.#length(queue.data, queue.from);
@@ -199,12 +205,21 @@ export class CommandProcessor {
         yield this.qm.timing.packetNs;
         continue;
       }
-      if (!(yield* queue.fetch(length))) continue;
-      this.words = queue.data.slice(queue.from, queue.from + length);
+      if (queue.available < length && !(yield* queue.fetch(length))) continue;
+      this.words = this.#copy(queue.data, queue.from, length);
       const packet = this.#decode(this.words);
       queue.consume(length);
       if (packet) yield* this.#perform(packet);
     }
+  }
+
+  /** The words of a packet in an array of its own; that of a short one is used again for the next. */
+  #copy(data: Uint32Array, from: number, length: number): Uint32Array {
+    if (length > SHORT) return data.slice(from, from + length);
+    const words = this.#short[length] ?? new Uint32Array(length);
+    this.#short[length] = words;
+    for (let i = 0; i < length; i++) words[i] = data[from + i] as number;
+    return words;
   }
 
   #length(words: Uint32Array, at: number): number | undefined {
@@ -256,7 +271,12 @@ export class CommandProcessor {
     yield this.#debt + this.qm.timing.packetNs;
     this.#debt = 0;
     this.#nops = 0;
-    if (fields.eb !== 0) yield* this.#engineBarrier();
+    if (fields.eb !== 0) {
+      const guard = this.qm.block.get('CP_BARRIER_CFG', this.index) & 0xfff;
+      if (guard > 0) yield guard * this.qm.timing.cycleNs;
+      const drained = this.qm.engine.drain();
+      if (drained) yield* drained;
+    }
     // Register barrier: nothing to wait for, as registers have what was written before the next packet begins.
     if (fields.mb !== 0) while (this.#messages.length > 0) yield this.#arrived;
     if ('pred' in fields && ((this.predicates >>> fields.pred) & 1) === 0) return;
@@ -269,6 +289,17 @@ export class CommandProcessor {
     }
   }
 
+  *#postLater(who: Initiator, address: number, value: number): Steps {
+    while (this.#messages.length >= MESSAGES) yield this.#arrived;
+    this.#send(who, address, value);
+  }
+
+  #send(who: Initiator, address: number, value: number): void {
+    const { clock, timing } = this.qm;
+    this.#messages.push({ who, address, value, due: clock.now() + timing.messageNs });
+    this.#posted.notify();
+  }
+
   /** NOPs fill command buffers by the hundred: their time is counted, and spent with the next other packet. */
   *#nop(): Steps {
     this.#debt += this.qm.timing.packetNs;
@@ -276,12 +307,6 @@ export class CommandProcessor {
     this.#nops = 0;
     yield this.#debt;
     this.#debt = 0;
-  }
-
-  *#engineBarrier(): Steps {
-    const guard = this.qm.block.get('CP_BARRIER_CFG', this.index) & 0xfff;
-    if (guard > 0) yield guard * this.qm.timing.cycleNs;
-    yield* this.qm.engine.drain();
   }
 
   *#deliver(): Steps {
@@ -294,7 +319,8 @@ export class CommandProcessor {
       }
       yield Math.max(0, message.due - clock.now());
       try {
-        yield* bus.write32(message.who, message.address, message.value);
+        const steps = bus.write32(message.who, message.address, message.value);
+        if (steps) yield* steps;
       } catch (error) {
         if (error instanceof ModelError) this.#report(error);
         else if (!(error instanceof BusError)) throw error;

@@ -198,6 +198,11 @@ export class CommandQueue {
     return this.#from;
   }
 
+  /** Words at `data[from]` that need not be waited for. */
+  get available(): number {
+    return this.#to - this.#from;
+  }
+
   push(buffer: CommandBuffer): void {
     this.#fifo.push(buffer);
     this.wake.notify();

@@ -54,7 +54,8 @@ export class DeviceCpu implements Initiator {
   }
 
   /** @param address device address, aligned to 4 @throws BusError */
-  write32(address: number, value: number): Steps {
-    return this.#bus.write32(this, address, value);
+  *write32(address: number, value: number): Steps {
+    const steps = this.#bus.write32(this, address, value);
+    if (steps) yield* steps;
   }
 }

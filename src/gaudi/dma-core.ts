@@ -167,10 +167,8 @@ export class DmaCore implements Engine {
     this.registers.write32(offset, value);
   }
 
-  *drain(): Steps {
-    const until = this.#accepted;
-    const resets = this.#resets;
-    while (this.#done < until && resets === this.#resets) yield this.#changed;
+  drain(): Steps | undefined {
+    return this.busy() ? this.#drain() : undefined;
   }
 
   busy(): boolean {
@@ -197,6 +195,12 @@ export class DmaCore implements Engine {
   close(): void {
     this.#process?.kill();
     this.#queue.length = 0;
+  }
+
+  *#drain(): Steps {
+    const until = this.#accepted;
+    const resets = this.#resets;
+    while (this.#done < until && resets === this.#resets) yield this.#changed;
   }
 
   #start(): void {
@@ -289,7 +293,8 @@ export class DmaCore implements Engine {
     if (!work.completion) return;
     this.#messages++;
     try {
-      yield* bus.write32(this.#who, work.completion.address, work.completion.value);
+      const steps = bus.write32(this.#who, work.completion.address, work.completion.value);
+      if (steps) yield* steps;
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
       yield* this.#fail(ERR_CAUSE.LBW_WR_ERR);
@@ -314,7 +319,8 @@ export class DmaCore implements Engine {
     const address = registers.get('ERRMSG_ADDR_HI') * 2 ** 32 + registers.get('ERRMSG_ADDR_LO');
     this.#messages++;
     try {
-      yield* this.#ports.bus.write32(this.#errorSender, address, registers.get('ERRMSG_WDATA'));
+      const steps = this.#ports.bus.write32(this.#errorSender, address, registers.get('ERRMSG_WDATA'));
+      if (steps) yield* steps;
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
       registers.set('ERR_CAUSE', (registers.get('ERR_CAUSE') | ERR_CAUSE.LBW_WR_ERR) >>> 0);

@@ -25,8 +25,9 @@ export interface Engine {
   /**
    * Returns when all work accepted before the call is done and its results are written. Work accepted later, by
    * another stream, does not prolong it. An engine that is halted or stopped by an error keeps its callers waiting.
+   * @returns undefined where there is nothing to wait for
    */
-  drain(): Steps;
+  drain(): Steps | undefined;
   /** Whether work is accepted that is not done. */
   busy(): boolean;
 }

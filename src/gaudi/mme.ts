@@ -38,7 +38,7 @@ export class Mme implements Engine {
     this.block.write32(offset, value);
   }
 
-  *drain(): Steps {}
+  drain(): undefined {}
 
   reset(): void {
     this.block.reset();

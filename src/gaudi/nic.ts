@@ -20,5 +20,5 @@ export class NicPort implements Engine {
     throw new ModelError('unimplemented', `${this.name}+0x${offset.toString(16)}`, 'work for a NIC port');
   }
 
-  *drain(): Steps {}
+  drain(): undefined {}
 }

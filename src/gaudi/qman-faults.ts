@@ -119,7 +119,8 @@ export class QmanFaults {
       yield timing.messageNs;
       try {
         const address = addressOf(block.get('GLBL_ERR_ADDR_LO'), block.get('GLBL_ERR_ADDR_HI'), 'write', this.#who);
-        yield* bus.write32(this.#who, address, block.get('GLBL_ERR_WDATA'));
+        const steps = bus.write32(this.#who, address, block.get('GLBL_ERR_WDATA'));
+        if (steps) yield* steps;
       } catch (error) {
         if (!(error instanceof BusError)) throw error;
         // Nobody can hear of this one: the message that would tell is the one that failed.

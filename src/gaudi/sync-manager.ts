@@ -193,7 +193,8 @@ export class SyncManager {
       const delay = this.#ports.delay?.() ?? 0;
       if (delay > 0) yield delay;
       try {
-        yield* this.#ports.bus.write32(this.#who, message.address, message.value);
+        const steps = this.#ports.bus.write32(this.#who, message.address, message.value);
+        if (steps) yield* steps;
       } catch (error) {
         if (error instanceof ModelError) this.#ports.onError(error);
         // One master port: its AXI id is 0.

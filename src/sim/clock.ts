@@ -12,12 +12,27 @@ export interface Clock {
   now(): number;
   /** Calls `run` once when `time` (ns, clamped to now) is reached. Events of one time run in the order they were made. */
   at(time: number, run: () => void): Timer;
+  /**
+   * Sets the time forward to `time` ns, instead of an event then, where that makes no difference to anyone.
+   * @returns false where it would: an event has to be made
+   */
+  advance?(time: number): boolean;
 }
 
-interface Event {
+class Event implements Timer {
   readonly time: number;
   readonly order: number;
   run: (() => void) | undefined;
+
+  constructor(time: number, order: number, run: () => void) {
+    this.time = time;
+    this.order = order;
+    this.run = run;
+  }
+
+  cancel(): void {
+    this.run = undefined;
+  }
 }
 
 /** A binary heap of events ordered by time, then by the order in which they were made. */
@@ -26,7 +41,7 @@ class EventHeap {
   #order = 0;
 
   add(time: number, run: () => void): Timer {
-    const event: Event = { time, order: this.#order++, run };
+    const event = new Event(time, this.#order++, run);
     const events = this.#events;
     let i = events.push(event) - 1;
     while (i > 0) {
@@ -37,11 +52,7 @@ class EventHeap {
       i = parent;
     }
     events[i] = event;
-    return {
-      cancel: () => {
-        event.run = undefined;
-      },
-    };
+    return event;
   }
 
   /** Time of the first live event, or undefined. */
@@ -86,6 +97,9 @@ function before(a: Event, b: Event): boolean {
 export class VirtualClock implements Clock {
   readonly #heap = new EventHeap();
   #now = 0;
+  /** Up to where `advance` may go, and what else may end the run; only while events are run. */
+  #limit = Number.NEGATIVE_INFINITY;
+  #done: (() => boolean) | undefined;
 
   now(): number {
     return this.#now;
@@ -107,8 +121,39 @@ export class VirtualClock implements Clock {
 
   /** Runs events until none is left or, where given, until `time` ns, which is then the present. */
   runUntil(time = Number.POSITIVE_INFINITY): void {
-    while (this.step(time));
+    this.#run(time, undefined);
     if (Number.isFinite(time) && time > this.#now) this.#now = time;
+  }
+
+  /**
+   * Runs events until `done`, which is asked before the first and after each; no event after `limit` ns.
+   * @returns false when no event was left, or none up to `limit`
+   */
+  runTo(done: () => boolean, limit = Number.POSITIVE_INFINITY): boolean {
+    return done() || this.#run(limit, done);
+  }
+
+  /** A process that waits for a time before the next event goes on at once, which is what the event would do. */
+  advance(time: number): boolean {
+    if (time > this.#limit) return false;
+    const next = this.#heap.peek();
+    if ((next !== undefined && next <= time) || this.#done?.()) return false;
+    this.#now = time;
+    return true;
+  }
+
+  #run(limit: number, done: (() => boolean) | undefined): boolean {
+    // a run within an event of another: that one goes on with its own afterwards
+    const outer = { limit: this.#limit, done: this.#done };
+    this.#limit = limit;
+    this.#done = done;
+    try {
+      while (this.step(limit)) if (done?.()) return true;
+      return false;
+    } finally {
+      this.#limit = outer.limit;
+      this.#done = outer.done;
+    }
   }
 }
 

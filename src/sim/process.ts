@@ -19,6 +19,8 @@ export type Steps<T = void> = Generator<Wait, T, void>;
 /** Something processes wait for. Spurious wake-ups are normal: test again after waiting. */
 export class Condition {
   #waiting: (() => void)[] = [];
+  /** The other of two lists, so that notifying needs no new one. */
+  #spare: (() => void)[] = [];
 
   /** @internal */
   subscribe(wake: () => void): void {
@@ -29,8 +31,11 @@ export class Condition {
   notify(): void {
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
-    this.#waiting = [];
+    this.#waiting = this.#spare;
+    this.#spare = [];
     for (const wake of waiting) wake();
+    waiting.length = 0;
+    this.#spare = waiting;
   }
 }
 
@@ -40,7 +45,6 @@ export class Process {
   readonly #steps: Steps;
   readonly #onError: (error: unknown) => void;
   #timer: Timer | undefined;
-  #epoch = 0;
   #ended = false;
   #running = false;
 
@@ -72,23 +76,28 @@ export class Process {
   }
 
   #schedule(delay: number): void {
-    const epoch = ++this.#epoch;
-    this.#timer = this.#clock.at(this.#clock.now() + delay, () => {
-      if (epoch === this.#epoch) this.#resume();
-    });
+    this.#timer = this.#clock.at(this.#clock.now() + delay, this.#resume);
   }
 
-  #resume(): void {
+  // A process waits for one thing at a time, so what wakes it is what it waits for.
+  readonly #woken = (): void => {
+    if (!this.#ended) this.#schedule(0);
+  };
+
+  readonly #resume = (): void => {
     if (this.#ended) return;
+    const clock = this.#clock;
     let wait: Wait;
     this.#running = true;
     try {
-      const result = this.#steps.next();
-      if (result.done) {
-        this.#ended = true;
-        return;
-      }
-      wait = result.value;
+      do {
+        const result = this.#steps.next();
+        if (result.done) {
+          this.#ended = true;
+          return;
+        }
+        wait = result.value;
+      } while (typeof wait === 'number' && !this.#ended && clock.advance?.(clock.now() + wait));
     } catch (error) {
       this.#ended = true;
       this.#onError(error);
@@ -101,13 +110,8 @@ export class Process {
       return;
     }
     if (typeof wait === 'number') this.#schedule(wait);
-    else {
-      const epoch = ++this.#epoch;
-      wait.subscribe(() => {
-        if (epoch === this.#epoch && !this.#ended) this.#schedule(0);
-      });
-    }
-  }
+    else wait.subscribe(this.#woken);
+  };
 }
 
 /**

@@ -144,21 +144,21 @@ export class RegisterBlock<R extends Rows = Rows> {
   }
 
   /** Byte offset of an instance: `offsetOf('FENCE_CNT', fence, cp)`. */
-  offsetOf(name: keyof R & string, ...index: number[]): number {
-    const r = this.spec.rows[name] as RegisterRow;
-    let offset = r.offset;
-    for (let d = 0; d < index.length; d++) offset += (index[d] as number) * (r.stride[d] as number);
-    return offset;
+  offsetOf(name: keyof R & string, i?: number, j?: number): number {
+    const { offset, stride } = this.spec.rows[name] as RegisterRow;
+    if (i === undefined) return offset;
+    const first = offset + i * (stride[0] as number);
+    return j === undefined ? first : first + j * (stride[1] as number);
   }
 
   /** The stored word of a register; no body is called. */
-  get(name: keyof R & string, ...index: number[]): number {
-    return this.words[this.offsetOf(name, ...index) / 4] as number;
+  get(name: keyof R & string, i?: number, j?: number): number {
+    return this.words[this.offsetOf(name, i, j) / 4] as number;
   }
 
   /** Stores a word; no body is called. */
-  set(name: keyof R & string, value: number, ...index: number[]): void {
-    this.words[this.offsetOf(name, ...index) / 4] = value;
+  set(name: keyof R & string, value: number, i?: number, j?: number): void {
+    this.words[this.offsetOf(name, i, j) / 4] = value;
   }
 
   /** A read from the bus. @throws ModelError `unimplemented` where no register is known. */

@@ -169,11 +169,13 @@ export function initiator(name: string, asid = 0, bypass = false): Initiator {
 }
 
 /** Runs steps to their end in simulated time. @throws what they throw */
-export function run<T>(clock: VirtualClock, steps: Steps<T>): T {
-  let result: { value: T } | undefined;
+export function run<T>(clock: VirtualClock, steps: Steps<T>): T;
+export function run(clock: VirtualClock, steps: Steps | undefined): void;
+export function run<T>(clock: VirtualClock, steps: Steps<T> | undefined): T | undefined {
+  let result: { value: T | undefined } | undefined;
   let failure: { error: unknown } | undefined;
   function* body(): Steps {
-    result = { value: yield* steps };
+    result = { value: steps && (yield* steps) };
   }
   new Process(clock, 'test', body(), (error) => {
     failure = { error };
