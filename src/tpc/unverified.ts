@@ -1,0 +1,145 @@
+/**
+ * What no public source settles about the behaviour of the core, and how this model reads it. A reading is here because
+ * something public speaks for it (said in `reason`); where nothing does, the model refuses with a category instead.
+ */
+
+export interface UnverifiedReading {
+  /** The instruction or part of the core. */
+  readonly about: string;
+  readonly reading: string;
+  readonly reason: string;
+}
+
+export const unverifiedReadings = [
+  {
+    about: 'mac, mul: rounding',
+    reading: 'float MAC rounds once, after the addition',
+    reason:
+      "the vendor's scalar division corrects its quotient by the residual of a MAC (Markstein), which is 0 unless it is fused",
+  },
+  {
+    about: 'bf16: denormals',
+    reading: 'a bf16 denormal counts as zero in arithmetic, like an f32 one; moves and logic keep its bits',
+    reason: 'the language specification says both that denormals are zero and that bf16 has them',
+  },
+  {
+    about: 'float results that are tiny',
+    reading: 'flushed to the zero of their sign after rounding',
+    reason: 'only that denormals are treated as zero is public',
+  },
+  {
+    about: 'float max, min with NaN',
+    reading: 'NaN if either operand is NaN; max of -0 and +0 is +0',
+    reason: 'not public; the general rule for NaN results is applied',
+  },
+  {
+    about: 'convert float to integer: NaN and out of range',
+    reading: 'saturates; NaN gives 0',
+    reason: 'only the rounding modes are public',
+  },
+  {
+    about: 'lanes of D and A registers',
+    reading:
+      'element n of the narrow vector belongs to register n mod 2 of a pair (n mod 4 of a quad), element floor(n / 2)',
+    reason: "the vendor's bf16 cast kernel unpacks to every second element and finds all in the first register",
+  },
+  {
+    about: 'mul.i32, mul.u32 of vectors',
+    reading: 'the 64-bit product of lane n lies in register n mod 2 of the pair, at its bytes 8 * floor(n / 2)',
+    reason: 'by analogy with the 32-bit products of 16-bit lanes; not public',
+  },
+  {
+    about: 'vector predicates',
+    reading: 'a lane of n bytes looks at the bit of its first byte; comparisons write all n bits',
+    reason: 'predicates have one bit for each byte; which counts for wider lanes is not public',
+  },
+  {
+    about: 'pack, unpack, shuffle, convert to a narrower type',
+    reading: 'bytes that are not results keep their value',
+    reason: 'the intrinsics of exactly these require the value of the destination to be given',
+  },
+  {
+    about: 'shuffle: control of an element of several bytes',
+    reading: 'the control byte at the first byte of the element counts',
+    reason: 'public kernels write the same control into all bytes of an element',
+  },
+  {
+    about: 'convert: lanes of a narrowing conversion',
+    reading: 'lane_sel says which of the narrow elements of each wide lane is written',
+    reason: 'tpc-intrinsics.h: lane 0 is all even, lane 1 all odd elements; for 8 bits lanes 0 to 3',
+  },
+  {
+    about: 'LFSR',
+    reading:
+      '32-bit Galois registers stepped once for each read of V40 or S40 and each stochastic rounding; lane n starts as n + 1',
+    reason: 'only the polynomial register and its reset value are public',
+  },
+  {
+    about: 'stochastic rounding',
+    reading:
+      "the magnitude is rounded up if its fraction plus the lane's random number reaches 1; 16-bit lanes use 16 bits",
+    reason: 'only that the LFSR is used is public',
+  },
+  {
+    about: 'get_lut_entry: sin_cos and tanh',
+    reading: 'below 1 intervals of equal width; tanh has 2^m more for each power of two up to 8',
+    reason: "the vendor's tanh uses 256 entries of 64 and handles 8 and above itself; its sine reduces to below 1",
+  },
+  {
+    about: 'get_lut_entry: sqrt_rsqrt',
+    reading: 'even exponents first',
+    reason: 'the argument has exponent 0 or 1; which half of the table comes first is in the coefficients only',
+  },
+  {
+    about: 'lookup with 16-bit results',
+    reading: 'lookup_1c reads at 2 * entry, lookup_2c two values at 4 * entry',
+    reason: 'tables of 16-bit values keep C0 apart from C1 and C2; their exact order is not public',
+  },
+  {
+    about: 'ld_tnsr_high, st_tnsr_high',
+    reading: 'coordinates are those of the first element of the upper half',
+    reason: 'not public',
+  },
+  {
+    about: 'partial',
+    reading:
+      'size - 1 in bits 0 to 7 and offset in bits 8 to 15 of S30 (loads), S31 (stores); offset counts lanes of the vector',
+    reason: 'that the two share a register is public, not where',
+  },
+  {
+    about: 'tensor descriptors: valid_dim_mask of 0',
+    reading: 'dimensions 0 to last_dim count',
+    reason: 'the reset value is 0',
+  },
+  {
+    about: 'st_tnsr with pack',
+    reading: 'every second 16-bit element of the vector is stored',
+    reason: 'Gaudi has one kind of packing; the next chip calls its first 32 to 16',
+  },
+  {
+    about: 'udiv_4step',
+    reading: 'step counts from 0 at the highest bit; intermediate values are those of restoring division',
+    reason: 'only the operands at the beginning and at the end are public',
+  },
+  {
+    about: 'calc_fp_special',
+    reading:
+      'the limit of the function at zero, infinity, NaN and outside its domain; other arguments leave the destination',
+    reason: 'the table is not public; results must be those of the function',
+  },
+  {
+    about: 'jmpr, jmpa: the bundle after a taken jump',
+    reading: 'not done; refused if it has work for a slot other than the VPU',
+    reason: "the vendor's compiler fills it with NOPs in all slots but VPU, whose work belongs to the way not taken",
+  },
+  {
+    about: 'latencies between slots',
+    reading: 'a result reaches other slots with the next bundle, and its own slot after the latency of its row',
+    reason: 'documented latencies are those within a slot; compilers separate slots by one bundle or more',
+  },
+  {
+    about: 'two results for one register that arrive out of order',
+    reading: 'the later instruction wins',
+    reason: 'not public',
+  },
+] as const satisfies readonly UnverifiedReading[];
