@@ -151,6 +151,16 @@ static void release(struct import *import)
 	detach(import);
 }
 
+/* As the kernel judges processors (drivers/pci/p2pdma.c, cpu_supports_p2pdma). */
+static bool trusted_processor(void)
+{
+#ifdef CONFIG_X86
+	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD && boot_cpu_data.x86 >= 0x17;
+#else
+	return false;
+#endif
+}
+
 static long info_ioctl(struct importer *importer, void __user *argument)
 {
 	struct sagrada_importer_info info = { 0 };
@@ -159,6 +169,8 @@ static long info_ioctl(struct importer *importer, void __user *argument)
 		info.features |= SAGRADA_IMPORTER_P2PDMA;
 	if (IS_ENABLED(CONFIG_ZONE_DEVICE))
 		info.features |= SAGRADA_IMPORTER_MMAP;
+	if (trusted_processor())
+		info.features |= SAGRADA_IMPORTER_HOST_ROUTES;
 	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
 }
 

@@ -12,6 +12,7 @@
 /* sagrada_importer_info.features */
 #define SAGRADA_IMPORTER_P2PDMA 0x1 /* the kernel has CONFIG_PCI_P2PDMA */
 #define SAGRADA_IMPORTER_MMAP 0x2 /* the kernel can give memory of devices pages: SAGRADA_IMPORTER_PAGES works */
+#define SAGRADA_IMPORTER_HOST_ROUTES 0x4 /* the kernel trusts this processor to forward from one root port to another */
 
 /* sagrada_importer_attach.flags */
 #define SAGRADA_IMPORTER_DYNAMIC 0x1 /* the importer has operations, so that the exporter may tell it of moves */

@@ -55,6 +55,8 @@ export interface Accelerator {
   readonly controlPath: string;
   /** e.g. 0000:01:00.0 */
   readonly pciAddress: string;
+  /** The PCI bridges above it, from the root port down. */
+  readonly bridges: readonly string[];
   /** The driver's `status` attribute now, e.g. `Operational`. */
   status(): string;
 }

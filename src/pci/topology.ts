@@ -130,6 +130,11 @@ export class Topology {
     return [...this.#places.keys()];
   }
 
+  /** The bridges above a function, nearest first. */
+  above(fn: PciFunction): readonly Port[] {
+    return this.#above(fn);
+  }
+
   /** How a request of `from` for an address of `to` goes now (ACS is software's to set). */
   route(from: PciFunction, to: PciFunction): Route {
     const path = this.#path(from, to);

@@ -29,6 +29,7 @@ import {
 } from './memory.ts';
 import { OpenNode } from './node.ts';
 import { WaitingRoom, type WaitOptions } from './patience.ts';
+import { PeerMemory } from './peer.ts';
 import { Program } from './program.ts';
 import {
   type Chunk,
@@ -232,6 +233,21 @@ export class Device implements Disposable, AsyncDisposable {
   /** Exports device memory. @param address physical DRAM address, page-aligned. @param size bytes. @param flags O_*. */
   exportDmaBuf(address: bigint, size: number, flags = O_RDWR | O_CLOEXEC, offset = 0n): DmaBuf {
     return new DmaBuf(this.#node, address, size, flags, offset);
+  }
+
+  /**
+   * Imports memory of another card, so that this one's engines reach it. @param fd of a dma-buf that the other has exported
+   * @throws SystemError ENOENT where the kernel has no importer; DriverError, e.g. EPERM where the two cannot reach each other
+   */
+  importDmaBuf(fd: number): PeerMemory {
+    return new PeerMemory(this.#node, this.pciAddress, fd);
+  }
+
+  /** e.g. `0000:01:00.0` */
+  get pciAddress(): string {
+    const card = this.driver.accelerators().find(({ path }) => path === this.path);
+    if (card === undefined) throw new NoDeviceError(`${this.path} is no card that the driver knows`);
+    return card.pciAddress;
   }
 
   /** A buffer for time stamps of interrupts. */

@@ -27,10 +27,17 @@ export function discover(sysfs = '/sys', dev = '/dev/accel'): Accelerator[] {
           path: join(dev, `accel${number}`),
           controlPath: join(dev, `accel_controlD${number}`),
           pciAddress: basename(realpathSync(device)),
+          bridges: bridgesOf(realpathSync(device)),
           status: () => attribute(join(device, 'status')),
         },
       ];
     });
+}
+
+/** A device's folder lies in those of the bridges above it: .../pci0000:00/0000:00:10.0/0000:01:00.0 */
+function bridgesOf(folder: string): string[] {
+  const names = folder.split('/');
+  return names.slice(names.findIndex((name) => /^pci[\da-f]+:[\da-f]{2}$/.test(name)) + 1, -1);
 }
 
 function driverOf(device: string): string | undefined {

@@ -13,11 +13,14 @@ import { DRM_IOCTL_HL_DEBUG } from '../../uapi/habanalabs/debug.ts';
 import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_MEMORY } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
+import { IMPORTER_PATH } from '../../uapi/sagrada/importer.ts';
 import type { Accelerator, Driver, Holder, Mapping, MemoryOptions } from '../driver.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
+import { type Client, DmaBuf } from './dmabuf.ts';
 import { type Errno, refuse } from './errno.ts';
 import { Descriptors, EventFile, type FileOperations, OpenFile } from './files.ts';
+import { ImporterFile, type ImporterHost } from './importer.ts';
 import { infoIoctl } from './info-ioctl.ts';
 import { Kernel, MS, US } from './kernel.ts';
 import { memoryIoctl } from './memory-ioctl.ts';
@@ -60,6 +63,10 @@ class ComputeNode implements FileOperations {
     this.#driver.ioctlOf(this, request, argument);
   }
 
+  mmap(length: number, offset: bigint): Mapping {
+    return this.context.buffers.map(offset, length);
+  }
+
   release(): void {
     this.#driver.kernel.run(this.card.release(this.context));
   }
@@ -68,6 +75,8 @@ class ComputeNode implements FileOperations {
 export class ModelDriver implements Driver {
   readonly kernel: Kernel;
   readonly #cards: readonly Card[];
+  readonly #clients: readonly Client[];
+  readonly #fabric: Fabric;
   readonly #descriptors = new Descriptors();
   readonly #nodes = new Map<string, () => OpenFile>();
 
@@ -87,6 +96,17 @@ export class ModelDriver implements Driver {
       this.#addNodes(card, number);
       return card;
     });
+    this.#fabric = options.fabric;
+    this.#clients = this.#cards.map((card) => ({ card, function: card.pci.function }));
+    const importers: ImporterHost = {
+      kernel: this.kernel,
+      fabric: this.#fabric,
+      descriptors: this.#descriptors,
+      client: (address) => this.#clients.find(({ card }) => card.name === address),
+      used: new Set(),
+      lingering: new Set(),
+    };
+    this.#nodes.set(IMPORTER_PATH, () => new OpenFile(new ImporterFile(importers)));
     for (const card of this.#cards) this.kernel.run(card.probe());
   }
 
@@ -118,8 +138,8 @@ export class ModelDriver implements Driver {
   mmap(fd: number, length: number, _protection: number, offset: bigint): Mapping {
     this.#enter();
     const file = this.#descriptors.file(fd, 'mmap');
-    if (!(file.operations instanceof ComputeNode)) refuse('ENODEV', 'mmap');
-    const mapping = file.operations.context.buffers.map(offset, length);
+    if (!file.operations.mmap) refuse('ENODEV', 'mmap');
+    const mapping = file.operations.mmap(length, offset);
     // a mapping keeps the file open
     file.get();
     let mapped = true;
@@ -191,6 +211,10 @@ export class ModelDriver implements Driver {
       path: `/dev/accel/accel${number}`,
       controlPath: `/dev/accel/accel_controlD${number}`,
       pciAddress: card.name,
+      bridges: this.#fabric.topology
+        .above(card.pci.function)
+        .map(({ name }) => name)
+        .reverse(),
       status: () => capitalised(card.state()),
     }));
   }
@@ -225,7 +249,7 @@ export class ModelDriver implements Driver {
         waitIoctl({ kernel, log, operational: () => operational() && !card.watchdog }, context, argument);
         return;
       case DRM_IOCTL_HL_MEMORY.request & REQUEST:
-        kernel.run(memoryIoctl(card, context, argument, () => this.#export(card, context)));
+        kernel.run(memoryIoctl(card, context, argument, (address, size) => this.#export(card, context, address, size)));
         return;
       case DRM_IOCTL_HL_DEBUG.request & REQUEST:
         kernel.run(card.debug(DRM_IOCTL_HL_DEBUG.argument.decode(argument)));
@@ -274,7 +298,7 @@ export class ModelDriver implements Driver {
   }
 
   /** export_dmabuf: the dma-buf keeps the compute node open. */
-  #export(card: Card, context: Context): number {
+  #export(card: Card, context: Context, address: number, size: number): number {
     const fd = this.#descriptors.of(
       ({ operations }) => operations instanceof ComputeNode && operations.context === context,
     )[0];
@@ -284,7 +308,12 @@ export class ModelDriver implements Driver {
       card.put(context);
       node.put();
     };
-    return this.#descriptors.add(new OpenFile({ name: '/dmabuf:', release }));
+    const dmabuf = new DmaBuf(this.#client(card), this.#fabric.topology, address, size, release);
+    return this.#descriptors.add(new OpenFile(dmabuf));
+  }
+
+  #client(card: Card): Client {
+    return this.#clients.find((client) => client.card === card) as Client;
   }
 
   /** SIGKILL ends the program's descriptors of a card. */

@@ -1,5 +1,6 @@
 /** Open files of the program and their descriptors, as a kernel keeps them. */
 
+import type { Mapping } from '../driver.ts';
 import { refuse } from './errno.ts';
 
 /** What a file does; what it does not have is refused as Linux would. */
@@ -7,6 +8,8 @@ export interface FileOperations {
   /** What /proc shows of it. */
   readonly name: string;
   ioctl?(request: number, argument: Uint8Array): void;
+  /** @param offset bytes into the file. */
+  mmap?(length: number, offset: bigint): Mapping;
   read?(buffer: Uint8Array): number;
   write?(buffer: Uint8Array): number;
   /** Whether it can be read without waiting. */

@@ -144,6 +144,14 @@ interface Region {
   readonly pages: readonly number[] | undefined;
   /** By the program and by those who pinned it. */
   references: number;
+  /** Nobody holds it any more. */
+  readonly freed: () => void;
+}
+
+/** What is told of memory's end: the program has unmapped it; and nobody, who has pinned it, holds it any more. */
+interface Ends {
+  readonly closed: () => void;
+  readonly freed: () => void;
 }
 
 /** The program's memory lies from here on; between two pieces is a page that nobody has. */
@@ -166,12 +174,18 @@ export class AddressSpace {
     if (!(length > 0)) refuse('EINVAL', 'mmap');
     const bytes = new Uint8Array(Math.ceil(length / page) * page);
     const pages = this.#memory.scatter(bytes, huge);
-    return this.#map(bytes, length, pages, page, () => {});
+    const freed = () => this.#memory.release(pages);
+    return this.#map(bytes, length, pages, page, { closed: () => {}, freed });
   }
 
   /** Memory of a driver. @param closed called when it is unmapped */
   map(bytes: Uint8Array, length: number, closed: () => void): Mapping {
-    return this.#map(bytes, length, undefined, PAGE, closed);
+    return this.#map(bytes, length, undefined, PAGE, { closed, freed: () => {} });
+  }
+
+  /** Memory of a device, which has pages and can be pinned. @param pages bus address of each */
+  mapPages(bytes: Uint8Array, length: number, pages: readonly number[], ends: Ends): Mapping {
+    return this.#map(bytes, length, pages, PAGE, ends);
   }
 
   /** The program's memory as a driver copies it; undefined where there is none (EFAULT). */
@@ -200,17 +214,11 @@ export class AddressSpace {
     };
   }
 
-  #map(
-    bytes: Uint8Array,
-    length: number,
-    pages: readonly number[] | undefined,
-    align: number,
-    closed: () => void,
-  ): Mapping {
+  #map(bytes: Uint8Array, length: number, pages: readonly number[] | undefined, align: number, ends: Ends): Mapping {
     const unit = BigInt(align);
     const address = ((this.#next + unit - 1n) / unit) * unit;
     this.#next = address + BigInt(Math.ceil(bytes.length / PAGE) * PAGE + PAGE);
-    const region: Region = { address, bytes, pages, references: 1 };
+    const region: Region = { address, bytes, pages, references: 1, freed: ends.freed };
     this.#regions.push(region);
     let visible = bytes.subarray(0, length);
     return {
@@ -223,14 +231,14 @@ export class AddressSpace {
         if (index < 0) return;
         this.#regions.splice(index, 1);
         visible = new Uint8Array(0);
+        ends.closed();
         this.#put(region);
-        closed();
       },
     };
   }
 
   #put(region: Region): void {
-    if (--region.references === 0 && region.pages) this.#memory.release(region.pages);
+    if (--region.references === 0) region.freed();
   }
 
   #find(address: bigint): Region | undefined {

@@ -20,8 +20,13 @@ const WRAP = 2n ** 64n;
 const NO_DESCRIPTOR = -9;
 const { TS_MAX_ELEMENTS_NUM } = values(memoryConstants);
 
-/** @param exported makes a descriptor of device memory. @throws SystemError */
-export function* memoryIoctl(card: Card, context: Context, argument: Uint8Array, exported: () => number): Steps {
+/** @param exported makes a descriptor of device memory: address and bytes. @throws SystemError */
+export function* memoryIoctl(
+  card: Card,
+  context: Context,
+  argument: Uint8Array,
+  exported: (address: number, size: number) => number,
+): Steps {
   if (!card.operational()) refuse('EBUSY');
   const { in: input } = DRM_IOCTL_HL_MEMORY.argument.decode(argument);
   const put = (out: { device_virt_addr?: bigint; handle?: bigint; fd?: number }) =>
@@ -59,7 +64,7 @@ export function* memoryIoctl(card: Card, context: Context, argument: Uint8Array,
       put({ fd: NO_DESCRIPTOR });
       if (offset !== 0n) refuse('EINVAL');
       checkExport(card, addr, mem_size);
-      put({ fd: exported() });
+      put({ fd: exported(Number(addr), Number(mem_size)) });
       return;
     }
     case OP.HL_MEM_OP_TS_ALLOC: {
