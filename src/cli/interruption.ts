@@ -5,9 +5,11 @@ import { UserError } from '../sim/errors.ts';
 export class Interruption extends UserError {
   /** As a shell says it: 128 + the signal's number. */
   readonly status: number;
+  readonly signal: NodeJS.Signals;
 
   constructor(name: NodeJS.Signals) {
     super(`ended by ${name}`);
+    this.signal = name;
     this.status = 128 + signalNumber(name);
   }
 }

@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<CommandFile>>> = {
   disasm: () => import('./disasm.ts'),
   exercise: () => import('./exercise.ts'),
   isa: () => import('./isa.ts'),
+  run: () => import('./run.ts'),
   vm: () => import('./vm.ts'),
 };
 

@@ -71,7 +71,7 @@ async function runSetup(options: { kernel: 'backports' | 'stable'; cache: string
 }
 
 /** Runs `body`; what it says goes to the exit status, and a mistake is one line. */
-async function guarded(body: (signal: AbortSignal) => Promise<number>, failure = STATUS_GUEST): Promise<void> {
+export async function guarded(body: (signal: AbortSignal) => Promise<number>, failure = STATUS_GUEST): Promise<void> {
   try {
     process.exitCode = await interruptible(body);
   } catch (error) {
@@ -81,13 +81,20 @@ async function guarded(body: (signal: AbortSignal) => Promise<number>, failure =
   }
 }
 
-async function runCommand(words: readonly string[], options: RunCommandOptions, signal: AbortSignal): Promise<number> {
+/** Runs a command in a guest, with our input and output. @param env added to its environment. @returns its status */
+export async function runCommand(
+  words: readonly string[],
+  options: RunCommandOptions,
+  signal: AbortSignal,
+  env: Readonly<Record<string, string>> = {},
+): Promise<number> {
   const input = process.stdin;
   let running: GuestCommand | undefined;
   // The reader of our output has gone (`| head`): the command learns it as it would on the host.
   const output = sink(process.stdout, () => running?.signal(signalNumber('SIGPIPE')));
   const streams: RunOptions = {
     stdin: input,
+    env,
     onStdout: output,
     onStderr: sink(process.stderr),
     onStart: (started) => {

@@ -1,0 +1,126 @@
+/** `sagrada run`: a program of the user, on a machine with modelled cards. */
+
+import { spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import process from 'node:process';
+import { Command, Option } from 'commander';
+import { bundle } from '../exercise/bundle.ts';
+import { RUN_VARIABLE, type RunSetup } from '../machine/connect.ts';
+import { machineDescription } from '../machine/machines.ts';
+import { signalNumber } from '../os/run.ts';
+import { UserError } from '../sim/errors.ts';
+import type { Interruption } from './interruption.ts';
+import { addMachineOptions, type MachineOptions, VM_OPTIONS } from './machine-options.ts';
+import { guarded, runCommand } from './vm.ts';
+
+interface Options extends MachineOptions {
+  readonly on?: 'model' | 'vm';
+}
+
+export function command(): Command {
+  const run = new Command('run')
+    .description(
+      'run a program (TypeScript or JavaScript) that imports from "sagrada", on a model of the driver in its own process or on the driver of a Linux kernel in a virtual machine; exits with its status',
+    )
+    .argument('<file>', 'the program')
+    .argument('[args...]', 'its arguments')
+    .passThroughOptions()
+    .addOption(
+      new Option(
+        '--on <target>',
+        'where the driver is: model or vm (default: model; vm where an option of the guest is given)',
+      ).choices(['model', 'vm']),
+    );
+  // two cards, as `sagrada exercise` has them and `connect()` outside of it
+  return addMachineOptions(run, 'gaudi-x2').action((file: string, args: string[], options: Options, self: Command) =>
+    guarded((signal) => runProgram(file, args, options, self, signal)),
+  );
+}
+
+async function runProgram(
+  file: string,
+  args: readonly string[],
+  options: Options,
+  self: Command,
+  signal: AbortSignal,
+): Promise<number> {
+  const program = path.resolve(file);
+  if (!statSync(program, { throwIfNoEntry: false })?.isFile()) throw new UserError(`no such program: ${file}`);
+  machineDescription(options.machine);
+  const guest = VM_OPTIONS.filter((name) => self.getOptionValueSource(name) === 'cli');
+  const on = options.on ?? (guest.length > 0 ? 'vm' : 'model');
+  if (on === 'vm') return runInGuest(program, args, options, signal);
+  if (guest[0] !== undefined) {
+    const flag = self.options.find((option) => option.attributeName() === guest[0])?.long;
+    throw new UserError(`${flag} is about the guest: it goes with --on vm`);
+  }
+  return runHere(program, args, options, signal);
+}
+
+/** In a process of its own, so that how a program ends, and with what status, is what it would be without us. */
+function runHere(program: string, args: readonly string[], options: Options, signal: AbortSignal): Promise<number> {
+  const { machine, delay, deviceSeed, firmware, traceRegisters } = options;
+  const setup: RunSetup = {
+    on: 'model',
+    machine,
+    ...(delay ? { delays: delay } : {}),
+    ...(deviceSeed === undefined ? {} : { seed: deviceSeed }),
+    ...(firmware ? { firmware } : {}),
+  };
+  if (traceRegisters) throw new UserError('--trace-registers goes with --on vm');
+  const preload = new URL('run-preload.ts', import.meta.url).href;
+  const child = spawn(process.execPath, ['--import', preload, program, ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, [RUN_VARIABLE]: JSON.stringify(setup) },
+  });
+  // a terminal tells all its processes; who ends only us means the program
+  const stop = () => void child.kill((signal.reason as Interruption).signal);
+  signal.addEventListener('abort', stop, { once: true });
+  return new Promise((resolve, reject) => {
+    child.on('error', (error) => reject(new UserError(`cannot start ${process.execPath}: ${error.message}`)));
+    child.on('exit', (code, name) => {
+      signal.removeEventListener('abort', stop);
+      resolve(code ?? 128 + (name === null ? 0 : signalNumber(name)));
+    });
+  });
+}
+
+/** As one file, which a guest without KVM loads in a fraction of the time. */
+async function runInGuest(
+  program: string,
+  args: readonly string[],
+  options: Options,
+  signal: AbortSignal,
+): Promise<number> {
+  const folder = path.join(options.cache, 'run', String(process.pid));
+  const setup: RunSetup = { on: 'linux' };
+  try {
+    const file = await bundled(program, folder);
+    const env = { [RUN_VARIABLE]: JSON.stringify(setup) };
+    return await runCommand([process.execPath, '--enable-source-maps', file, ...args], options, signal, env);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** @throws UserError that says where the program is wrong */
+async function bundled(program: string, folder: string): Promise<string> {
+  try {
+    return await bundle(program, folder);
+  } catch (error) {
+    const { errors = [] } = error as { errors?: readonly Message[] };
+    if (errors.length === 0) throw error;
+    const lines = errors.map(({ text, location }) =>
+      location ? `${location.file}:${location.line}:${location.column + 1}: ${text}` : text,
+    );
+    throw new UserError(lines.join('\n'));
+  }
+}
+
+/** What esbuild says of a mistake. */
+interface Message {
+  readonly text: string;
+  readonly location: { readonly file: string; readonly line: number; readonly column: number } | null;
+}

@@ -1,0 +1,60 @@
+/**
+ * Sagrada as a library: a program that uses Gaudi cards through the interface of the Linux driver.
+ *
+ *   import { CommandStream, connect, Device } from 'sagrada';
+ *
+ * `connect()` gives a driver, `Device.open` a card, `device.submit` hands it work. Run with `node` or `sagrada run` a
+ * program has modelled cards and a model of the driver in its own process; with `sagrada run --on vm` it speaks with the
+ * driver of a Linux kernel.
+ */
+
+export { type Accelerator, type Driver, SystemError } from './driver/driver.ts';
+export { type ConnectOptions, connect } from './machine/connect.ts';
+export { CommandBuffer, type CommandBufferOptions, MAX_CB_SIZE } from './runtime/command-buffer.ts';
+export {
+  type ArmOptions,
+  type Barriers,
+  CommandStream,
+  type DmaOptions,
+  type Place,
+} from './runtime/command-stream.ts';
+export { ControlDevice, Device, type OpenOptions } from './runtime/device.ts';
+export {
+  DeviceGoneError,
+  DeviceInUseError,
+  DisposedError,
+  DriverError,
+  ExhaustedError,
+  InvalidArgumentError,
+  NoDeviceError,
+  NotOperationalError,
+  NotPermittedError,
+  OutOfMemoryError,
+  QueueFullError,
+  SubmissionAbortedError,
+  SubmissionTimeoutError,
+  WaitTimeoutError,
+} from './runtime/errors.ts';
+export type { EventNotifier } from './runtime/events.ts';
+export type {
+  DeviceMemory,
+  DeviceMemorySpace,
+  DmaBuf,
+  HostMapping,
+  HostMemory,
+  HostMemoryOptions,
+  MapOptions,
+  TimestampBuffer,
+} from './runtime/memory.ts';
+export type { WaitOptions } from './runtime/patience.ts';
+export type {
+  Chunk,
+  Completion,
+  CompletionOfSeveral,
+  Queue,
+  Reservation,
+  Signal,
+  Submission,
+  SubmitOptions,
+} from './runtime/submission.ts';
+export { fenceAddress, Monitor, type SyncManager, SyncObject } from './runtime/sync.ts';

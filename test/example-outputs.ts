@@ -1,0 +1,13 @@
+/** What each example says when all is well, on any machine. */
+export const outputs: Readonly<Record<string, RegExp>> = {
+  'hello-device.ts':
+    /^(card [01]: \/dev\/accel\/accel[01], PCI address 0000:\S+, Operational\n {2}chip 0x1000\n {2}32256 MiB of HBM and 20479 KiB of SRAM for programs\n {2}8 tensor cores\n {2}clock of the card [1-9]\d*, of the host [1-9]\d*\n {2}idle\n){2}$/,
+  'dma-round-trip.ts':
+    /^the source is at 0x[0-9a-f]+ for us,\n +and at 0x100[0-9a-f]{10} for the card\n.* at 0x20000000\n.* 48 bytes of packets\n.* submission 1\n1048576 bytes went to the card and came back unchanged\n$/,
+  'two-streams-fence.ts':
+    /^DMA_1_0 waits at its fence\nDMA_0_0 has written, and added 1 to the sync object\nDMA_1_0 has passed its fence and read 4194304 bytes, all of them new\n$/,
+  'signal-wait.ts':
+    /^submission 1 copies, submission 2 signals\n(submission 3 waits for it|it had come before anybody could wait for it)\nsubmission [34] has fetched 65536 bytes, all of them 42\n$/,
+  'catch-an-error.ts':
+    /^refused with EINVAL: MEMORY HL_MEM_OP_MAP .*mem_size: 0.*\nhung: submission 1 has not ended after 1500 ms\n.* names submission 1\nafter the fence was opened the queue works again\n$/,
+};
