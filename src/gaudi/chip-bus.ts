@@ -136,6 +136,12 @@ export class GaudiBus implements ChipBus {
     return target.length;
   }
 
+  /** As Memory.untouched; what is no memory of the chip counts as in use. @throws BusError */
+  untouched(who: Initiator, address: number, length: number): number {
+    const target = this.#resolve(who, address, length, 'read');
+    return target.kind === 'memory' ? target.memory.untouched(target.offset, target.length) : -target.length;
+  }
+
   /** @returns bytes read, at least 1. */
   *#readRun(who: Initiator, address: number, target: Uint8Array): Steps<number> {
     const from = this.#resolve(who, address, target.length, 'read');

@@ -11,11 +11,13 @@ import type { Piece } from './dma-transfer.ts';
 export interface DmaBus extends ChipBus {
   /** As GaudiBus.zero. */
   zero(who: Initiator, address: number, length: number): number;
+  /** As GaudiBus.untouched. */
+  untouched(who: Initiator, address: number, length: number): number;
 }
 
 const BUFFER = 0x10_0000;
-/** From here on zero bytes are given back to the system instead of being written. */
-const ZERO_MINIMUM = 0x1_0000;
+/** What is shorter is copied without asking whether the source was ever written, and zeros are written as other bytes are. */
+const PAGE = 0x1000;
 
 export class DmaMover {
   readonly #bus: DmaBus;
@@ -54,8 +56,18 @@ export class DmaMover {
       }
       const source = this.#view(from, target?.length ?? left, 'read');
       if (target && source instanceof Uint8Array && !isWord(to, left)) {
-        target.set(source.length < target.length ? source : source.subarray(0, target.length));
-        done += Math.min(source.length, target.length);
+        let length = Math.min(source.length, target.length);
+        if (length >= PAGE) {
+          const untouched = this.#bus.untouched(this.#who, from, length);
+          if (untouched > 0) {
+            this.#zero(target.subarray(0, untouched), to);
+            done += untouched;
+            continue;
+          }
+          length = -untouched;
+        }
+        target.set(length < source.length ? source.subarray(0, length) : source);
+        done += length;
         continue;
       }
       let buffer = this.#buffer(left);
@@ -87,9 +99,8 @@ export class DmaMover {
         continue;
       }
       if (target && uniform && !isWord(to, left)) {
-        if (byte !== 0 || target.length < ZERO_MINIMUM || this.#bus.zero(this.#who, to, target.length) === 0) {
-          target.fill(byte);
-        }
+        if (byte === 0 && target.length >= PAGE) this.#zero(target, to);
+        else target.fill(byte);
         done += target.length;
         continue;
       }
@@ -103,6 +114,11 @@ export class DmaMover {
       yield* this.#write(to, bytes);
       done += bytes.length;
     }
+  }
+
+  /** Fills what is at `to` with zero; of the chip's memory, what is zero anyhow is not touched. */
+  #zero(target: Uint8Array, to: number): void {
+    if (this.#bus.zero(this.#who, to, target.length) === 0) target.fill(0);
   }
 
   #buffer(length: number): Uint8Array {

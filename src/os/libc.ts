@@ -20,9 +20,12 @@ const c = {
   memfdCreate: lib.func('int memfd_create(const char *name, uint flags)'),
   ftruncate: lib.func('int ftruncate(int fd, int64_t length)'),
   fallocate: lib.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+  lseek: lib.func('int64_t lseek(int fd, int64_t offset, int whence)'),
   fcntl: lib.func('int fcntl(int fd, int command, long argument)'),
   flock: lib.func('int flock(int fd, int operation)'),
   eventfd: lib.func('int eventfd(uint initial, int flags)'),
+  gettid: lib.func('int gettid()'),
+  socketpair: lib.func('int socketpair(int domain, int type, int protocol, _Out_ int *fds)'),
   poll: lib.func('int poll(_Inout_ uint8_t *fds, ulong count, int timeout)'),
 };
 
@@ -82,6 +85,9 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): number
   return checked('ioctl', c.ioctl(fd, request, argument));
 }
 
+/** Flags of `open` (asm-generic/fcntl.h). */
+export const O_RDWR = 2;
+
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
@@ -118,10 +124,12 @@ export function mmap(length: number, protection: number, flags: number, fd: numb
 
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
+const MFD_HUGETLB = 4;
 
-/** An anonymous file of `size` bytes. */
-export function memfd(name: string, size: number): number {
-  const fd = checked('memfd_create', c.memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+/** An anonymous file of `size` bytes. @param huge of the pool of 2 MiB pages; then `size` is a multiple of that */
+export function memfd(name: string, size: number, huge = false): number {
+  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0);
+  const fd = checked('memfd_create', c.memfdCreate(name, flags));
   try {
     checked('ftruncate', c.ftruncate(fd, size));
   } catch (error) {
@@ -137,6 +145,18 @@ const FALLOC_FL_PUNCH_HOLE = 2;
 /** Gives the pages of a range of a file back; it reads as zero. */
 export function punchHole(fd: number, offset: number, length: number): void {
   checked('fallocate', c.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
+}
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** Where the next bytes of a sparse file that are in use (`data`), or not (`hole`), begin: at `offset` or after it, at most `end`. */
+export function nextExtent(kind: 'data' | 'hole', fd: number, offset: number, end: number): number {
+  const found = Number(c.lseek(fd, offset, kind === 'data' ? SEEK_DATA : SEEK_HOLE));
+  if (found >= 0) return Math.min(found, end);
+  // no data after `offset`
+  if (koffi.errno() === constants.errno.ENXIO) return end;
+  throw new SystemError('lseek', koffi.errno());
 }
 
 export function fcntl(fd: number, command: number, argument: number): number {
@@ -158,6 +178,22 @@ export const EFD_NONBLOCK = 0o4000;
 
 export function eventfd(initial: number, flags: number): number {
   return checked('eventfd', c.eventfd(initial, flags));
+}
+
+/** @returns the number of the calling thread. */
+export function gettid(): number {
+  return c.gettid();
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+
+/** @returns the two ends of a stream. */
+export function socketpair(): readonly [number, number] {
+  const fds = new Int32Array(2);
+  checked('socketpair', c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+  return [fds[0] as number, fds[1] as number];
 }
 
 export const POLLIN = 0x1;

@@ -11,6 +11,11 @@ export interface Memory {
   readonly words: Uint32Array;
   /** Descriptor that others may map at the same offsets, or -1. */
   readonly fd: number;
+  /**
+   * Tells pages that nobody has touched, which are zero, from those in use, without touching them.
+   * @returns how many of `length` bytes from `offset` on are untouched or, not positive, how many are in use
+   */
+  untouched(offset: number, length: number): number;
   /** Fills with zero and gives whole pages back. */
   zero(offset: number, length: number): void;
   /** Bytes of pages in use. */
@@ -31,6 +36,10 @@ export class ArrayMemory implements Memory {
     this.size = size;
     this.bytes = new Uint8Array(size);
     this.words = new Uint32Array(this.bytes.buffer);
+  }
+
+  untouched(_offset: number, length: number): number {
+    return -length;
   }
 
   zero(offset: number, length: number): void {

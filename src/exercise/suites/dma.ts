@@ -50,7 +50,8 @@ export const dma = suite('dma', 'Linear and strided transfers between host, SRAM
     const marks = t.use(device.allocHost(64 * KiB));
     fill(marks.bytes, t.random);
     const places = [0, MiB - 100, GiB / 2 + 12345, GiB - marks.size];
-    const stream = new CommandStream().memset(from, 0x0123_4567_89ab_cdefn, GiB);
+    // zero between the marks, as most memory is: the target had something else there
+    const stream = new CommandStream().memset(from, 0n, GiB).memset(to.at(GiB / 4), 0x0123_4567_89ab_cdefn, MiB);
     for (const place of places) stream.dma(from.at(place), marks, marks.size);
     await run(t, DOWN, stream.dma(to, from, GiB));
     const result = t.use(device.allocHost(marks.size));
@@ -59,7 +60,7 @@ export const dma = suite('dma', 'Linear and strided transfers between host, SRAM
       assertSame(result.bytes, marks.bytes, `at ${place}`);
     }
     await copy(t, UP, result, to.at(GiB / 4), 8);
-    assert.equal(result.view.getBigUint64(0, true), 0x0123_4567_89ab_cdefn);
+    assert.equal(result.view.getBigUint64(0, true), 0n);
   });
 
   test('every alignment of source and destination', async (t) => {
