@@ -10,7 +10,7 @@ import { HOST_SPI } from '../../../specs/gaudi/events.ts';
 import type { Timer } from '../../sim/clock.ts';
 import type { Steps } from '../../sim/process.ts';
 import { debugOperations, type hl_debug_args } from '../../uapi/habanalabs/debug.ts';
-import { hl_device_status, notifierEvents } from '../../uapi/habanalabs/info-results.ts';
+import { hl_device_status, hl_info_fw_err_type, notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { nameOf, values } from '../../uapi/rows.ts';
 import type { Decoded } from '../../uapi/struct.ts';
 import {
@@ -44,6 +44,7 @@ import { UserMemory } from './user-memory.ts';
 
 const STATUS = values(hl_device_status);
 const EVENT = values(notifierEvents);
+const FIRMWARE_ERROR = values(hl_info_fw_err_type);
 
 /** Names of the states, as sysfs tells them (habanalabs_drv.c, hdev->status). */
 const STATE_NAMES = {
@@ -68,9 +69,12 @@ const HEARTBEAT_VALUE = 0x1234_5678n;
 /** linux/slab.h, KMALLOC_MAX_SIZE: bytes. Longer answers are refused, with a warning of the allocator once. */
 const LARGEST_ALLOCATION = 4 * 1024 * 1024;
 
+/** What a reset is for, as far as it matters: two in a row for the same of the last two disable the card. */
+type ResetTrigger = 'timeout' | 'fatal' | 'heartbeat';
+
 export interface ResetReason {
   readonly delayed?: boolean;
-  readonly heartbeat?: boolean;
+  readonly trigger?: ResetTrigger;
 }
 
 /** Records of the first error of each kind since the node was opened (struct hl_error_info). */
@@ -79,6 +83,10 @@ export interface ErrorRecords {
   razwi: { timestamp: number; addr: bigint; engines: number[]; flags: number } | undefined;
   pageFault: { timestamp: number; addr: bigint; mappings: readonly { dev_va: bigint; size: bigint }[] } | undefined;
   undefinedOpcode: UndefinedOpcode | undefined;
+  /** Events after which the card had to be reset. */
+  hardware: { timestamp: number; event: number } | undefined;
+  /** The firmware has failed, or says that something of it has. */
+  firmware: { timestamp: number; type: number; event: number } | undefined;
 }
 
 export interface UndefinedOpcode {
@@ -123,6 +131,9 @@ export class Card {
   #initialised = false;
   #inReset = false;
   #debugging = false;
+  /** Of the last reset, until a heartbeat has been answered since; and whether the one before had the same. */
+  #trigger: ResetTrigger | undefined;
+  #repeated = false;
   #heartbeat: Timer | undefined;
 
   /** @param name PCI address, as the kernel's log has it. */
@@ -289,7 +300,8 @@ export class Card {
     this.watchdog?.cancel();
     this.watchdog = undefined;
     if (reason.delayed) yield WAIT.DELAY;
-    if (!reason.heartbeat) {
+    this.#countTrigger(reason.trigger);
+    if (reason.trigger !== 'heartbeat') {
       try {
         yield* this.firmware.send('DISABLE_PCI_ACCESS');
       } catch {
@@ -307,7 +319,7 @@ export class Card {
     const { context } = this;
     if (context && (context.eventfd || this.watchdog) && !this.#inReset) {
       this.watchdog ??= this.kernel.clock.at(this.kernel.clock.now() + WAIT.WATCHDOG, () =>
-        this.kernel.start(`${this.name} watchdog`, () => this.reset()),
+        this.kernel.start(`${this.name} watchdog`, () => this.reset(reason)),
       );
       this.notify(events);
       this.submissions.abortWaiters();
@@ -315,6 +327,25 @@ export class Card {
     }
     this.notify(events);
     yield* this.reset(reason);
+  }
+
+  /** handle_reset_trigger: a program that has the card is given the benefit of the doubt. */
+  #countTrigger(trigger: ResetTrigger | undefined): void {
+    if (this.context) return;
+    this.#repeated = this.#trigger === trigger;
+    this.#trigger = trigger;
+  }
+
+  /** hl_handle_critical_hw_err. @returns events */
+  hardwareError(event: number): number {
+    this.errors.hardware ??= { timestamp: this.kernel.now(), event };
+    return EVENT.HL_NOTIFIER_EVENT_CRITICL_HW_ERR;
+  }
+
+  /** hl_handle_fw_err. @returns events */
+  firmwareError({ type, event = 0 }: { readonly type: number; readonly event?: number }): number {
+    this.errors.firmware ??= { timestamp: this.kernel.now(), type, event };
+    return EVENT.HL_NOTIFIER_EVENT_CRITICL_FW_ERR;
   }
 
   /** hl_notifier_event_send_all. */
@@ -415,6 +446,11 @@ export class Card {
       this.events.counts.fill(0);
       this.queues.reset();
       this.streams.reset();
+      if (this.#repeated && (this.#trigger === 'fatal' || this.#trigger === 'heartbeat')) {
+        this.log('crit', `${this.name} Consecutive fatal errors, stopping hard reset`);
+        this.#fail();
+        return;
+      }
       this.#disabled = false;
       yield* waitForPreboot(this.kernel, pci);
       yield* this.#start();
@@ -422,12 +458,18 @@ export class Card {
       this.log('info', `Successfully finished resetting the ${this.name} device`);
       this.#scheduleHeartbeat();
       pci.write(SETSPI, HOST_SPI.INTS_REGISTER);
+      this.hardResets++;
     } catch (error) {
-      this.#disabled = true;
-      this.#inReset = false;
       this.log('err', (error as Error).message);
-      this.log('err', `${this.name} Failed to reset! Device is NOT usable`);
+      this.#fail();
     }
+  }
+
+  /** The end of a reset that has failed; another may be tried. */
+  #fail(): void {
+    this.#disabled = true;
+    this.#inReset = false;
+    this.log('err', `${this.name} Failed to reset! Device is NOT usable`);
     this.hardResets++;
   }
 
@@ -502,15 +544,15 @@ export class Card {
         yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE });
       } catch {
         this.log('err', 'Device heartbeat failed! PCI link is healthy');
-        yield* this.conditionalReset(
-          EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET | EVENT.HL_NOTIFIER_EVENT_DEVICE_UNAVAILABLE,
-          {
-            heartbeat: true,
-          },
-        );
+        const events =
+          EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET |
+          EVENT.HL_NOTIFIER_EVENT_DEVICE_UNAVAILABLE |
+          this.firmwareError({ type: FIRMWARE_ERROR.HL_INFO_FW_HEARTBEAT_ERR });
+        yield* this.conditionalReset(events, { trigger: 'heartbeat' });
         return;
       }
     }
+    if (!this.#inReset) this.#trigger = undefined;
     if (!this.#inReset) this.#scheduleHeartbeat();
   }
 
@@ -525,10 +567,17 @@ export class Card {
       return;
     }
     events |= EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
-    this.kernel.start(`${this.name} timeout`, () => this.conditionalReset(events));
+    this.kernel.start(`${this.name} timeout`, () => this.conditionalReset(events, { trigger: 'timeout' }));
   }
 }
 
 function noErrors(): ErrorRecords {
-  return { csTimeout: undefined, razwi: undefined, pageFault: undefined, undefinedOpcode: undefined };
+  return {
+    csTimeout: undefined,
+    razwi: undefined,
+    pageFault: undefined,
+    undefinedOpcode: undefined,
+    hardware: undefined,
+    firmware: undefined,
+  };
 }

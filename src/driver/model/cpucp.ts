@@ -73,6 +73,7 @@ export class FirmwareQueues {
   readonly #log: (level: 'err' | 'dbg', text: string) => void;
   #started = false;
   #producer = 0;
+  #sent = 0;
   #consumer = 0;
 
   /** @param ready whether messages may be sent now (!hdev->disabled) */
@@ -112,6 +113,7 @@ export class FirmwareQueues {
     card.write(cpu('PF_PQ_PI'), 0);
     card.write(cpu('QUEUE_INIT'), QUEUE_INIT.READY_FOR_CP_SINGLE_MSI);
     this.#producer = 0;
+    this.#sent = 0;
     this.#consumer = 0;
     card.write(SETSPI, HOST_SPI.PI_UPDATE);
     const taken = () => card.read(cpu('QUEUE_INIT')) === QUEUE_INIT.READY_FOR_HOST;
@@ -119,6 +121,11 @@ export class FirmwareQueues {
       throw new Error('Failed to communicate with Device CPU (CPU-CP timeout)');
     this.#started = true;
     this.answers = true;
+  }
+
+  /** Where the driver believes the queue to be: entries written, modulo twice its length, and messages that have ended. */
+  get position(): { readonly pi: number; readonly ci: number } {
+    return { pi: this.#producer, ci: this.#sent };
   }
 
   stop(): void {
@@ -186,7 +193,9 @@ export class FirmwareQueues {
     const features = this.#card.read(BOOT_REGISTERS.DEV_STS0);
     const expected = features & DEV_STS0.PKT_PI_ACK_EN ? this.#producer : PACKET.FENCE_VALUE;
     const done = () => view.getUint32(at + PACKET.fence, true) === expected;
-    if (!(yield* poll(this.#kernel, done, timeout))) {
+    const answered = yield* poll(this.#kernel, done, timeout);
+    this.#sent++;
+    if (!answered) {
       this.#log(
         'err',
         `Device CPU packet timeout (status = 0x${view.getUint32(at + PACKET.fence, true).toString(16)})`,

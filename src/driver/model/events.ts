@@ -9,18 +9,30 @@ import { events } from '../../../specs/gaudi/events.ts';
 import { razwiInitiatorId } from '../../../specs/gaudi/initiators.ts';
 import { dmaCore, ERR_CAUSE } from '../../../specs/gaudi/registers/dma-core.ts';
 import { ERROR_CAPTURE } from '../../../specs/gaudi/registers/mmu.ts';
-import { SEI_CAUSE } from '../../../specs/gaudi/registers/sync-manager.ts';
 import type { Steps } from '../../sim/process.ts';
 import { gaudi_engine_id, queueNames, queueRow } from '../../uapi/habanalabs/gaudi.ts';
-import { notifierEvents, razwiFlags } from '../../uapi/habanalabs/info-results.ts';
+import { hl_info_fw_err_type, notifierEvents, razwiFlags } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
 import type { Card } from './card.ts';
 import type { FirmwareEvent } from './cpucp.ts';
 import { blockOfEngine, qman } from './engines.ts';
+import {
+  ClockThrottling,
+  logAlive,
+  logEcc,
+  logHbm,
+  logHot,
+  logNic,
+  logOutOfSync,
+  logSyncManager,
+  logTpc,
+} from './event-details.ts';
+import { type Treatment, treatmentOf } from './event-treatments.ts';
 import { MMU_REGISTERS } from './mmu.ts';
 import { register } from './registers.ts';
 
 const EVENT = values(notifierEvents);
+const FIRMWARE_ERROR = values(hl_info_fw_err_type);
 /** gaudi_async_events.h, GAUDI_EVENT_SIZE. */
 export const EVENT_COUNT = 663;
 const names = new Map(events.map(({ id, name }) => [id, name]));
@@ -52,25 +64,11 @@ const ARBITER_CAUSES = [
 const UNDEFINED_OPCODE = 1 << 3;
 /** gaudiP.h, PQ_FETCHER_CACHE_SIZE. */
 const ENTRIES_SHOWN = 8;
-const SYNC_MANAGERS = ['SYNC_MGR_E_N', 'SYNC_MGR_W_N', 'SYNC_MGR_E_S', 'SYNC_MGR_W_S'] as const;
-
-/** What becomes of an event, by its name, in the order in which the driver looks (gaudi_handle_eqe). */
-type Treatment = 'ecc' | 'fatal' | 'mmu' | 'queue' | 'sync-manager' | 'information' | 'request';
-const treatments: readonly (readonly [RegExp, Treatment])[] = [
-  [/^(GIC500|AXI_ECC|L2_RAM_ECC|PLL\d+|HBM\d_SPI_0)$|_DERR(_ECC)?$/, 'fatal'],
-  [/_SERR(_ECC)?$|^HBM\d_SPI_1$/, 'ecc'],
-  [/^MMU_(PAGE_FAULT|WR_PERM)$/, 'mmu'],
-  [/_(WBC|SBAB0)_RSP$|^RAZWI_OR_ADC$|_QM\d?$|_CORE$/, 'queue'],
-  [/^DMA_IF_SEI_/, 'sync-manager'],
-  [/^(DEV_RESET_REQ|PKT_QUEUE_OUT_SYNC|FW_ALIVE_S|RAZWI_OR_ADC_SW)$/, 'request'],
-  [/^(PCIE_DEC|CPU_AXI_SPLITTER|PSOC_AXI_DEC|PSOC_PRSTN_FALL)$/, 'ecc'],
-  [/./, 'information'],
-];
-
 export class EventHandler {
   /** How often each event came since the last reset, and since the driver was loaded. */
   readonly counts = new Uint32Array(EVENT_COUNT);
   readonly allCounts = new Uint32Array(EVENT_COUNT);
+  readonly throttling = new ClockThrottling();
   readonly #card: Card;
   readonly #pending: FirmwareEvent[] = [];
   #working = false;
@@ -95,51 +93,84 @@ export class EventHandler {
   /** gaudi_handle_eqe. */
   *#handle(event: FirmwareEvent): Steps {
     const card = this.#card;
-    const name = names.get(event.id);
-    if (name === undefined) {
-      card.log('err', `Received invalid H/W interrupt ${event.id}`);
+    if (event.id >= EVENT_COUNT) {
+      card.log('err', `Event type ${event.id} exceeds maximum of ${EVENT_COUNT - 1}`);
       return;
     }
     this.counts[event.id] = (this.counts[event.id] as number) + 1;
     this.allCounts[event.id] = (this.allCounts[event.id] as number) + 1;
-    const treatment = (treatments.find(([pattern]) => pattern.test(name)) as (typeof treatments)[number])[1];
-    card.log('err', `Received H/W interrupt ${event.id} ["${name}"]`);
-    let mask = 0;
-    switch (treatment) {
-      case 'mmu':
-        mask |= this.#accessErrors() | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR;
+    const name = names.get(event.id) ?? '';
+    const treatment = treatmentOf(name);
+    if (!treatment) {
+      card.log('err', `Received invalid H/W interrupt ${event.id}`);
+      return;
+    }
+    if (treatment.named) card.log('err', `Received H/W interrupt ${event.id} ["${name}"]`);
+    let mask = treatment.tells;
+    if (treatment.accesses) mask |= this.#accessErrors();
+    let { reset, unmasked = false } = treatment as Treatment;
+    switch (treatment.detail) {
+      case 'ecc':
+        logEcc(card, name, event.data);
+        break;
+      case 'hbm':
+        logHbm(card, name, event.data);
+        break;
+      case 'tpc':
+        if (logTpc(card, name)) {
+          card.log('err', `reset required due to ${name}`);
+          reset = 'plain';
+        } else {
+          unmasked = true;
+          mask |= EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
+        }
         break;
       case 'queue':
-        mask |= this.#accessErrors() | this.#queueErrors(name);
-        mask |= EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR | EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
+        mask |= this.#queueErrors(name);
+        break;
+      case 'nic':
+        logNic(card, event, name);
         break;
       case 'sync-manager':
-        this.#syncManagerError(event);
-        mask |= EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR;
+        logSyncManager(card, event);
         break;
-      case 'ecc':
-        mask |= this.#accessErrors() | EVENT.HL_NOTIFIER_EVENT_GENERAL_HW_ERR;
+      case 'clock':
+        this.throttling.take(card, name);
         break;
-      case 'fatal':
-      case 'request':
-        mask |= EVENT.HL_NOTIFIER_EVENT_GENERAL_HW_ERR | EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
-        yield* card.conditionalReset(mask, { delayed: true });
-        return;
-      case 'information':
+      case 'hot':
+        logHot(card, event);
         break;
+      case 'out-of-sync':
+        logOutOfSync(card, event);
+        break;
+      case 'alive':
+        logAlive(card, event);
+        mask |= card.firmwareError({ type: FIRMWARE_ERROR.HL_INFO_FW_REPORTED_ERR, event: event.id });
     }
-    try {
-      yield* card.firmware.send('UNMASK_RAZWI_IRQ', { value: BigInt(event.id) });
-    } catch {
-      card.log('err', `failed to unmask event ${event.id}`);
+    if (reset) {
+      mask |= EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
+      if (mask & EVENT.HL_NOTIFIER_EVENT_GENERAL_HW_ERR) mask |= card.hardwareError(event.id);
+      yield* card.conditionalReset(mask, { delayed: true, ...(reset === 'fatal' ? { trigger: 'fatal' } : {}) });
+      return;
     }
+    if (unmasked) yield* this.#unmask(event.id);
     card.notify(mask);
+  }
+
+  /** hl_fw_unmask_irq: the firmware may report it again. */
+  *#unmask(id: number): Steps {
+    try {
+      yield* this.#card.firmware.send('UNMASK_RAZWI_IRQ', { value: BigInt(id) });
+    } catch {
+      this.#card.log('err', `failed to unmask event ${id}`);
+    }
   }
 
   /** gaudi_print_and_get_razwi_info and _mmu_error_info. @returns events */
   #accessErrors(): number {
     const { pci } = this.#card;
     let flags = 0;
+    // who it was: two places, which a read and a write share
     const engines: number[] = [];
     for (const way of ['write', 'read'] as const) {
       const write = way === 'write';
@@ -153,7 +184,9 @@ export class EventHandler {
         'err',
         `RAZWI event caused by illegal ${way} of ${suspects.map(({ name }) => name).join(' or ') || 'unknown initiator'}`,
       );
-      engines.push(...suspects.map(({ id }) => id));
+      suspects.forEach(({ id }, i) => {
+        engines[i] = id;
+      });
       pci.write(valid, 0);
       flags |= write ? razwiFlags.HL_RAZWI_WRITE.value : razwiFlags.HL_RAZWI_READ.value;
     }
@@ -250,18 +283,5 @@ export class EventHandler {
     if (!capture) return;
     const engine = gaudi_engine_id[`GAUDI_ENGINE_ID_${row.engine}` as keyof typeof gaudi_engine_id].value;
     errors.undefinedOpcode ??= { timestamp: kernel.now(), engine, stream: cp, cqAddress, cqSize, streams };
-  }
-
-  #syncManagerError({ id, data }: FirmwareEvent): void {
-    const first = events.find(({ name }) => name === 'DMA_IF_SEI_0')?.id ?? 0;
-    const name = SYNC_MANAGERS[((id - first) ^ 3) & 3];
-    const log = data.getUint32(0, true);
-    const causes = {
-      [SEI_CAUSE.SO_OVERFLOW]: `SOB Group ${log} overflow/underflow`,
-      [SEI_CAUSE.LBW_4B_UNALIGNED]: `Unaligned 4B LBW access, monitor agent address low - 0x${log.toString(16)}`,
-      [SEI_CAUSE.AXI_RESPONSE_ERR]: `AXI ID ${log} response error`,
-    };
-    const cause = causes[data.getUint8(4) as keyof typeof causes];
-    this.#card.log('err', cause ? `${name} SEI Error: ${cause}` : `Unknown SM SEI cause ${log}`);
   }
 }

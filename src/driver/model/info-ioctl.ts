@@ -26,15 +26,16 @@ import type { Context } from './context.ts';
 import { type Errno, errnoOf, negative, refuse } from './errno.ts';
 import { EVENT_COUNT } from './events.ts';
 import { BOOT_REGISTERS } from './firmware-load.ts';
-import { MS } from './kernel.ts';
+import { MS, US } from './kernel.ts';
 import { USER } from './parser.ts';
 
 type Arguments = Decoded<typeof DRM_IOCTL_HL_INFO.argument>;
 type Ask = { readonly card: Card; readonly context: Context | undefined; readonly input: Arguments };
 /** What is written to the buffer: bytes, or an errno. `number` is what goes back in the argument. */
 interface Answer {
-  readonly bytes: Uint8Array;
+  readonly bytes?: Uint8Array;
   readonly number?: number;
+  readonly refused?: Errno;
 }
 type Body = (ask: Ask) => Steps<Answer | undefined>;
 
@@ -52,6 +53,15 @@ const POWER_INPUT = 8 << 16;
 /** cpucp_if.h, enum pll_index: the firmware's number for each of the interface's (gaudi_map_pll_idx_to_fw_idx). */
 const PLLS = [0, 1, 8, 10, 2, 3, 4, 5, 6, 7] as const;
 const COMPUTE_PLL = 7;
+
+/** Questions that do not look at the pointer and the size before they have an answer. */
+const unchecked = {
+  HL_INFO_USER_MAPPINGS: 'size',
+  HL_INFO_HW_ERR_EVENT: 'size',
+  HL_INFO_FW_ERR_EVENT: 'size',
+  HL_INFO_USER_ENGINE_ERR_EVENT: 'size',
+  HL_INFO_FW_GENERIC_REQ: 'neither',
+} as const;
 
 /** hl_info_ioctl. @param control on the control node. @returns nothing; the argument is changed in place. @throws SystemError */
 export function* infoIoctl(
@@ -75,16 +85,19 @@ export function* infoIoctl(
     listen(context as Context, name === 'HL_INFO_REGISTER_EVENTFD' ? eventfd(input.eventfd) : undefined, name);
     return;
   }
-  const unchecked = name === 'HL_INFO_USER_MAPPINGS' || name === 'HL_INFO_FW_GENERIC_REQ';
-  if (!unchecked && (input.return_size === 0 || input.return_pointer === 0n)) refuse('EINVAL');
+  const checks = unchecked[name as keyof typeof unchecked];
+  if (checks !== 'neither' && input.return_pointer === 0n) refuse('EINVAL');
+  if (checks === undefined && input.return_size === 0) refuse('EINVAL');
   const answer = yield* bodies[name]({ card, context, input });
   if (!answer) return;
-  const length = Math.min(answer.bytes.length, input.return_size);
   if (answer.number !== undefined)
     new DataView(argument.buffer, argument.byteOffset).setUint32(16, answer.number, true);
+  if (answer.refused) refuse(answer.refused);
+  const bytes = answer.bytes ?? new Uint8Array(0);
+  const length = Math.min(bytes.length, input.return_size);
   const target = card.kernel.program.bytes(input.return_pointer, length);
   if (!target) refuse('EFAULT');
-  target.set(answer.bytes.subarray(0, length));
+  target.set(bytes.subarray(0, length));
 }
 
 function listen(context: Context, found: { signal(): void } | Errno | undefined, name: InfoName): void {
@@ -94,18 +107,30 @@ function listen(context: Context, found: { signal(): void } | Errno | undefined,
   context.eventfd = found;
 }
 
-const now = (bytes: Uint8Array): Answer => ({ bytes });
+const now = (bytes: Uint8Array) => ({ bytes });
 // biome-ignore lint/correctness/useYield: answers that need nobody to be asked
 function* at<T>(value: T): Steps<T> {
   return value;
 }
 const words = (list: Uint32Array): Uint8Array => new Uint8Array(list.buffer.slice(0));
-const encode = <N extends InfoName>(name: N, value: object): Answer => {
+const encode = <N extends InfoName>(name: N, value: object) => {
   const answer = (infoOperations[name] as { answer?: { encode?(value: object): Uint8Array } }).answer;
   if (!answer?.encode) throw new Error(`${name} has no layout`);
   return now(answer.encode(value));
 };
-function u64(value: bigint): Answer {
+/** A record that is given whole or not at all. @throws SystemError ENOMEM where there is no room */
+function whole(
+  name: 'HL_INFO_HW_ERR_EVENT' | 'HL_INFO_FW_ERR_EVENT',
+  input: Arguments,
+  timestamp: number,
+  event: object,
+): Answer {
+  const answer = encode(name, { timestamp: BigInt(timestamp), ...event });
+  if (input.return_size < answer.bytes.length) refuse('ENOMEM');
+  return answer;
+}
+
+function u64(value: bigint) {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
   return now(bytes);
@@ -202,8 +227,16 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
     const replays = yield* firmware(card, what, card.firmware.send('PCIE_REPLAY_CNT_GET'));
     return encode('HL_INFO_PCI_COUNTERS', { rx_throughput: rx, tx_throughput: tx, replay_cnt: replays & 0xffff_ffffn });
   },
-  // events of throttling are told by the firmware, and this card's never throttles
-  HL_INFO_CLK_THROTTLE_REASON: () => at(encode('HL_INFO_CLK_THROTTLE_REASON', {})),
+  HL_INFO_CLK_THROTTLE_REASON: ({ card: { events, kernel } }) => {
+    const { reasons, spans } = events.throttling;
+    return at(
+      encode('HL_INFO_CLK_THROTTLE_REASON', {
+        clk_throttling_reason: reasons,
+        clk_throttling_timestamp_us: spans.map((span) => BigInt(Math.floor((span?.start ?? 0) / US))),
+        clk_throttling_duration_ns: spans.map((span) => BigInt(span ? (span.end || kernel.now()) - span.start : 0)),
+      }),
+    );
+  },
   HL_INFO_SYNC_MANAGER: ({ input }) => {
     if (input.dcore_id >= DCORES) refuse('EINVAL');
     const westSouth = input.dcore_id === 0;
@@ -312,11 +345,11 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
     return at(encode('HL_INFO_PAGE_FAULT_EVENT', { timestamp: BigInt(timestamp), addr, engine_id: 0 }));
   },
   HL_INFO_USER_MAPPINGS: ({ card: { errors }, input }) => {
-    if (input.return_pointer === 0n) refuse('EINVAL');
     if (!errors.pageFault) return at(undefined);
     const { mappings } = errors.pageFault;
     const bytes = new Uint8Array(mappings.length * hl_user_mapping.size);
-    if (input.return_size < bytes.length) refuse('ENOMEM');
+    // how many there are is told also where there is no room for them
+    if (input.return_size < bytes.length) return at({ number: mappings.length, refused: 'ENOMEM' });
     mappings.forEach((mapping, i) => {
       hl_user_mapping.encodeInto(bytes, i * hl_user_mapping.size, mapping);
     });
@@ -332,9 +365,16 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
     const answer = yield* card.firmware.ask('GENERIC_PASSTHROUGH', input.return_size, { port: input.fw_sub_opcode });
     return now(answer.bytes.subarray(0, Math.min(Number(answer.result), input.return_size)));
   },
-  // the firmware of this card reports no such errors
-  HL_INFO_HW_ERR_EVENT: () => at(undefined),
-  HL_INFO_FW_ERR_EVENT: () => at(undefined),
+  HL_INFO_HW_ERR_EVENT: ({ card, input }) => {
+    const { hardware } = card.errors;
+    return at(hardware && whole('HL_INFO_HW_ERR_EVENT', input, hardware.timestamp, { event_id: hardware.event }));
+  },
+  HL_INFO_FW_ERR_EVENT: ({ card, input }) => {
+    const { firmware: error } = card.errors;
+    const event = { err_type: error?.type ?? 0, event_id: error?.event ?? 0 };
+    return at(error && whole('HL_INFO_FW_ERR_EVENT', input, error.timestamp, event));
+  },
+  // engines that count their errors are other chips' (hl_capture_engine_err has no caller here)
   HL_INFO_USER_ENGINE_ERR_EVENT: () => at(undefined),
 };
 
