@@ -1,6 +1,7 @@
 /** What a run tells whoever watches it, in the order in which it happens: one JSON line per event where it crosses a wire. */
 
 import type { Explanation, TraceEntry } from './agreement/recorder.ts';
+import type { LeftOut } from './needs.ts';
 
 export type Status = 'passed' | 'failed' | 'skipped';
 
@@ -35,6 +36,8 @@ export type RunEvent =
   | {
       readonly type: 'plan';
       readonly tests: readonly { readonly id: string; readonly suite: string; readonly name: string }[];
+      /** Selected tests that this machine has not what is needed for. */
+      readonly leftOut?: readonly LeftOut[];
     }
   /** `timeout`: seconds the test may take. */
   | { readonly type: 'start'; readonly id: string; readonly timeout: number }

@@ -4,6 +4,7 @@ import { Device } from '../runtime/device.ts';
 import { Random } from '../sim/random.ts';
 import { type Explanation, Recorder } from './agreement/recorder.ts';
 import type { Result, RunEvent } from './events.ts';
+import { divide } from './needs.ts';
 import { noise } from './noise.ts';
 import type { LogLine, Suite, Target, Test, TestContext } from './suite.ts';
 
@@ -42,9 +43,11 @@ export async function runTests(
 ): Promise<void> {
   const recorder = new Recorder(target.driver, options.trace);
   target.observe?.((text) => recorder.note(text));
-  emit({ type: 'plan', tests: tests.map(({ id, suite, name }) => ({ id, suite, name })) });
+  const { run, leftOut } = divide(tests, target.driver);
+  const planned = run.map(({ id, suite, name }) => ({ id, suite, name }));
+  emit({ type: 'plan', tests: planned, ...(leftOut.length > 0 ? { leftOut } : {}) });
   target.messages();
-  for (const test of tests) {
+  for (const test of run) {
     emit({ type: 'start', id: test.id, timeout: test.options.timeout ?? options.timeout });
     emit({ type: 'result', result: await runTest(test, target, recorder, options) });
     await gate(() => recorder.explain());

@@ -3,6 +3,7 @@
 import type { Driver } from '../driver/driver.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Random } from '../sim/random.ts';
+import type { Need } from './needs.ts';
 
 /** A line of the kernel's log: syslog level (0 emergency .. 7 debug) and text. */
 export interface LogLine {
@@ -42,6 +43,8 @@ export interface TestOptions {
   readonly devices?: number;
   /** Seconds; default is the run's. */
   readonly timeout?: number;
+  /** What there must be; where it is not, the test is left out. */
+  readonly needs?: Need;
 }
 
 export interface Test {

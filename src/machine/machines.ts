@@ -48,6 +48,13 @@ const MACHINES = {
       },
     ],
   },
+  'gaudi-x2-apart': {
+    doc: 'two Gaudis behind root ports of their own, so that the kernel lets neither reach the other',
+    rootPorts: [
+      { device: 'gaudi0', model: 'gaudi' },
+      { device: 'gaudi1', model: 'gaudi' },
+    ],
+  },
 } satisfies Record<string, MachineDescription>;
 
 export type MachineName = keyof typeof MACHINES;

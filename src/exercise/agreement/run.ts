@@ -18,8 +18,15 @@ export async function runAgreement(
   progress: (text: string) => void,
 ): Promise<readonly Result[]> {
   const known = new Map<string, Result>();
+  /** Tests that a target has not what is needed for. */
+  const leftOut = new Set<string>();
+  const note = (event: RunEvent) => {
+    if (event.type !== 'plan') return;
+    for (const { tests } of event.leftOut ?? []) for (const id of tests) leftOut.add(id);
+  };
   const begin = performance.now();
   await first.run((event) => {
+    note(event);
     if (event.type === 'result') known.set(event.result.id, event.result);
   });
   const failed = [...known.values()].filter(({ status }) => status === 'failed').length;
@@ -29,6 +36,7 @@ export async function runAgreement(
   );
   const results: Result[] = [];
   await second.run((event) => {
+    note(event);
     if (event.type !== 'result') {
       emit(event);
       return;
@@ -38,13 +46,16 @@ export async function runAgreement(
     known.delete(id);
     const { trace: _, ...alone } = event.result;
     const result: Result =
-      other === undefined
-        ? { ...alone, status: 'failed', failure: { message: `${first.target} did not run it` } }
-        : agreement({ target: first.target, result: other }, { target: second.target, result: event.result });
+      other === undefined && leftOut.has(id)
+        ? alone
+        : other === undefined
+          ? { ...alone, status: 'failed', failure: { message: `${first.target} did not run it` } }
+          : agreement({ target: first.target, result: other }, { target: second.target, result: event.result });
     results.push(result);
     emit({ type: 'result', result });
   });
   for (const { trace: _, ...alone } of known.values()) {
+    if (leftOut.has(alone.id)) continue;
     const result: Result = { ...alone, status: 'failed', failure: { message: `${second.target} did not run it` } };
     results.push(result);
     emit({ type: 'result', result });

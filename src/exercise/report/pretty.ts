@@ -55,6 +55,7 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
     event(event) {
       if (event.type === 'plan') {
         for (const test of event.tests) planned.set(test.suite, (planned.get(test.suite) ?? 0) + 1);
+        for (const { tests, reason } of event.leftOut ?? []) write(`left out ${tests.length}: ${reason}\n`);
       } else if (event.type === 'start') {
         const current = event.id;
         const [count, total] = [[...done.values()].flat().length + 1, [...planned.values()].reduce((a, b) => a + b, 0)];
