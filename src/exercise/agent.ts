@@ -36,7 +36,19 @@ const target = {
   devices: discover().length,
   messages: () => log.take(),
 };
-const emit = (event: RunEvent) => void writeSync(1, `${JSON.stringify(event)}\n`);
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+/** All of it, also into a pipe that is full and does not block. */
+const emit = (event: RunEvent) => {
+  let rest = Buffer.from(`${JSON.stringify(event)}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(sleeper, 0, 0, 1);
+    }
+  }
+};
 const input = process.stdin[Symbol.asyncIterator]();
 await runTests(tests, target, config, emit, async (explain) => {
   for (;;) {

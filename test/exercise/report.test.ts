@@ -87,6 +87,7 @@ test('ktap: a subtest for each suite', () => {
   ok 1 host to HBM
   # up: 1 of 2 bytes differ
   # second line
+  # driver: habanalabs: something
   not ok 2 both ways
 not ok 1 dma
   KTAP version 1

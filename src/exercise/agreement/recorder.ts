@@ -37,8 +37,13 @@ interface Note {
   readonly text: string;
 }
 
-/** A call as it is compared: `key` says what it is about, calls of one key come in one order on every target. */
+/**
+ * A call as it is compared: `key` says what it is about, calls of one key come in one order on every target. How often it is
+ * repeated with one outcome depends on how fast a target is, so repetitions are left out.
+ */
 export interface TraceEntry {
+  /** Which call of the test, from 1. */
+  readonly call: number;
   readonly key: string;
   readonly outcome: string;
 }
@@ -68,6 +73,9 @@ export class Recorder {
   #began = 0;
   #last: (Call | Note)[] = [];
   #trace: TraceEntry[] = [];
+  #calls = 0;
+  /** Last outcome of each key. */
+  readonly #outcomes = new Map<string, string>();
   #frozen: State | undefined;
   readonly #programs: CapturedProgram[] = [];
   readonly #memory = new ProgramMemory();
@@ -84,6 +92,8 @@ export class Recorder {
   begin(): void {
     this.#last = [];
     this.#trace = [];
+    this.#calls = 0;
+    this.#outcomes.clear();
     this.#programs.length = 0;
     this.#frozen = undefined;
     this.#began = this.#now();
@@ -208,8 +218,12 @@ export class Recorder {
     if (last !== undefined && 'count' in last && same(last, call)) last.count++;
     else this.#keep(call);
     if (this.#whole && this.#trace.length < LONGEST_TRACE) {
-      const entry = compared(call);
-      if (entry) this.#trace.push(entry);
+      this.#calls++;
+      const entry = compared(call, this.#calls);
+      if (entry && this.#outcomes.get(entry.key) !== entry.outcome) {
+        this.#outcomes.set(entry.key, entry.outcome);
+        this.#trace.push(entry);
+      }
     }
   }
 
@@ -248,7 +262,7 @@ function inWords(call: Call): string {
 }
 
 /** As it is compared, or undefined when it may differ by nature. */
-function compared(call: Call): TraceEntry | undefined {
+function compared(call: Call, number: number): TraceEntry | undefined {
   const described = call.ioctl && describeIoctl(call.ioctl);
   const name = described?.name ?? call.name;
   const free = freedoms.filter((row) => row.call.test(`${name} `));
@@ -259,5 +273,5 @@ function compared(call: Call): TraceEntry | undefined {
   if (free.some((row) => row.outcome?.test(outcome))) return undefined;
   // waits for different submissions end in any order
   const seq = name.startsWith('WAIT_CS') && !name.includes('MULTI') ? ` seq ${String(described?.takes.seq ?? 0)}` : '';
-  return { key: `${call.on === '' ? '' : `${call.on}: `}${name}${seq}`, outcome };
+  return { call: number, key: `${call.on === '' ? '' : `${call.on}: `}${name}${seq}`, outcome };
 }
