@@ -41,6 +41,9 @@ export class Mmu {
   #page = 0;
   #size = 0;
   #hole = 0;
+  /** The large page's worth of addresses that was walked last in this translation, and its table of small pages. */
+  #region = -1;
+  #table = 0;
   #cause = 0;
 
   constructor(ports: MmuPorts) {
@@ -86,6 +89,7 @@ export class Mmu {
     access: 'read' | 'write',
   ): { address: number; length: number } {
     const asid = who.asid();
+    this.#region = -1;
     if (!this.#find(asid, virtual)) throw this.#pageFault(who, virtual, access);
     const offset = virtual % this.#size;
     const address = this.#page + offset;
@@ -137,6 +141,10 @@ export class Mmu {
       this.#page = small;
       this.#size = SMALL_PAGE;
       return true;
+    }
+    if (Math.floor(virtual / LARGE_PAGE) === this.#region) {
+      const flags = this.#readEntry(this.#table + (Math.floor(virtual / SMALL_PAGE) % 512) * 8);
+      if ((flags & ~LAST) === PRESENT) return this.#found(asid, virtual);
     }
     const large = this.stlb.large(asid, virtual);
     if (large !== undefined) {
@@ -190,8 +198,15 @@ export class Mmu {
         this.stlb.insertLarge(asid, virtual, this.#page);
         return true;
       }
+      if (hop < LAST_HOP) this.#table = this.#page;
       table = this.#page;
     }
+    this.#region = Math.floor(virtual / LARGE_PAGE);
+    return this.#found(asid, virtual);
+  }
+
+  /** A small page, at `#page`. */
+  #found(asid: number, virtual: number): true {
     this.#size = SMALL_PAGE;
     this.stlb.insertSmall(asid, virtual, this.#page);
     return true;

@@ -13,8 +13,17 @@ export const HUGE_PAGE = 2 * 1024 * 1024;
 /** Bus addresses of memory: above the BARs, below the 48 bits that the driver asks for (gaudi.c, dma_mask). */
 const FIRST_BUS_ADDRESS = 0x100_0000_0000;
 const END_OF_MEMORY = 2 ** 47;
-/** Neighbouring pages of a program lie in reverse order, in groups of so many, so that no two follow each other. */
+/** Neighbouring blocks of a program's memory lie in reverse order, in groups of so many, so that no two follow each other. */
 const SCATTER = 16;
+/**
+ * Pages of a block by where in the program's memory it begins, in pages: as with a kernel that has been up for a while, the
+ * first pages lie alone, and the more memory there is the longer the blocks are. None is made of a huge page.
+ */
+const BLOCKS = [
+  { from: 0, pages: 1 },
+  { from: 64, pages: 16 },
+  { from: 1024, pages: 256 },
+] as const;
 
 /** A run of memory that is contiguous on the bus. */
 interface Run {
@@ -31,9 +40,20 @@ export interface CoherentMemory {
   free(): void;
 }
 
+/** Memory of a program on the bus. */
+export interface ScatteredMemory {
+  /** Bus address of each page. */
+  readonly pages: readonly number[];
+  /** Takes the pages off the bus. */
+  free(): void;
+}
+
 /** All memory of the host, as devices reach it. */
 export class HostMemory implements DmaPort {
-  readonly #runs = new Map<number, Run>();
+  /** In the order of their bus addresses, which is that in which they were made. */
+  readonly #runs: Run[] = [];
+  /** The one that was asked for last. */
+  #last: Run | undefined;
   #next = FIRST_BUS_ADDRESS;
 
   /** @param size bytes; whole pages are used. */
@@ -41,34 +61,45 @@ export class HostMemory implements DmaPort {
     const whole = Math.ceil(size / PAGE) * PAGE;
     const bytes = new Uint8Array(whole);
     const bus = this.#reserve(whole, PAGE);
-    this.#add({ bus, bytes });
+    this.#runs.push({ bus, bytes });
     return {
       bus,
       bytes: bytes.subarray(0, size),
       view: new DataView(bytes.buffer, 0, size),
       words: new Uint32Array(bytes.buffer, 0, Math.floor(size / 4)),
-      free: () => this.#remove(bus, whole),
+      free: () => this.#remove(bus, 1),
     };
   }
 
-  /** Gives each page of `bytes` a place on the bus. @returns the addresses, page by page */
-  scatter(bytes: Uint8Array, huge: boolean): number[] {
-    const size = huge ? HUGE_PAGE : PAGE;
-    const count = bytes.length / size;
-    const slots = huge ? count : Math.ceil(count / SCATTER) * SCATTER;
-    const base = this.#reserve(slots * size, size);
+  /** Gives each page of `bytes` a place on the bus. */
+  scatter(bytes: Uint8Array, huge: boolean): ScatteredMemory {
+    const runs = huge ? [{ bus: this.#reserve(bytes.length, HUGE_PAGE), bytes }] : this.#scatterBlocks(bytes);
     const pages: number[] = [];
-    for (let i = 0; i < count; i++) {
-      const bus = base + (huge ? i : i ^ (SCATTER - 1)) * size;
-      this.#add({ bus, bytes: bytes.subarray(i * size, (i + 1) * size) });
-      for (let at = 0; at < size; at += PAGE) pages.push(bus + at);
-    }
-    return pages;
+    for (const { bus, bytes } of runs) for (let at = 0; at < bytes.length; at += PAGE) pages.push(bus + at);
+    runs.sort((a, b) => a.bus - b.bus);
+    for (const run of runs) this.#runs.push(run);
+    return { pages, free: () => this.#remove((runs[0] as Run).bus, runs.length) };
   }
 
-  /** Takes pages off the bus. */
-  release(pages: readonly number[]): void {
-    for (const bus of pages) this.#runs.delete(bus / PAGE);
+  /** @returns the blocks in the order of the program's memory */
+  #scatterBlocks(bytes: Uint8Array): Run[] {
+    const runs: Run[] = [];
+    BLOCKS.forEach(({ from, pages }, i) => {
+      const first = from * PAGE;
+      const end = Math.min(bytes.length, (BLOCKS[i + 1]?.from ?? Number.POSITIVE_INFINITY) * PAGE);
+      if (first >= end) return;
+      const size = pages * PAGE;
+      const slots = Math.ceil((end - first) / size / SCATTER) * SCATTER;
+      const base = this.#reserve(slots * size, PAGE);
+      for (let n = 0; first + n * size < end; n++) {
+        const at = first + n * size;
+        runs.push({
+          bus: base + (n ^ (SCATTER - 1)) * size,
+          bytes: bytes.subarray(at, Math.min(at + size, end)),
+        });
+      }
+    });
+    return runs;
   }
 
   view(address: number, length: number): Uint8Array | undefined {
@@ -117,16 +148,32 @@ export class HostMemory implements DmaPort {
     return bus;
   }
 
-  #add(run: Run): void {
-    for (let at = 0; at < run.bytes.length; at += PAGE) this.#runs.set((run.bus + at) / PAGE, run);
-  }
-
-  #remove(bus: number, size: number): void {
-    for (let at = 0; at < size; at += PAGE) this.#runs.delete((bus + at) / PAGE);
+  /** Takes `count` runs away, from that at `bus` on; harmless when they have gone. */
+  #remove(bus: number, count: number): void {
+    const index = this.#indexOf(bus);
+    if (this.#runs[index]?.bus !== bus) return;
+    this.#runs.splice(index, count);
+    this.#last = undefined;
   }
 
   #find(address: number): Run | undefined {
-    return this.#runs.get(Math.floor(address / PAGE));
+    const last = this.#last;
+    if (last && address >= last.bus && address < last.bus + last.bytes.length) return last;
+    const run = this.#runs[this.#indexOf(address)];
+    if (!run || address >= run.bus + run.bytes.length) return undefined;
+    this.#last = run;
+    return run;
+  }
+
+  /** Index of the last run that begins at `address` or before it; -1 when there is none. */
+  #indexOf(address: number): number {
+    let [low, high] = [0, this.#runs.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#runs[middle] as Run).bus <= address) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
   }
 }
 
@@ -173,9 +220,8 @@ export class AddressSpace {
     const page = huge ? HUGE_PAGE : PAGE;
     if (!(length > 0)) refuse('EINVAL', 'mmap');
     const bytes = new Uint8Array(Math.ceil(length / page) * page);
-    const pages = this.#memory.scatter(bytes, huge);
-    const freed = () => this.#memory.release(pages);
-    return this.#map(bytes, length, pages, page, { closed: () => {}, freed });
+    const { pages, free } = this.#memory.scatter(bytes, huge);
+    return this.#map(bytes, length, pages, page, { closed: () => {}, freed: free });
   }
 
   /** Memory of a driver. @param closed called when it is unmapped */

@@ -7,7 +7,7 @@
 import { mmuUp } from '../../../specs/gaudi/registers/mmu.ts';
 import { BUSY, stlb } from '../../../specs/gaudi/registers/stlb.ts';
 import type { Steps } from '../../sim/process.ts';
-import { type Kernel, MS, poll } from './kernel.ts';
+import { type Kernel, MS, Mutex, poll } from './kernel.ts';
 import type { PciDevice } from './pci.ts';
 import { register } from './registers.ts';
 
@@ -47,11 +47,15 @@ interface Table {
 }
 
 export class Mmu {
+  /** mmu_lock. */
+  readonly #lock = new Mutex();
   readonly #kernel: Kernel;
   readonly #card: PciDevice;
   readonly #free: number[] = [];
   #nextTable = 0;
   #root: Table = { address: 0, next: new Map(), pages: new Set() };
+  /** The table of small pages that was used last, and which huge page's worth of addresses it is for. */
+  #recent: { readonly region: number; readonly table: Table } | undefined;
   #invalidations = 1;
   #enabled = false;
   readonly #entry = new DataView(new ArrayBuffer(8));
@@ -95,23 +99,14 @@ export class Mmu {
     this.#free.length = 0;
     this.#nextTable = PAGE_TABLES.ADDRESS + ADDRESS_SPACES * TABLE;
     this.#root = { address: PAGE_TABLES.ADDRESS + TABLE, next: new Map(), pages: new Set() };
+    this.#recent = undefined;
   }
 
   /** Maps one page of the program's address space. @param physical device address. @returns false when tables run out */
   map(virtual: number, physical: number, huge: boolean): boolean {
     const last = huge ? 3 : 4;
-    let table = this.#root;
-    for (let level = 0; level < last; level++) {
-      const index = indexAt(virtual, level);
-      let next = table.next.get(index);
-      if (!next) {
-        next = this.#allocate();
-        if (!next) return false;
-        table.next.set(index, next);
-        this.#write(table, index, next.address + PTE.PRESENT);
-      }
-      table = next;
-    }
+    const table = this.#tableFor(virtual, last);
+    if (!table) return false;
     const index = indexAt(virtual, last);
     if (table.pages.has(index)) throw new Error(`mapping already exists for virt_addr 0x${virtual.toString(16)}`);
     table.pages.add(index);
@@ -121,6 +116,14 @@ export class Mmu {
 
   unmap(virtual: number, huge: boolean): void {
     const last = huge ? 3 : 4;
+    const recent = this.#recent;
+    if (recent && !huge && recent.table.pages.size > 1 && recent.region === regionOf(virtual)) {
+      const index = indexAt(virtual, last);
+      if (recent.table.pages.delete(index)) {
+        this.#write(recent.table, index, 0);
+        return;
+      }
+    }
     const path: Table[] = [this.#root];
     for (let level = 0; level < last; level++) {
       const next = (path[level] as Table).next.get(indexAt(virtual, level));
@@ -130,6 +133,7 @@ export class Mmu {
     const table = path[last] as Table;
     table.pages.delete(indexAt(virtual, last));
     this.#write(table, indexAt(virtual, last), 0);
+    this.#recent = !huge && table.pages.size > 0 ? { region: regionOf(virtual), table } : undefined;
     // tables that have become empty are given back, the first stays
     for (let level = last; level > 0; level--) {
       const empty = path[level] as Table;
@@ -143,6 +147,10 @@ export class Mmu {
 
   /** gaudi_mmu_invalidate_cache: the chip forgets translations. */
   *invalidate(): Steps {
+    yield* this.#lock.hold(this.#invalidate());
+  }
+
+  *#invalidate(): Steps {
     if (!this.#enabled) return;
     const card = this.#card;
     card.write(stlbAt('INV_PS'), 3);
@@ -152,6 +160,26 @@ export class Mmu {
     const done = yield* poll(this.#kernel, () => card.read(stlbAt('INV_PS')) === 0, TIMEOUT);
     card.write(stlbAt('INV_SET'), 0);
     if (!done) throw new Error('the MMU does not invalidate its caches');
+  }
+
+  /** The table of a level for an address, made with those above it where they are missing; undefined when tables run out. */
+  #tableFor(virtual: number, last: number): Table | undefined {
+    const recent = this.#recent;
+    if (recent && last === 4 && recent.region === regionOf(virtual)) return recent.table;
+    let table = this.#root;
+    for (let level = 0; level < last; level++) {
+      const index = indexAt(virtual, level);
+      let next = table.next.get(index);
+      if (!next) {
+        next = this.#allocate();
+        if (!next) return undefined;
+        table.next.set(index, next);
+        this.#write(table, index, next.address + PTE.PRESENT);
+      }
+      table = next;
+    }
+    if (last === 4) this.#recent = { region: regionOf(virtual), table };
+    return table;
   }
 
   #allocate(): Table | undefined {
@@ -170,6 +198,10 @@ export class Mmu {
     this.#entry.setUint32(4, Math.floor(value / 2 ** 32), true);
     this.#card.writeMemory(table.address + index * 8, this.#entryBytes);
   }
+}
+
+function regionOf(virtual: number): number {
+  return Math.floor(virtual / 2 ** (SHIFTS[3] as number));
 }
 
 function indexAt(virtual: number, level: number): number {
