@@ -61,6 +61,37 @@ export interface Accelerator {
   status(): string;
 }
 
+/** A system call that a thread has begun. */
+export interface Call {
+  /** Whether it has returned. */
+  readonly done: boolean;
+  /** Whether it sleeps in the kernel. */
+  readonly blocked: boolean;
+  /** Waits until it has returned. @returns what it returned, once its buffers are filled. @throws SystemError what it failed with */
+  finish(): number;
+}
+
+/** Another thread of a program. It is in one call at a time; a call that is begun while it is in another throws an Error. */
+export interface Thread extends Disposable {
+  ioctl(fd: number, request: number, argument: Uint8Array): Call;
+  read(fd: number, buffer: Uint8Array): Call;
+  write(fd: number, buffer: Uint8Array): Call;
+  poll(fd: number, events: number, timeout: number): Call;
+  close(fd: number): Call;
+}
+
+/**
+ * Another process: the calls are made there, descriptors and addresses are its own. `bytes` of its memory is the memory itself;
+ * of mappings of a driver it is a copy that is exchanged with every call made in the process. Disposing of it kills it.
+ */
+export interface ProgramProcess extends Driver, Disposable {
+  readonly pid: number;
+  /** False once it is dead, whoever killed it. */
+  readonly alive: boolean;
+  /** SIGKILL. Returns when the process has ended and its descriptors are closed. Harmless when done twice. */
+  kill(): void;
+}
+
 export interface Driver {
   /** @param flags O_*. @returns a descriptor. */
   open(path: string, flags: number): number;
@@ -91,4 +122,8 @@ export interface Driver {
   accelerators(): readonly Accelerator[];
   /** Who has `path` open, as far as this program may know. */
   holders(path: string): readonly Holder[];
+  /** Another thread of this program. It ends when it is disposed of, and then must be in no call. */
+  thread(): Thread;
+  /** A new process which has inherited these descriptors, by the same numbers, and no others. */
+  process(fds?: readonly number[]): ProgramProcess;
 }

@@ -8,6 +8,11 @@ import path from 'node:path';
 
 const root = path.join(import.meta.dirname, '..', '..');
 
+/** Programs that the Linux driver starts: they lie beside whatever it is bundled into (src/driver/linux/beside.ts). */
+const helpers = Object.fromEntries(
+  ['thread-worker', 'process-server'].map((name) => [name, path.join(root, 'src', 'driver', 'linux', `${name}.ts`)]),
+);
+
 /**
  * @param directory where the bundle may be written.
  * @returns path of the bundle; it loads koffi from this package's node_modules.
@@ -25,8 +30,9 @@ export async function bundle(entry: string, directory: string): Promise<string> 
   mkdirSync(directory, { recursive: true });
   const outfile = path.join(directory, `${path.basename(entry, '.ts')}.mjs`);
   await build({
-    entryPoints: [entry],
-    outfile,
+    entryPoints: { [path.basename(entry, '.ts')]: entry, ...helpers },
+    outdir: directory,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     format: 'esm',
     platform: 'node',

@@ -160,6 +160,14 @@ export class Device implements Disposable, AsyncDisposable {
     return new Device(openNode(options, nodePath(options, 'path')));
   }
 
+  /**
+   * The node behind a descriptor that exists already, inherited from another process or duplicated. Closed with the device.
+   * @throws SystemError EBADF
+   */
+  static adopt(driver: Driver, fd: number): Device {
+    return new Device(new OpenNode(driver, driver.describe(fd), fd));
+  }
+
   get driver(): Driver {
     return this.#node.driver;
   }

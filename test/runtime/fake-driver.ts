@@ -167,4 +167,12 @@ export class FakeDriver implements Driver {
   holders() {
     return this.holding;
   }
+
+  thread(): never {
+    throw new Error('this program has one thread');
+  }
+
+  process(): never {
+    throw new Error('this program has one process');
+  }
 }

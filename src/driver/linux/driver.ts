@@ -2,8 +2,10 @@
 
 import { readlinkSync } from 'node:fs';
 import * as libc from '../../os/libc.ts';
-import type { Accelerator, Driver, Holder, Mapping, MemoryOptions } from '../driver.ts';
+import type { Accelerator, Driver, Holder, Mapping, MemoryOptions, ProgramProcess, Thread } from '../driver.ts';
 import { discover, holders } from './discover.ts';
+import { LinuxProcess } from './process.ts';
+import { LinuxThread } from './thread.ts';
 
 const { PROT_READ, PROT_WRITE, MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED } = libc;
 
@@ -75,5 +77,13 @@ export class LinuxDriver implements Driver {
 
   holders(path: string): readonly Holder[] {
     return holders(path);
+  }
+
+  thread(): Thread {
+    return new LinuxThread();
+  }
+
+  process(fds: readonly number[] = []): ProgramProcess {
+    return new LinuxProcess(fds);
   }
 }

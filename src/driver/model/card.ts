@@ -125,8 +125,8 @@ export class Card {
   releasing = false;
   /** Somebody has asked to be told of errors and may look before the reset. */
   watchdog: Timer | undefined;
-  /** Ends the program that does not give the card back. */
-  onKill: () => void = () => {};
+  /** Those who wait for one of several submissions. */
+  readonly waiters = { several: 0 };
   #disabled = true;
   #initialised = false;
   #inReset = false;
@@ -249,7 +249,7 @@ export class Card {
     if (this.context) refuse('EBUSY', 'open');
     const log = this.log.bind(this);
     const memory = new UserMemory(this.kernel, this.mmu, (text) => log('err', text));
-    const context = new Context(new Buffers(this.kernel, log), memory);
+    const context = new Context(this.kernel.current, new Buffers(this.kernel, log), memory);
     this.context = context;
     try {
       this.#reservePool(context);
@@ -478,8 +478,9 @@ export class Card {
     if (!this.context) return;
     yield WAIT.USER;
     if (!this.context) return;
-    this.log('info', `Killing user process pid=${process.pid}`);
-    this.onKill();
+    const { owner } = this.context;
+    if (!owner.killed) this.log('info', `Killing user process pid=${owner.pid}`);
+    owner.kill();
     for (let left = WAIT.PENDING; this.context && left > 0; left--) yield WAIT.USER;
     while (this.context) {
       this.log('info', `Could not reset device. will try again in ${WAIT.PENDING} seconds`);

@@ -3,7 +3,9 @@
  * Source: common/context.c, common/habanalabs.h (struct hl_ctx, struct hl_fpriv).
  */
 
+import { Condition } from '../../sim/process.ts';
 import type { Buffers } from './buffers.ts';
+import type { Task } from './kernel.ts';
 import type { Fence } from './submission.ts';
 import type { Reservation } from './sync-stream.ts';
 import type { UserMemory } from './user-memory.ts';
@@ -51,9 +53,14 @@ export class Context {
   references = 1;
   /** Of the eventfd that is told of events. */
   eventfd: { signal(): void } | undefined;
+  /** Notified when a submission has ended, or nobody shall wait for one any longer. */
+  readonly progress = new Condition();
+  /** Who opened the node (taskpid): a reset ends the program if it keeps the card. */
+  readonly owner: Task;
   events = 0n;
 
-  constructor(buffers: Buffers, memory: UserMemory) {
+  constructor(owner: Task, buffers: Buffers, memory: UserMemory) {
+    this.owner = owner;
     this.buffers = buffers;
     this.memory = memory;
   }

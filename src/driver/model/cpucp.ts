@@ -69,6 +69,8 @@ export class FirmwareQueues {
   readonly #card: PciDevice;
   readonly #memory: CoherentMemory;
   readonly #lock = new Mutex();
+  /** Of the buffer for answers. */
+  readonly #buffer = new Mutex();
   readonly #ready: () => boolean;
   readonly #log: (level: 'err' | 'dbg', text: string) => void;
   #started = false;
@@ -144,6 +146,10 @@ export class FirmwareQueues {
   /** A message about a buffer, `size` bytes, in which the firmware answers. @returns the buffer and the result */
   *ask(name: PacketName, size: number, message: Message = {}): Steps<{ bytes: Uint8Array; result: bigint }> {
     if (BUFFER + size > POOL) refuse('ENOMEM');
+    return yield* this.#buffer.hold(this.#ask(name, size, message));
+  }
+
+  *#ask(name: PacketName, size: number, message: Message): Steps<{ bytes: Uint8Array; result: bigint }> {
     this.#memory.bytes.fill(0, BUFFER, BUFFER + size);
     const result = yield* this.send(name, { ...message, value: BigInt(this.#address(BUFFER)), index: size });
     return { bytes: this.#memory.bytes.slice(BUFFER, BUFFER + size), result };

@@ -5,6 +5,7 @@
  */
 
 import { pcieWrap } from '../../../specs/gaudi/registers/pcie.ts';
+import type { Steps } from '../../sim/process.ts';
 import { csConstants, csFlags, DRM_IOCTL_HL_CS, hl_cs_chunk, type hl_cs_in } from '../../uapi/habanalabs/cs.ts';
 import { queueNames, queueRow } from '../../uapi/habanalabs/gaudi.ts';
 import { values } from '../../uapi/rows.ts';
@@ -31,6 +32,8 @@ const KINDS =
   FLAG.HL_CS_FLAGS_ENGINES_COMMAND |
   FLAG.HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES;
 const SYNC = FLAG.HL_CS_FLAGS_SIGNAL | FLAG.HL_CS_FLAGS_WAIT | FLAG.HL_CS_FLAGS_COLLECTIVE_WAIT;
+/** What a wait ends with that a signal interrupts (linux/errno.h, ERESTARTSYS). */
+const INTERRUPTED = -512;
 const NONE = 0xffff_ffff_ffff_ffffn;
 /** habanalabs.h, HL_MAX_SOB_VAL. */
 const MAX_SIGNALS = 1 << 15;
@@ -70,13 +73,13 @@ export class CsIoctl {
   }
 
   /** @param argument read and written in place. @throws SystemError */
-  call(context: Context, argument: Uint8Array): void {
+  *call(context: Context, argument: Uint8Array): Steps {
     const { in: input } = DRM_IOCTL_HL_CS.argument.decode(argument);
     let answer: Answer = { seq: NONE };
     const put = (out: Answer & { status: number }) => DRM_IOCTL_HL_CS.argument.encodeInto(argument, 0, { out });
     try {
       this.#check(input);
-      this.#restore(context, input);
+      yield* this.#restore(context, input);
       answer = this.#perform(context, input);
       put({ ...answer, status: csConstants.HL_CS_STATUS_SUCCESS.value });
     } catch (error) {
@@ -104,7 +107,7 @@ export class CsIoctl {
   }
 
   /** hl_cs_ctx_switch: Gaudi has no switch of contexts, so the restore phase runs only when it is forced to. */
-  #restore(context: Context, input: Input): void {
+  *#restore(context: Context, input: Input): Steps {
     if ((input.cs_flags & FLAG.HL_CS_FLAGS_FORCE_RESTORE) === 0 || input.num_chunks_restore === 0) return;
     const { kernel, timeout } = this.#ports;
     let sequence: bigint;
@@ -116,7 +119,12 @@ export class CsIoctl {
       throw error;
     }
     const fence = context.fence(sequence);
-    kernel.until(() => !fence || fence.done, kernel.clock.now() + timeout * SECOND);
+    if (fence) {
+      const limit = kernel.clock.now() + timeout * SECOND;
+      const end = yield* kernel.wait(context.progress, () => fence.done, limit);
+      if (end === 'interrupted')
+        this.#fail('ENOEXEC', `Restore CS for context ${ASID} failed to complete ${INTERRUPTED}`);
+    }
     if (fence?.error === 'ETIMEDOUT' || fence?.error === 'EIO')
       this.#fail('ENOEXEC', `Restore CS for context ${ASID} failed to complete ${negative(fence.error)}`);
   }

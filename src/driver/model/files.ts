@@ -1,5 +1,6 @@
 /** Open files of the program and their descriptors, as a kernel keeps them. */
 
+import { Condition, type Steps } from '../../sim/process.ts';
 import type { Mapping } from '../driver.ts';
 import { refuse } from './errno.ts';
 
@@ -7,14 +8,17 @@ import { refuse } from './errno.ts';
 export interface FileOperations {
   /** What /proc shows of it. */
   readonly name: string;
-  ioctl?(request: number, argument: Uint8Array): void;
+  /** @returns what of it sleeps. */
+  ioctl?(request: number, argument: Uint8Array): Steps | undefined;
   /** @param offset bytes into the file. */
   mmap?(length: number, offset: bigint): Mapping;
   read?(buffer: Uint8Array): number;
-  write?(buffer: Uint8Array): number;
+  write?(buffer: Uint8Array): number | Steps<number>;
+  /** Notified when `readable` may have changed. */
+  readonly changed?: Condition;
   /** Whether it can be read without waiting. */
   readable?(): boolean;
-  /** The last descriptor and mapping have gone. */
+  /** The last descriptor and mapping have gone, and nobody is in a call. */
   release?(): void;
 }
 
@@ -64,6 +68,11 @@ export class Descriptors {
     return this.#files.get(fd);
   }
 
+  /** Has a file by the number that another program has it by. */
+  inherit(fd: number, file: OpenFile): void {
+    this.#files.set(fd, file.get());
+  }
+
   close(fd: number): void {
     const file = this.file(fd, 'close');
     this.#files.delete(fd);
@@ -85,6 +94,7 @@ const HIGHEST = 0xffff_ffff_ffff_ffffn;
 /** An eventfd (eventfd(2)), not of EFD_SEMAPHORE's kind. */
 export class EventFile implements FileOperations {
   readonly name = 'anon_inode:[eventfd]';
+  readonly changed = new Condition();
   #count: bigint;
 
   constructor(initial: number) {
@@ -97,6 +107,7 @@ export class EventFile implements FileOperations {
 
   signal(): void {
     if (this.#count < HIGHEST - 1n) this.#count++;
+    this.changed.notify();
   }
 
   read(buffer: Uint8Array): number {
@@ -112,6 +123,7 @@ export class EventFile implements FileOperations {
     if (added === HIGHEST) refuse('EINVAL', 'write');
     if (this.#count + added >= HIGHEST) refuse('EAGAIN', 'write');
     this.#count += added;
+    this.changed.notify();
     return 8;
   }
 }

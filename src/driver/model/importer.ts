@@ -67,7 +67,7 @@ export class ImporterFile implements FileOperations {
     this.#host = host;
   }
 
-  ioctl(request: number, argument: Uint8Array): void {
+  ioctl(request: number, argument: Uint8Array): undefined {
     const row = [INFO, ATTACH, MAP, UNMAP, DETACH].find((candidate) => candidate.request === request >>> 0);
     if (!row) refuse('ENOTTY');
     if (argument.length < row.argument.size) refuse('EFAULT');

@@ -1,8 +1,9 @@
 /** What the driver has of its kernel: time, work that runs later, a log, memory. */
 
 import type { VirtualClock } from '../../sim/clock.ts';
-import { Condition, Process, type Steps } from '../../sim/process.ts';
-import { AddressSpace, HostMemory } from './host-memory.ts';
+import { Condition, Process, type Steps, type Wait } from '../../sim/process.ts';
+import type { Descriptors } from './files.ts';
+import { type AddressSpace, HostMemory } from './host-memory.ts';
 
 export const US = 1_000;
 export const MS = 1_000_000;
@@ -20,16 +21,90 @@ interface LogLine {
 /** Lines that are kept while nobody takes them. */
 const LOG_LENGTH = 10_000;
 
+/** Who makes a system call: a thread of a program (struct task_struct). */
+export interface Task {
+  readonly pid: number;
+  readonly memory: AddressSpace;
+  readonly files: Descriptors;
+  /** What is to be done before its system call returns (task_work_add). */
+  readonly work: Steps[];
+  /** It has been sent SIGKILL, which ends what it waits for. */
+  killed: boolean;
+  /** What it waits for, if a signal may end that. */
+  waits: Condition | undefined;
+  /** Sends SIGKILL to the program that the task is of. */
+  kill(): void;
+}
+
 export class Kernel {
   readonly clock: VirtualClock;
   readonly memory = new HostMemory();
-  readonly program = new AddressSpace(this.memory);
+  /** Whose system call is being carried out now; nobody's in work of the kernel itself. */
+  #current: Task | undefined;
   /** Is told what happens: submissions, completions, and what is logged. */
   observer: ((text: string) => void) | undefined;
   #log: LogLine[] = [];
 
   constructor(clock: VirtualClock) {
     this.clock = clock;
+  }
+
+  /** Who is calling (current). */
+  get current(): Task {
+    if (!this.#current) throw new Error('nobody is in a system call');
+    return this.#current;
+  }
+
+  /** The memory of who is calling (current->mm). */
+  get program(): AddressSpace {
+    return this.current.memory;
+  }
+
+  /** Carries out `steps` as `task`, whenever it is their turn. */
+  *as<T>(task: Task, steps: Steps<T>): Steps<T> {
+    for (;;) {
+      const before = this.#current;
+      this.#current = task;
+      let result: IteratorResult<Wait, T>;
+      try {
+        result = steps.next();
+      } finally {
+        this.#current = before;
+      }
+      if (result.done) return result.value;
+      yield result.value;
+    }
+  }
+
+  /** Has `steps` done before the system call returns, or soon where nobody is in one (fput). */
+  defer(name: string, steps: Steps): void {
+    if (this.#current) this.#current.work.push(steps);
+    else this.start(name, () => steps);
+  }
+
+  /**
+   * wait_for_completion_interruptible_timeout and the like: until `done`, looked at whenever `changed` tells.
+   * @param deadline ns
+   */
+  *wait(
+    changed: Condition,
+    done: () => boolean,
+    deadline = Number.POSITIVE_INFINITY,
+  ): Steps<'done' | 'late' | 'interrupted'> {
+    const task = this.current;
+    const late = Number.isFinite(deadline) ? this.clock.at(deadline, () => changed.notify()) : undefined;
+    task.waits = changed;
+    try {
+      while (!done()) {
+        if (task.killed) return 'interrupted';
+        if (this.clock.now() >= deadline) return 'late';
+        yield changed;
+      }
+      return 'done';
+    } finally {
+      task.waits = undefined;
+      late?.cancel();
+    }
   }
 
   /** ktime_get: nanoseconds, whole. */

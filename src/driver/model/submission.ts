@@ -254,6 +254,7 @@ export class Submissions {
       fence.error = 'EIO';
       fence.done = true;
     }
+    for (const context of new Set(this.#mirror.map((cs) => cs.context))) context.progress.notify();
   }
 
   get active(): number {
@@ -349,6 +350,7 @@ export class Submissions {
       cs.context.remember(cs.sequence, { timestamp: fence.timestamp, error: fence.error });
     }
     fence.done = true;
+    cs.context.progress.notify();
     const counts = cs.type === 'signal' || cs.type === 'wait' || fence.reservation !== undefined;
     if (cs.submitted && fence.sob && counts) streams.put(fence.sob);
     this.#ports.released(cs.context);

@@ -3,6 +3,7 @@
  * hl_wait_for_fence, hl_multi_cs_wait_ioctl, hl_cs_poll_fences).
  */
 
+import type { Steps } from '../../sim/process.ts';
 import {
   DRM_IOCTL_HL_WAIT_CS,
   waitConstants,
@@ -20,17 +21,22 @@ const FLAG = values(waitFlags);
 const STATUS = values(waitStatus);
 const RESULT = values(waitStatusFlags);
 
+/** habanalabs.h, MULTI_CS_MAX_USER_CTX: so many may wait for one of several at a time. */
+const MOST_WAITERS = 2;
+
 type Log = (level: 'err' | 'notice' | 'dbg', text: string) => void;
 type Failure = 'ETIMEDOUT' | 'EIO' | undefined;
 
 export interface WaitPorts {
   readonly kernel: Kernel;
   readonly log: Log;
+  /** Those who wait for one of several submissions of the card now. */
+  readonly waiters: { several: number };
   operational(): boolean;
 }
 
 /** hl_wait_ioctl. @throws SystemError */
-export function waitIoctl(ports: WaitPorts, context: Context, argument: Uint8Array): void {
+export function* waitIoctl(ports: WaitPorts, context: Context, argument: Uint8Array): Steps {
   const { flags } = DRM_IOCTL_HL_WAIT_CS.argument.decode(argument).in;
   if (!ports.operational()) refuse('EBUSY');
   if (flags & FLAG.HL_WAIT_CS_FLAGS_INTERRUPT) {
@@ -38,8 +44,8 @@ export function waitIoctl(ports: WaitPorts, context: Context, argument: Uint8Arr
     ports.log('err', 'no user interrupts allowed');
     refuse('EPERM');
   }
-  if (flags & FLAG.HL_WAIT_CS_FLAGS_MULTI_CS) waitForSeveral(ports, context, argument);
-  else waitForOne(ports, context, argument);
+  if (flags & FLAG.HL_WAIT_CS_FLAGS_MULTI_CS) yield* waitForSeveral(ports, context, argument);
+  else yield* waitForOne(ports, context, argument);
 }
 
 function put(
@@ -49,7 +55,7 @@ function put(
   DRM_IOCTL_HL_WAIT_CS.argument.encodeInto(argument, 0, { out });
 }
 
-function waitForOne({ kernel, log }: WaitPorts, context: Context, argument: Uint8Array): void {
+function* waitForOne({ kernel, log }: WaitPorts, context: Context, argument: Uint8Array): Steps {
   const { seq, timeout_us } = DRM_IOCTL_HL_WAIT_CS.argument.decode(argument).in;
   const fence = context.fence(seq);
   const answer = (status: number, timestamp: number, gone = false) => {
@@ -75,14 +81,21 @@ function waitForOne({ kernel, log }: WaitPorts, context: Context, argument: Uint
     answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, outcome?.timestamp ?? 0, outcome === undefined);
     return;
   }
-  if (timeout_us > 0n) kernel.until(() => fence.done, deadline(kernel, timeout_us));
+  if (timeout_us > 0n) {
+    const end = yield* kernel.wait(context.progress, () => fence.done, deadline(kernel, timeout_us));
+    if (end === 'interrupted') {
+      log('err', `user process got signal while waiting for CS handle ${seq}`);
+      refuse('EINTR');
+    }
+  }
   const error = failureOf(fence);
   if (error) fail(error);
   if (fence.done) answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, fence.timestamp);
   else answer(STATUS.HL_WAIT_CS_STATUS_BUSY, 0);
 }
 
-function waitForSeveral({ kernel, log }: WaitPorts, context: Context, argument: Uint8Array): void {
+function* waitForSeveral(ports: WaitPorts, context: Context, argument: Uint8Array): Steps {
+  const { kernel, log, waiters } = ports;
   const input = DRM_IOCTL_HL_WAIT_CS.argument.decode(argument).in;
   if (input.pad.some((byte) => byte !== 0)) refuse('EINVAL');
   const most = waitConstants.HL_WAIT_MULTI_CS_LIST_MAX_LEN.value;
@@ -98,6 +111,10 @@ function waitForSeveral({ kernel, log }: WaitPorts, context: Context, argument: 
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const sequences = Array.from({ length: count }, (_, i) => view.getBigUint64(i * 8, true));
+  if (waiters.several >= MOST_WAITERS) {
+    log('err', 'no available multi-CS completion structure');
+    refuse('ENOMEM');
+  }
   const fences = sequences.map((sequence) => {
     const fence = context.fence(sequence);
     if (fence === null) {
@@ -107,7 +124,19 @@ function waitForSeveral({ kernel, log }: WaitPorts, context: Context, argument: 
     return fence;
   });
   const ended = (fence: Fence | undefined) => fence === undefined || fence.done;
-  if (input.timeout_us > 0n) kernel.until(() => fences.some(ended), deadline(kernel, input.timeout_us));
+  if (input.timeout_us > 0n) {
+    waiters.several++;
+    try {
+      const some = () => fences.some(ended);
+      const end = yield* kernel.wait(context.progress, some, deadline(kernel, input.timeout_us));
+      if (end === 'interrupted') {
+        log('err', 'user process got signal while waiting for Multi-CS');
+        refuse('EINTR');
+      }
+    } finally {
+      waiters.several--;
+    }
+  }
   fences.forEach((fence, i) => {
     const error = fence && failureOf(fence);
     if (!error) return;

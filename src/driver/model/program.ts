@@ -1,0 +1,416 @@
+/** A program on the modelled system: its memory, its descriptors, its threads, and the system calls they make. */
+
+import { Condition, Process, type Steps } from '../../sim/process.ts';
+import type { Accelerator, Call, Driver, Holder, Mapping, MemoryOptions, ProgramProcess, Thread } from '../driver.ts';
+import { refuse } from './errno.ts';
+import { Descriptors, EventFile, OpenFile } from './files.ts';
+import { AddressSpace } from './host-memory.ts';
+import { type Kernel, MS, type Task, US } from './kernel.ts';
+
+/** Time that a system call takes, so that a program that only looks sees time pass. */
+const SYSTEM_CALL = 1 * US;
+const POLLIN = 0x1;
+const POLLNVAL = 0x20;
+const EFD_NONBLOCK = 0o4000;
+
+class NonBlocking extends EventFile {}
+
+/** What programs share. */
+export interface System {
+  readonly kernel: Kernel;
+  /** All programs that have not ended, by their number. */
+  readonly programs: Map<number, Program>;
+  /** Opens a node. @throws SystemError */
+  node(path: string): Steps<OpenFile>;
+  accelerators(): readonly Accelerator[];
+}
+
+export abstract class Program implements Driver {
+  readonly kernel: Kernel;
+  readonly pid: number;
+  readonly #memory: AddressSpace;
+  readonly #descriptors = new Descriptors();
+  readonly #task: Task;
+  readonly #threads = new Set<Task>();
+  /** Calls that its threads are in. */
+  readonly #calls = new Set<Call>();
+  readonly #returned = new Condition();
+  /** Its mappings of files. */
+  readonly #mapped = new Set<() => void>();
+
+  constructor(kernel: Kernel, pid: number) {
+    this.kernel = kernel;
+    this.pid = pid;
+    this.#memory = new AddressSpace(kernel.memory);
+    this.#task = this.#newTask();
+  }
+
+  abstract readonly system: System;
+
+  /** It has been sent SIGKILL. */
+  protected abstract killed(): void;
+
+  open(path: string, _flags: number): number {
+    return this.#call(this.#open(path));
+  }
+
+  close(fd: number): void {
+    this.#call(this.#steps(() => this.#descriptors.close(fd)));
+  }
+
+  dup(fd: number): number {
+    return this.#call(this.#steps(() => this.#descriptors.dup(fd)));
+  }
+
+  ioctl(fd: number, request: number, argument: Uint8Array): number {
+    return this.#call(this.#ioctl(fd, request, argument));
+  }
+
+  mmap(fd: number, length: number, _protection: number, offset: bigint): Mapping {
+    return this.#call(this.#steps(() => this.#mmap(fd, length, offset)));
+  }
+
+  allocate(length: number, options: MemoryOptions = {}): Mapping {
+    return this.#call(this.#steps(() => this.#memory.allocate(length, options.hugePages === true)));
+  }
+
+  read(fd: number, buffer: Uint8Array): number {
+    return this.#call(this.#read(fd, buffer));
+  }
+
+  write(fd: number, buffer: Uint8Array): number {
+    return this.#call(this.#write(fd, buffer));
+  }
+
+  poll(fd: number, events: number, timeout: number): number {
+    return this.#call(this.#poll(fd, events, timeout));
+  }
+
+  describe(fd: number): string {
+    return this.#call(this.#steps(() => this.#descriptors.file(fd, 'readlink').operations.name));
+  }
+
+  eventfd(initial: number, flags: number): number {
+    const file = flags & EFD_NONBLOCK ? new NonBlocking(initial) : new EventFile(initial);
+    return this.#call(this.#steps(() => this.#descriptors.add(new OpenFile(file))));
+  }
+
+  now(): number {
+    return this.kernel.now();
+  }
+
+  sleep(nanoseconds: number): void {
+    this.kernel.pass(nanoseconds);
+  }
+
+  accelerators(): readonly Accelerator[] {
+    return this.system.accelerators();
+  }
+
+  holders(path: string): readonly Holder[] {
+    return [...this.system.programs.values()]
+      .filter((program) => program.#descriptors.of(({ operations }) => operations.name === path).length > 0)
+      .map(({ pid }) => ({ pid, command: 'node' }));
+  }
+
+  thread(): Thread {
+    return new ModelThread((steps) => this.#begin(steps), {
+      ioctl: (fd, request, argument) => this.#ioctl(fd, request, argument),
+      read: (fd, buffer) => this.#read(fd, buffer),
+      write: (fd, buffer) => this.#write(fd, buffer),
+      poll: (fd, events, timeout) => this.#poll(fd, events, timeout),
+      close: (fd) =>
+        this.#steps(() => {
+          this.#descriptors.close(fd);
+          return 0;
+        }),
+    });
+  }
+
+  process(fds: readonly number[] = []): ProgramProcess {
+    const child = new ChildProgram(this.system, Math.max(...this.system.programs.keys()) + 1);
+    for (const fd of fds) child.#descriptors.inherit(fd, this.#descriptors.file(fd, 'fork'));
+    return child;
+  }
+
+  /** Descriptors that are open with files of this kind. */
+  protected descriptorsOf(predicate: (file: OpenFile) => boolean): number[] {
+    return this.#descriptors.of(predicate);
+  }
+
+  /** Work of the program itself, in a system call of its own (do_exit). */
+  protected act(body: (files: Descriptors) => void): void {
+    this.#begin(this.#steps(() => body(this.#descriptors)));
+  }
+
+  /** Its threads come out of what they wait for; then its memory goes, then its descriptors (exit_mm, exit_files). */
+  protected *end(): Steps {
+    for (const task of [this.#task, ...this.#threads]) {
+      task.killed = true;
+      task.waits?.notify();
+    }
+    while ([...this.#calls].some((call) => !call.done)) yield this.#returned;
+    yield* this.#inCall(
+      this.#task,
+      this.#steps(() => {
+        for (const unmap of [...this.#mapped]) unmap();
+        for (const fd of this.#descriptors.of(() => true)) this.#descriptors.close(fd);
+      }),
+    );
+    this.system.programs.delete(this.pid);
+  }
+
+  /** Throws unless the program can make calls. */
+  protected check(): void {}
+
+  #newTask(): Task {
+    return {
+      pid: this.pid,
+      memory: this.#memory,
+      files: this.#descriptors,
+      work: [],
+      killed: false,
+      waits: undefined,
+      kill: () => this.killed(),
+    };
+  }
+
+  /** A system call, with what it leaves to be done before it returns. */
+  *#inCall<T>(task: Task, steps: Steps<T>): Steps<T> {
+    const { kernel } = this;
+    try {
+      yield SYSTEM_CALL;
+      return yield* kernel.as(task, steps);
+    } finally {
+      for (let next = task.work.shift(); next; next = task.work.shift()) yield* kernel.as(task, next);
+    }
+  }
+
+  #call<T>(steps: Steps<T>): T {
+    this.check();
+    return this.kernel.run(this.#inCall(this.#task, steps));
+  }
+
+  // biome-ignore lint/correctness/useYield: calls that do not sleep
+  *#steps<T>(body: () => T): Steps<T> {
+    return body();
+  }
+
+  #begin<T>(steps: Steps<T>): Call & { result(): T } {
+    this.check();
+    const task = this.#newTask();
+    this.#threads.add(task);
+    const call = new PendingCall<T>(this.kernel, this.#inCall(task, steps), () => {
+      this.#threads.delete(task);
+      this.#calls.delete(call);
+      this.#returned.notify();
+    });
+    this.#calls.add(call);
+    return call;
+  }
+
+  *#open(path: string): Steps<number> {
+    return this.#descriptors.add(yield* this.system.node(path));
+  }
+
+  *#ioctl(fd: number, request: number, argument: Uint8Array): Steps<number> {
+    const file = this.#descriptors.file(fd, 'ioctl').get();
+    try {
+      if (!file.operations.ioctl) refuse('ENOTTY');
+      yield* file.operations.ioctl(request, argument) ?? [];
+      return 0;
+    } finally {
+      file.put();
+    }
+  }
+
+  #mmap(fd: number, length: number, offset: bigint): Mapping {
+    const file = this.#descriptors.file(fd, 'mmap');
+    if (!file.operations.mmap) refuse('ENODEV', 'mmap');
+    const mapping = file.operations.mmap(length, offset);
+    // a mapping keeps the file open
+    file.get();
+    const unmap = () => {
+      if (!this.#mapped.delete(unmap)) return;
+      mapping.unmap();
+      file.put();
+    };
+    this.#mapped.add(unmap);
+    return {
+      address: mapping.address,
+      get bytes() {
+        return mapping.bytes;
+      },
+      unmap: () => {
+        if (this.#mapped.has(unmap)) this.#call(this.#steps(unmap));
+      },
+    };
+  }
+
+  *#read(fd: number, buffer: Uint8Array): Steps<number> {
+    const file = this.#descriptors.file(fd, 'read').get();
+    try {
+      const { operations } = file;
+      if (!operations.read) refuse('EINVAL', 'read');
+      if (operations.readable && !operations.readable()) {
+        if (operations instanceof NonBlocking || !operations.changed) refuse('EAGAIN', 'read');
+        const end = yield* this.kernel.wait(operations.changed, () => operations.readable?.() ?? true);
+        if (end === 'interrupted') refuse('EINTR', 'read');
+      }
+      return operations.read(buffer);
+    } finally {
+      file.put();
+    }
+  }
+
+  *#write(fd: number, buffer: Uint8Array): Steps<number> {
+    const file = this.#descriptors.file(fd, 'write').get();
+    try {
+      if (!file.operations.write) refuse('EINVAL', 'write');
+      const result = file.operations.write(buffer);
+      return typeof result === 'number' ? result : yield* result;
+    } finally {
+      file.put();
+    }
+  }
+
+  *#poll(fd: number, events: number, timeout: number): Steps<number> {
+    const { kernel } = this;
+    const file = this.#descriptors.find(fd)?.get();
+    if (!file) return POLLNVAL;
+    try {
+      const { operations } = file;
+      const ready = () => (operations.readable?.() ?? true) && (events & POLLIN) !== 0;
+      const deadline = timeout < 0 ? Number.POSITIVE_INFINITY : kernel.clock.now() + timeout * MS;
+      return (yield* kernel.wait(operations.changed ?? new Condition(), ready, deadline)) === 'done' ? POLLIN : 0;
+    } finally {
+      file.put();
+    }
+  }
+}
+
+class ChildProgram extends Program implements ProgramProcess {
+  readonly system: System;
+  #dead = false;
+  #dying = false;
+
+  constructor(system: System, pid: number) {
+    super(system.kernel, pid);
+    this.system = system;
+    system.programs.set(pid, this);
+  }
+
+  get alive(): boolean {
+    return !this.#dead;
+  }
+
+  kill(): void {
+    this.killed();
+    if (!this.kernel.until(() => this.#dead)) throw new Error(`process ${this.pid} does not end`);
+  }
+
+  [Symbol.dispose](): void {
+    this.kill();
+  }
+
+  protected override killed(): void {
+    if (this.#dying) return;
+    this.#dying = true;
+    this.kernel.start(`exit of ${this.pid}`, () => this.#exit());
+  }
+
+  protected override check(): void {
+    if (this.#dying) throw new Error('the process has ended');
+  }
+
+  *#exit(): Steps {
+    yield* this.end();
+    this.#dead = true;
+  }
+}
+
+class PendingCall<T> implements Call {
+  readonly #kernel: Kernel;
+  #started = false;
+  #outcome: { readonly value: T } | { readonly error: unknown } | undefined;
+
+  constructor(kernel: Kernel, steps: Steps<T>, returned: () => void) {
+    this.#kernel = kernel;
+    const finish = (outcome: { readonly value: T } | { readonly error: unknown }) => {
+      this.#outcome = outcome;
+      returned();
+    };
+    const body = function* (this: PendingCall<T>): Steps {
+      this.#started = true;
+      finish({ value: yield* steps });
+    };
+    new Process(kernel.clock, 'system call', body.call(this), (error) => finish({ error }));
+  }
+
+  get done(): boolean {
+    return this.#outcome !== undefined;
+  }
+
+  get blocked(): boolean {
+    return this.#started && !this.done;
+  }
+
+  result(): T {
+    if (!this.#kernel.until(() => this.done))
+      throw new Error('the call waits for something that cannot happen any more');
+    const outcome = this.#outcome as { readonly value: T } | { readonly error: unknown };
+    if ('error' in outcome) throw outcome.error;
+    return outcome.value;
+  }
+
+  finish(): number {
+    return Number(this.result());
+  }
+}
+
+interface Calls {
+  ioctl(fd: number, request: number, argument: Uint8Array): Steps<number>;
+  read(fd: number, buffer: Uint8Array): Steps<number>;
+  write(fd: number, buffer: Uint8Array): Steps<number>;
+  poll(fd: number, events: number, timeout: number): Steps<number>;
+  close(fd: number): Steps<number>;
+}
+
+class ModelThread implements Thread {
+  readonly #start: (steps: Steps<number>) => Call;
+  readonly #calls: Calls;
+  #last: Call | undefined;
+
+  constructor(start: (steps: Steps<number>) => Call, calls: Calls) {
+    this.#start = start;
+    this.#calls = calls;
+  }
+
+  ioctl(fd: number, request: number, argument: Uint8Array): Call {
+    return this.#begin(() => this.#calls.ioctl(fd, request, argument));
+  }
+
+  read(fd: number, buffer: Uint8Array): Call {
+    return this.#begin(() => this.#calls.read(fd, buffer));
+  }
+
+  write(fd: number, buffer: Uint8Array): Call {
+    return this.#begin(() => this.#calls.write(fd, buffer));
+  }
+
+  poll(fd: number, events: number, timeout: number): Call {
+    return this.#begin(() => this.#calls.poll(fd, events, timeout));
+  }
+
+  close(fd: number): Call {
+    return this.#begin(() => this.#calls.close(fd));
+  }
+
+  [Symbol.dispose](): void {}
+
+  #begin(steps: () => Steps<number>): Call {
+    if (this.#last && !this.#last.done) throw new Error('the thread is in a call');
+    this.#last = this.#start(steps());
+    return this.#last;
+  }
+}
