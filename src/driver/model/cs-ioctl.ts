@@ -254,7 +254,9 @@ export class CsIoctl {
 
   /** get_cb_from_cs_chunk. */
   #findBuffer(context: Context, chunk: Chunk): Uint8Array {
-    const buffer = context.buffers.find(chunk.cb_handle);
+    const found = context.buffers.find(chunk.cb_handle);
+    // the driver takes a buffer for time stamps for a command buffer, and memory of its own for the packets: not followed
+    const buffer = found?.topic === 'CB' ? found : undefined;
     const error = !buffer
       ? `CB handle 0x${chunk.cb_handle.toString(16)} invalid`
       : chunk.cb_size < 8 || chunk.cb_size > buffer.size
@@ -377,7 +379,7 @@ export class CsIoctl {
     if (!streams.supports(queue)) this.#fail('EINVAL', `Queue index ${queue} does not support sync stream operations`);
     let id = 1;
     while (context.reservations.has(id)) id++;
-    const { reservation, next } = streams.reserve(queue, count, id);
+    const { reservation, next } = this.#orSay('Failed to switch SOB', () => streams.reserve(queue, count, id));
     context.reservations.set(id, reservation);
     context.references++;
     return { handle_id: id, count: next, sob_base_addr_offset: reservation.sob.offset };
@@ -399,6 +401,15 @@ export class CsIoctl {
       encapsulates: (flags & FLAG.HL_CS_FLAGS_ENCAP_SIGNALS) !== 0,
       skipReset: (flags & FLAG.HL_CS_FLAGS_SKIP_RESET_ON_TIMEOUT) !== 0,
     };
+  }
+
+  #orSay<T>(text: string, body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      this.#ports.log('err', text);
+      throw error;
+    }
   }
 
   #count(context: Context, counter: keyof Counters): void {

@@ -61,10 +61,14 @@ export function validatePackets(bytes: Uint8Array, size: number, log: Log): bool
 /** Packets of internal queues are not looked at, only where they lie. @throws SystemError EFAULT */
 export function validatePlace(address: bigint, size: number, log: Log): void {
   const end = address + BigInt(size);
-  const inside = (from: bigint, to: bigint) => address >= from && end <= to;
+  const inside = (from: bigint, to: bigint) => address >= from && end <= to && end > address;
   if (inside(USER.SRAM, USER.SRAM_END) || inside(USER.DRAM, USER.DRAM_END) || inside(USER.VIRTUAL, USER.VIRTUAL_END))
     return;
-  fail('EFAULT', log, `CB address 0x${address.toString(16).padStart(16, '0')} + 0x${size.toString(16)} for internal QMAN is not valid`);
+  fail(
+    'EFAULT',
+    log,
+    `CB address 0x${address.toString(16).padStart(16, '0')} + 0x${size.toString(16)} for internal QMAN is not valid`,
+  );
 }
 
 function fail(code: Errno, log: Log, text: string): never {

@@ -8,7 +8,7 @@ import type { Steps } from '../../sim/process.ts';
 import type { hl_mem_in } from '../../uapi/habanalabs/memory.ts';
 import { memoryFlags } from '../../uapi/habanalabs/memory.ts';
 import type { Decoded } from '../../uapi/struct.ts';
-import { refuse } from './errno.ts';
+import { negative, refuse } from './errno.ts';
 import { HUGE_PAGE, PAGE, type Pinned } from './host-memory.ts';
 import type { Kernel } from './kernel.ts';
 import type { Mmu } from './mmu.ts';
@@ -147,13 +147,20 @@ export class UserMemory {
       this.#log(`failed to get user memory for address 0x${address.toString(16)}`);
       refuse('EFAULT');
     }
-    const pinned = this.#kernel.program.pin(first, count);
+    const { program } = this.#kernel;
+    const pinned = program.pin(first, count);
     if (pinned) return pinned;
+    // pages that are there are pinned and let go again; without any the fault itself is the answer
+    let found = 0;
+    for (let page = program.pin(first, 1); page; page = program.pin(first + BigInt(found * PAGE), 1)) {
+      page.unpin();
+      found++;
+    }
     this.#log(
-      `Failed (-14) to pin host memory with user ptr 0x${address.toString(16)}, size 0x${size.toString(16)}, npages ${count}`,
+      `Failed (${found || negative('EFAULT')}) to pin host memory with user ptr 0x${address.toString(16)}, size 0x${size.toString(16)}, npages ${count}`,
     );
     this.#log(`failed to get user memory for address 0x${address.toString(16)}`);
-    refuse('EFAULT');
+    refuse(found > 0 ? 'ENOMEM' : 'EFAULT');
   }
 }
 
