@@ -33,8 +33,7 @@ struct import {
 	/* While it is mapped. */
 	struct sg_table *sgt;
 	enum dma_data_direction direction;
-	/* The memory has pages. */
-	bool pages;
+	struct pages pages;
 	/* Under the lock of the handles: whether programs may map it, and how often they do. */
 	bool mappable;
 	unsigned int mappings;
@@ -88,11 +87,9 @@ static int map(struct import *import, enum dma_data_direction direction)
 	return 0;
 }
 
+/* The pages have been given back. */
 static void unmap(struct import *import)
 {
-	if (import->pages)
-		pages_put(import->sgt);
-	import->pages = false;
 	dma_resv_lock(import->dmabuf->resv, NULL);
 	dma_buf_unmap_attachment(import->attachment, import->sgt, import->direction);
 	if (import->dynamic)
@@ -124,7 +121,7 @@ static void look_again(struct work_struct *work)
 
 	mutex_lock(&lingering_lock);
 	list_for_each_entry_safe(import, next, &lingering, lingering) {
-		if (pages_in_use(import->sgt))
+		if (pages_put(&import->pages))
 			continue;
 		list_del(&import->lingering);
 		unmap(import);
@@ -138,7 +135,7 @@ static void look_again(struct work_struct *work)
 
 static void release(struct import *import)
 {
-	if (import->pages && pages_in_use(import->sgt)) {
+	if (import->pages.sgt && pages_put(&import->pages)) {
 		__module_get(THIS_MODULE);
 		mutex_lock(&lingering_lock);
 		list_add(&import->lingering, &lingering);
@@ -266,25 +263,26 @@ static int get_pages(struct import *import)
 
 	if (!untranslated(import))
 		return -EOPNOTSUPP;
-	rc = pages_get(import->sgt);
+	rc = pages_get(&import->pages, import->sgt);
 	if (rc)
 		return rc;
-	import->pages = true;
 	set_mappable(import, true);
 	return 0;
 }
 
-/* Lets nobody map the pages any more. @return -EBUSY while somebody does, or a driver has them pinned. */
-static int seal(struct import *import)
+/* Takes the pages away, if there are any. @return -EBUSY while a program maps them, or a driver has them pinned. */
+static int put_pages(struct import *import)
 {
-	if (!import->pages)
+	int rc;
+
+	if (!import->pages.sgt)
 		return 0;
 	if (!set_mappable(import, false))
 		return -EBUSY;
-	if (!pages_in_use(import->sgt))
-		return 0;
-	set_mappable(import, true);
-	return -EBUSY;
+	rc = pages_put(&import->pages);
+	if (rc)
+		set_mappable(import, true);
+	return rc;
 }
 
 static long map_locked(struct importer *importer, struct sagrada_importer_map *in,
@@ -323,7 +321,8 @@ static long map_locked(struct importer *importer, struct sagrada_importer_map *i
 	return room;
 
 undo:
-	unmap(import);
+	if (put_pages(import) == 0)
+		unmap(import);
 	return rc;
 }
 
@@ -361,7 +360,7 @@ static long unmap_ioctl(struct importer *importer, void __user *argument)
 		return -EFAULT;
 	mutex_lock(&importer->lock);
 	import = xa_load(&importer->handles, in.handle);
-	rc = import && import->sgt ? seal(import) : -EINVAL;
+	rc = import && import->sgt ? put_pages(import) : -EINVAL;
 	if (rc == 0)
 		unmap(import);
 	mutex_unlock(&importer->lock);

@@ -29,7 +29,9 @@ struct chunk {
 };
 
 static LIST_HEAD(chunks);
-static DEFINE_MUTEX(chunks_lock);
+/* Who has pages. A page that is in use is kept by at least one of them. */
+static LIST_HEAD(all);
+static DEFINE_MUTEX(lock);
 
 static struct chunk *find(phys_addr_t address)
 {
@@ -143,12 +145,12 @@ static void put_entries(struct sg_table *sgt, int count)
 	}
 }
 
-int pages_get(struct sg_table *sgt)
+int pages_get(struct pages *pages, struct sg_table *sgt)
 {
 	struct scatterlist *sg;
 	int i, rc = 0;
 
-	mutex_lock(&chunks_lock);
+	mutex_lock(&lock);
 	for_each_sgtable_dma_sg(sgt, sg, i) {
 		rc = get_range(sg_dma_address(sg), sg_dma_address(sg) + sg_dma_len(sg));
 		if (rc) {
@@ -156,27 +158,61 @@ int pages_get(struct sg_table *sgt)
 			break;
 		}
 	}
-	mutex_unlock(&chunks_lock);
+	if (rc == 0) {
+		pages->sgt = sgt;
+		list_add(&pages->node, &all);
+	}
+	mutex_unlock(&lock);
 	return rc;
 }
 
-void pages_put(struct sg_table *sgt)
+/* Whether others keep the page at `address` too. */
+static bool kept(struct pages *not, phys_addr_t address)
 {
-	mutex_lock(&chunks_lock);
-	put_entries(sgt, sgt->nents);
-	mutex_unlock(&chunks_lock);
+	struct scatterlist *sg;
+	struct pages *pages;
+	int i;
+
+	list_for_each_entry(pages, &all, node) {
+		if (pages == not)
+			continue;
+		for_each_sgtable_dma_sg(pages->sgt, sg, i)
+			if (address >= sg_dma_address(sg) && address - sg_dma_address(sg) < sg_dma_len(sg))
+				return true;
+	}
+	return false;
 }
 
-bool pages_in_use(struct sg_table *sgt)
+static bool in_use(struct pages *pages)
 {
 	struct scatterlist *sg;
 	u64 at;
 	int i;
 
-	/* a page that nobody uses has one reference, that of its pagemap */
-	for_each_sgtable_dma_sg(sgt, sg, i)
-		for (at = 0; at < sg_dma_len(sg); at += PAGE_SIZE)
-			if (page_ref_count(pfn_to_page(PHYS_PFN(sg_dma_address(sg) + at))) != 1)
+	for_each_sgtable_dma_sg(pages->sgt, sg, i) {
+		for (at = 0; at < sg_dma_len(sg); at += PAGE_SIZE) {
+			phys_addr_t address = sg_dma_address(sg) + at;
+
+			/* a page that nobody uses has one reference, that of its pagemap */
+			if (page_ref_count(pfn_to_page(PHYS_PFN(address))) != 1 && !kept(pages, address))
 				return true;
+		}
+	}
 	return false;
+}
+
+int pages_put(struct pages *pages)
+{
+	int rc = 0;
+
+	mutex_lock(&lock);
+	if (in_use(pages))
+		rc = -EBUSY;
+	else {
+		list_del(&pages->node);
+		put_entries(pages->sgt, pages->sgt->nents);
+		pages->sgt = NULL;
+	}
+	mutex_unlock(&lock);
+	return rc;
 }

@@ -2,14 +2,19 @@
 #ifndef SAGRADA_IMPORTER_PAGES_H
 #define SAGRADA_IMPORTER_PAGES_H
 
+#include <linux/list.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
 
-/* Gives the memory of BARs that a mapped scatter list names struct pages. -EOPNOTSUPP where it is not in BARs. */
-int pages_get(struct sg_table *sgt);
-/* Takes them away again; they must not be in use. */
-void pages_put(struct sg_table *sgt);
-/* Whether somebody maps or pins one of them. */
-bool pages_in_use(struct sg_table *sgt);
+/* Memory of BARs that has struct pages on behalf of a mapped scatter list. */
+struct pages {
+	struct list_head node;
+	struct sg_table *sgt; /* NULL: none */
+};
+
+/* Gives the memory that `sgt` names pages. -EOPNOTSUPP where it is not in BARs. */
+int pages_get(struct pages *pages, struct sg_table *sgt);
+/* Takes them away again. -EBUSY where somebody uses one of them that nobody else keeps. */
+int pages_put(struct pages *pages);
 
 #endif

@@ -16,6 +16,7 @@ import { DRM_IOCTL_HL_MEMORY } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { IMPORTER_PATH } from '../../uapi/sagrada/importer.ts';
 import type { Accelerator, Mapping } from '../driver.ts';
+import { numberOf, viaControl, viaDrm } from './argument.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
 import { type Client, DmaBuf } from './dmabuf.ts';
@@ -29,8 +30,17 @@ import { PciDevice } from './pci.ts';
 import { Program, type System } from './program.ts';
 import { waitIoctl } from './wait-ioctl.ts';
 
-/** Bits of an ioctl's number that say which it is: type and number, without direction and size. */
-const REQUEST = 0xffff;
+/** Bytes of the arguments, by number of the request. The DRM core's own requests are not part of this driver. */
+const sizes = new Map(
+  [
+    DRM_IOCTL_HL_INFO,
+    DRM_IOCTL_HL_CB,
+    DRM_IOCTL_HL_CS,
+    DRM_IOCTL_HL_WAIT_CS,
+    DRM_IOCTL_HL_MEMORY,
+    DRM_IOCTL_HL_DEBUG,
+  ].map(({ request, argument }) => [numberOf(request), argument.size]),
+);
 /** The status attribute of sysfs (common/sysfs.c, status_show). */
 const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -71,6 +81,30 @@ class ComputeNode implements FileOperations {
   }
 }
 
+/** An attribute that is read. */
+class TextFile implements FileOperations {
+  readonly name: string;
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(name: string, text: string) {
+    this.name = name;
+    this.#bytes = new TextEncoder().encode(text);
+  }
+
+  read(buffer: Uint8Array): number {
+    const part = this.#bytes.subarray(this.#at, this.#at + buffer.length);
+    buffer.set(part);
+    this.#at += part.length;
+    return part.length;
+  }
+}
+
+/** Lines of `resource`: six BARs, the ROM, six windows of bridges. */
+const RESOURCES = 13;
+/** IORESOURCE_MEM, PREFETCH, MEM_64 and SIZEALIGN with the low bits of the BAR (linux/ioport.h). */
+const PREFETCHABLE_MEMORY = 0x14_220c;
+
 /** The first program, and the system it runs on. */
 export class ModelDriver extends Program implements System {
   readonly system = this;
@@ -107,6 +141,7 @@ export class ModelDriver extends Program implements System {
       },
       client: (address) => this.#clients.find(({ card }) => card.name === address),
       used: new Set(),
+      paged: new Set(),
       lingering: new Set(),
     };
     this.#nodes.set(IMPORTER_PATH, () => new OpenFile(new ImporterFile(importers)));
@@ -140,29 +175,34 @@ export class ModelDriver extends Program implements System {
   }
 
   /** @internal drm_ioctl: which ioctl it is, its argument in and out. */
-  *ioctlOf(node: ComputeNode, request: number, argument: Uint8Array): Steps {
+  ioctlOf(node: ComputeNode, request: number, argument: Uint8Array): Steps {
+    const size = sizes.get(numberOf(request));
+    return viaDrm(request, argument, size, (copy) => this.#ioctl(node, numberOf(request), copy));
+  }
+
+  *#ioctl(node: ComputeNode, number: number, argument: Uint8Array): Steps {
     const { kernel } = this;
     const { card, context } = node;
     const { waiters } = card;
     const log = card.log.bind(card);
     const operational = () => card.operational();
-    switch (request & REQUEST) {
-      case DRM_IOCTL_HL_INFO.request & REQUEST:
+    switch (number) {
+      case numberOf(DRM_IOCTL_HL_INFO.request):
         return yield* infoIoctl(card, context, argument, false, (fd) => this.#eventfd(fd));
-      case DRM_IOCTL_HL_CB.request & REQUEST:
+      case numberOf(DRM_IOCTL_HL_CB.request):
         if (!operational()) refuse('EBUSY');
         return context.buffers.ioctl(argument);
-      case DRM_IOCTL_HL_CS.request & REQUEST:
+      case numberOf(DRM_IOCTL_HL_CS.request):
         return yield* card.cs.call(context, argument);
-      case DRM_IOCTL_HL_WAIT_CS.request & REQUEST: {
+      case numberOf(DRM_IOCTL_HL_WAIT_CS.request): {
         const ports = { kernel, log, waiters, operational: () => operational() && !card.watchdog };
         return yield* waitIoctl(ports, context, argument);
       }
-      case DRM_IOCTL_HL_MEMORY.request & REQUEST: {
+      case numberOf(DRM_IOCTL_HL_MEMORY.request): {
         const exported = (address: number, size: number) => this.#export(node, address, size);
         return yield* memoryIoctl(card, context, argument, exported);
       }
-      case DRM_IOCTL_HL_DEBUG.request & REQUEST:
+      case numberOf(DRM_IOCTL_HL_DEBUG.request):
         return yield* card.debug(DRM_IOCTL_HL_DEBUG.argument.decode(argument));
       default:
         refuse('EINVAL');
@@ -176,13 +216,31 @@ export class ModelDriver extends Program implements System {
     this.#nodes.set(control, () => {
       if (card.state() === 'disabled') refuse('EPERM', `open ${control}`);
       const ioctl = (request: number, argument: Uint8Array) => {
-        if ((request & REQUEST) !== (DRM_IOCTL_HL_INFO.request & REQUEST)) refuse('ENOTTY');
-        return infoIoctl(card, undefined, argument, true, (fd) => this.#eventfd(fd));
+        const { request: known, argument: layout } = DRM_IOCTL_HL_INFO;
+        if (numberOf(request) !== numberOf(known)) refuse('ENOTTY');
+        const ask = (copy: Uint8Array) => infoIoctl(card, undefined, copy, true, (fd) => this.#eventfd(fd));
+        return viaControl(request, argument, layout.size, ask);
       };
       return new OpenFile({ name: control, ioctl });
     });
     const hardReset = `/sys/bus/pci/devices/${card.name}/hard_reset`;
     this.#nodes.set(hardReset, () => new OpenFile({ name: hardReset, write: (bytes) => this.#hardReset(card, bytes) }));
+    const resource = `/sys/bus/pci/devices/${card.name}/resource`;
+    this.#nodes.set(resource, () => new OpenFile(new TextFile(resource, this.#resources(card))));
+  }
+
+  /** resource_show of the PCI core: start, end and flags of each BAR (pci-sysfs.c). */
+  #resources(card: Card): string {
+    const line = (...values: number[]) =>
+      `${values.map((value) => `0x${value.toString(16).padStart(16, '0')}`).join(' ')}\n`;
+    const { bars } = card.pci.function;
+    return Array.from({ length: RESOURCES }, (_, i) => {
+      const bar = bars.find(({ index }) => index === i);
+      const start = bar && card.pci.function.barAddress(i);
+      return bar === undefined || start === undefined
+        ? line(0, 0, 0)
+        : line(start, start + bar.region.size - 1, PREFETCHABLE_MEMORY);
+    }).join('');
   }
 
   *#openCompute(card: Card, name: string): Steps<OpenFile> {

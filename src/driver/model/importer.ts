@@ -42,6 +42,8 @@ export interface ImporterHost {
   client(address: string): Client | undefined;
   /** Pieces of device memory that a program maps or a driver has pinned. */
   readonly used: Set<Segment>;
+  /** Imports whose memory has pages. */
+  readonly paged: Set<Import>;
   /** Imports whose file is closed while their memory is pinned. */
   readonly lingering: Set<Import>;
 }
@@ -61,7 +63,6 @@ export class ImporterFile implements FileOperations {
   readonly name = IMPORTER_PATH;
   readonly #host: ImporterHost;
   readonly #imports = new Map<number, Import>();
-  readonly #mappings = new Set<Mapping>();
 
   constructor(host: ImporterHost) {
     this.#host = host;
@@ -92,37 +93,24 @@ export class ImporterFile implements FileOperations {
     const piece = { address: start, length: whole };
     found.mappings++;
     used.add(piece);
-    const mapping = kernel.program.mapPages(this.#memory(start, whole), length, pages, {
+    return kernel.program.mapPages(this.#memory(start, whole), length, pages, {
       closed: () => {
         found.mappings--;
-        this.#mappings.delete(mapping);
       },
       freed: () => {
         used.delete(piece);
         this.#lookAgain();
       },
     });
-    this.#mappings.add(mapping);
-    return mapping;
   }
 
   /** The last descriptor and mapping have gone. */
   release(): void {
     for (const one of this.#imports.values()) {
-      if (one.pages && this.#isUsed(one)) this.#host.lingering.add(one);
+      if (!this.#putPages(one)) this.#host.lingering.add(one);
       else this.#end(one);
     }
     this.#imports.clear();
-  }
-
-  /** Whether memory of this device is imported by it. */
-  imports(exporter: Client): boolean {
-    return [...this.#imports.values()].some(({ file }) => file.operations.exporter.function === exporter.function);
-  }
-
-  /** The program is killed. */
-  unmapAll(): void {
-    for (const mapping of [...this.#mappings]) mapping.unmap();
   }
 
   #attach(argument: Uint8Array): void {
@@ -160,6 +148,7 @@ export class ImporterFile implements FileOperations {
     if (wanted && !segments.every(({ address }) => this.#canHavePages(address))) refuse('EOPNOTSUPP');
     one.segments = segments;
     one.pages = wanted;
+    if (wanted) this.#host.paged.add(one);
     const { size } = sagrada_importer_entry;
     const room = Math.min(input.count, segments.length);
     const target = this.#host.kernel.program.bytes(input.entries, room * size);
@@ -173,9 +162,8 @@ export class ImporterFile implements FileOperations {
   #unmap(argument: Uint8Array): void {
     const one = this.#find(UNMAP.argument.decode(argument).handle);
     if (!one.segments) refuse('EINVAL');
-    if (one.pages && (one.mappings > 0 || this.#isUsed(one))) refuse('EBUSY');
+    if (one.mappings > 0 || !this.#putPages(one)) refuse('EBUSY');
     one.segments = undefined;
-    one.pages = false;
   }
 
   #detach(argument: Uint8Array): void {
@@ -198,16 +186,23 @@ export class ImporterFile implements FileOperations {
   #lookAgain(): void {
     const { lingering } = this.#host;
     for (const one of [...lingering]) {
-      if (this.#isUsed(one)) continue;
+      if (!this.#putPages(one)) continue;
       lingering.delete(one);
       this.#end(one);
     }
   }
 
-  /** Whether anybody maps or pins a page of it, through whatever import. */
-  #isUsed({ segments = [] }: Import): boolean {
-    const overlap = (a: Segment, b: Segment) => a.address < b.address + b.length && b.address < a.address + a.length;
-    return [...this.#host.used].some((piece) => segments.some((segment) => overlap(piece, segment)));
+  /** pages_put. @returns false, and changes nothing, where somebody uses a page that no other import keeps */
+  #putPages(one: Import): boolean {
+    const { used, paged } = this.#host;
+    if (!one.pages) return true;
+    const others = [...paged].filter((other) => other !== one).flatMap(({ segments = [] }) => segments);
+    const own = (one.segments ?? []).flatMap((segment) => [...used].flatMap((piece) => common(segment, piece)));
+    const alone = others.reduce((rest, other) => rest.flatMap((piece) => without(piece, other)), own);
+    if (alone.length > 0) return false;
+    paged.delete(one);
+    one.pages = false;
+    return true;
   }
 
   #canHavePages(address: number): boolean {
@@ -228,4 +223,18 @@ export class ImporterFile implements FileOperations {
 
 function isDmaBuf(file: OpenFile): file is OpenFile<DmaBuf> {
   return file.operations instanceof DmaBuf;
+}
+
+/** What two pieces have in common. */
+function common(a: Segment, b: Segment): Segment[] {
+  const address = Math.max(a.address, b.address);
+  const end = Math.min(a.address + a.length, b.address + b.length);
+  return address < end ? [{ address, length: end - address }] : [];
+}
+
+/** What is left of `a` without `b`. */
+function without(a: Segment, b: Segment): Segment[] {
+  const before = common(a, { address: 0, length: b.address });
+  const behind = common(a, { address: b.address + b.length, length: Number.MAX_SAFE_INTEGER - b.address - b.length });
+  return [...before, ...behind];
 }

@@ -83,7 +83,7 @@ function ioctl<Out, In>(name: string, number: number, doc: string, argument: Str
     argument,
     source,
   };
-  return { ...row, errors } satisfies Ioctl<Struct<Out, In>>;
+  return { ...row, errors } satisfies Ioctl<Struct<Out, In>> & { readonly errors: Errors };
 }
 
 export const importerIoctls = {

@@ -1,0 +1,492 @@
+/** dma-bufs attached, mapped, unmapped and let go by an importing device: what the exporter allows, and what lives how long. */
+
+import assert from 'node:assert/strict';
+import { type Driver, O_CLOEXEC, O_RDWR } from '../../driver/driver.ts';
+import { CommandStream } from '../../runtime/command-stream.ts';
+import { Import, Importer } from '../../runtime/peer.ts';
+import { importerIoctls } from '../../uapi/sagrada/importer.ts';
+import type { Declare, TestContext } from '../suite.ts';
+import { addressOf, attached, barAddress, DOWN, eventually, exported, importerOf, read, write } from './dmabuf-lib.ts';
+import { assertErrno, assertSame, GiB, KiB, MiB, run } from './lib.ts';
+
+/** A handle that nobody was given. */
+const NO_HANDLE = 77;
+const STATIC = { dynamic: false, peerToPeer: false } as const;
+const NOT_REACHED = /cannot be used for peer-to-peer DMA as the client and provider/;
+
+/** What the program holds of a piece of memory that a card has pinned. */
+interface Held {
+  readonly importer: Importer;
+  readonly buffer: { readonly fd: number };
+  readonly one: Import;
+}
+
+/** An import of the first card's memory for the second, with pages. */
+function held(t: TestContext, size = 64 * KiB): Held {
+  const buffer = exported(t, t.open(0), size);
+  const importer = importerOf(t);
+  const one = importer.attach(buffer.fd, addressOf(t, 1));
+  one.map({ pages: true });
+  return { importer, buffer, one };
+}
+
+/** Whether a card's compute node can be opened, once the driver has cleaned up. */
+function opens(t: TestContext, index: number): void {
+  eventually(t, ['EBUSY', 'EAGAIN'], () => t.target.driver.close(open(t.target.driver, index)));
+}
+
+function open(driver: Driver, index: number): number {
+  return driver.open(driver.accelerators()[index]?.path ?? '', O_RDWR | O_CLOEXEC);
+}
+
+export function importTests(test: Declare): void {
+  badInput(test);
+  states(test);
+  lifetimes(test);
+  refusals(test);
+}
+
+function badInput(test: Declare): void {
+  const importer = { needs: 'importer' } as const;
+
+  test(
+    'descriptors that are no dma-buf cannot be attached',
+    (t) => {
+      const driver = t.target.driver;
+      const node = importerOf(t);
+      for (const fd of [-1, 1 << 20, 0x7fff_ffff]) assertErrno('EBADF', () => node.attach(fd, addressOf(t, 0), STATIC));
+      const eventfd = driver.eventfd(0, 0);
+      try {
+        for (const fd of [eventfd, t.device.fd, node.fd])
+          assertErrno('EINVAL', () => node.attach(fd, addressOf(t, 0), STATIC));
+      } finally {
+        driver.close(eventfd);
+      }
+    },
+    importer,
+  );
+
+  test(
+    'a dma-buf that is closed cannot be attached',
+    (t) => {
+      const node = importerOf(t);
+      const buffer = t.device.exportDmaBuf(t.device.dram.base, 4 * KiB);
+      const { fd } = buffer;
+      buffer[Symbol.dispose]();
+      assertErrno('EBADF', () => node.attach(fd, addressOf(t, 0), STATIC));
+    },
+    importer,
+  );
+
+  test(
+    'devices that do not exist cannot import',
+    (t) => {
+      const buffer = exported(t, t.device, 4 * KiB);
+      const node = importerOf(t);
+      for (const address of ['0000:ff:1f.7', 'ffff:00:00.0']) {
+        assertErrno('ENODEV', () => node.attach(buffer.fd, address, STATIC));
+      }
+      assertErrno('EINVAL', () => node.attach(buffer.fd, '0000:00:20.0', STATIC));
+      assertErrno('EINVAL', () => node.attach(buffer.fd, '0000:00:00.8', STATIC));
+    },
+    importer,
+  );
+
+  test(
+    'flags and reserved members that mean nothing are refused',
+    (t) => {
+      const buffer = exported(t, t.device, 4 * KiB);
+      const node = importerOf(t);
+      // peer to peer without operations: the dma-buf core warned of that until 6.x
+      assertErrno('EINVAL', () => node.attach(buffer.fd, addressOf(t, 0), { dynamic: false, peerToPeer: true }));
+      const { driver } = t.target;
+      const attach = (extra: object) => {
+        const input = { fd: buffer.fd, ...extra };
+        driver.ioctl(node.fd, importerIoctls.ATTACH.request, importerIoctls.ATTACH.argument.encode(input));
+      };
+      for (const extra of [{ flags: 4 }, { flags: 0x8000_0000 }, { reserved: 1 }, { reserved2: 1 }])
+        assertErrno('EINVAL', () => attach(extra));
+    },
+    importer,
+  );
+
+  test(
+    'handles that nobody was given',
+    (t) => {
+      const node = importerOf(t);
+      for (const handle of [0, NO_HANDLE, 2 ** 20, 2 ** 32 - 1]) {
+        const one = new Import(node, handle, 4 * KiB);
+        assertErrno('EINVAL', () => one.map());
+        assertErrno('EINVAL', () => one.unmap());
+        assertErrno('EINVAL', () => one.detach());
+      }
+      assertErrno('EINVAL', () => new Import(node, NO_HANDLE, 4 * KiB).mmap());
+      assertErrno('EINVAL', () => new Import(node, 0, 4 * KiB).mmap());
+    },
+    importer,
+  );
+
+  test(
+    'a handle belongs to the file that gave it',
+    (t) => {
+      const buffer = exported(t, t.device, 4 * KiB);
+      const one = importerOf(t).attach(buffer.fd, addressOf(t, 0), STATIC);
+      assertErrno('EINVAL', () => new Import(importerOf(t), one.handle, 4 * KiB).detach());
+      one.detach();
+      assertErrno('EINVAL', () => one.detach());
+    },
+    importer,
+  );
+
+  test(
+    'requests that do not exist',
+    (t) => {
+      const node = importerOf(t);
+      const { request } = importerIoctls.DETACH;
+      const other = [request + 1, request ^ 0x1_0000, (request & 0x3fff_ffff) >>> 0, 0xc018_6440];
+      for (const number of other)
+        assertErrno('ENOTTY', () => t.target.driver.ioctl(node.fd, number, new Uint8Array(64)));
+    },
+    importer,
+  );
+}
+
+function states(test: Declare): void {
+  const two = { devices: 2, needs: 'p2p' } as const;
+
+  test(
+    'attach, map, unmap, detach, in that order only',
+    (t) => {
+      const one = importerOf(t).attach(exported(t, t.open(0), MiB).fd, addressOf(t, 1));
+      assertErrno('EINVAL', () => one.unmap());
+      one.map();
+      assertErrno('EBUSY', () => one.map());
+      assertErrno('EBUSY', () => one.detach());
+      one.unmap();
+      assertErrno('EINVAL', () => one.unmap());
+      one.map();
+      one.unmap();
+      one.detach();
+      assertErrno('EINVAL', () => one.map());
+      assertErrno('EINVAL', () => one.detach());
+    },
+    two,
+  );
+
+  test(
+    'each direction, and no other',
+    (t) => {
+      const one = attached(t, exported(t, t.open(0), MiB));
+      for (const direction of ['both', 'to-device', 'from-device'] as const) {
+        assert.equal(one.map({ direction }).length, 1);
+        one.unmap();
+      }
+      const { driver } = t.target;
+      const node = importerOf(t);
+      const { MAP } = importerIoctls;
+      for (const direction of [3, 2 ** 32 - 1])
+        assertErrno('EINVAL', () => driver.ioctl(node.fd, MAP.request, MAP.argument.encode({ direction })));
+      assertErrno('EINVAL', () => driver.ioctl(node.fd, MAP.request, MAP.argument.encode({ flags: 2 })));
+    },
+    two,
+  );
+
+  test(
+    'more than 4 GiB are several entries of whole pages, one after the other',
+    (t) => {
+      const size = 10 * GiB;
+      const owner = t.open(0);
+      const buffer = exported(t, owner, size);
+      const entries = attached(t, buffer).map();
+      const bar = barAddress(t.target.driver, addressOf(t, 0), 4);
+      let at = 0;
+      for (const { address, length } of entries) {
+        assert.equal(address, bar + owner.dram.base + BigInt(at));
+        assert.ok(length > 0 && length % (4 * KiB) === 0 && length < 4 * GiB);
+        at += length;
+      }
+      assert.equal(at, size);
+      assert.ok(entries.length > 1);
+    },
+    two,
+  );
+
+  test(
+    'too little room for the entries tells how many there are',
+    (t) => {
+      const buffer = exported(t, t.open(0), 10 * GiB);
+      const node = importerOf(t);
+      const { handle } = node.attach(buffer.fd, addressOf(t, 1));
+      const argument = importerIoctls.MAP.argument.encode({ handle, count: 0, entries: 0n });
+      t.target.driver.ioctl(node.fd, importerIoctls.MAP.request, argument);
+      assert.equal(importerIoctls.MAP.argument.decode(argument).count, 3);
+    },
+    two,
+  );
+
+  test(
+    'entries that cannot be written',
+    (t) => {
+      const node = importerOf(t);
+      const { handle } = node.attach(exported(t, t.open(0), MiB).fd, addressOf(t, 1));
+      const map = () => {
+        const argument = importerIoctls.MAP.argument.encode({ handle, count: 1, entries: 8n });
+        t.target.driver.ioctl(node.fd, importerIoctls.MAP.request, argument);
+      };
+      assertErrno('EFAULT', map);
+      // it is mapped nevertheless
+      assertErrno('EBUSY', map);
+    },
+    two,
+  );
+
+  test(
+    'a card may import its own memory',
+    (t) => {
+      const buffer = exported(t, t.open(0), MiB);
+      const own = attached(t, buffer, 0).map();
+      const other = attached(t, buffer, 1).map();
+      assert.deepEqual(own, other);
+    },
+    two,
+  );
+
+  test(
+    'only mapped memory with pages can be mmapped, and only what there is of it',
+    (t) => {
+      const one = importerOf(t).attach(exported(t, t.open(0), MiB).fd, addressOf(t, 1));
+      assertErrno('EINVAL', () => one.mmap());
+      one.map();
+      assertErrno('EINVAL', () => one.mmap());
+      one.unmap();
+      one.map({ pages: true });
+      for (const [length, offset] of [
+        [MiB + 4 * KiB, 0],
+        [4 * KiB, MiB],
+        [8 * KiB, MiB - 4 * KiB],
+        [MiB, 4 * KiB],
+      ] as const)
+        assertErrno('EINVAL', () => one.mmap(length, offset));
+      one.mmap(4 * KiB, MiB - 4 * KiB).unmap();
+      one.mmap().unmap();
+      one.unmap();
+      assertErrno('EINVAL', () => one.mmap());
+    },
+    two,
+  );
+
+  test(
+    'a part of it in the middle is the memory there',
+    async (t) => {
+      const owner = t.open(0);
+      const one = attached(t, exported(t, owner, MiB));
+      const bytes = Uint8Array.from({ length: 8 * KiB }, (_, i) => i >> 4);
+      await write(t, owner, owner.dram.base + BigInt(512 * KiB), bytes);
+      one.map({ pages: true });
+      const part = one.mmap(8 * KiB, 512 * KiB);
+      assertSame(part.bytes.slice(), bytes, 'the part');
+      part.unmap();
+    },
+    two,
+  );
+
+  test(
+    'it stays mapped while a program or a card has it',
+    (t) => {
+      const other = t.open(1);
+      const { one } = held(t);
+      const memory = one.mmap();
+      assertErrno('EBUSY', () => one.unmap());
+      using mapping = other.mapHost(memory.address, 64 * KiB);
+      memory.unmap();
+      assertErrno('EBUSY', () => one.unmap());
+      mapping[Symbol.dispose]();
+      one.unmap();
+      one.detach();
+    },
+    two,
+  );
+}
+
+function lifetimes(test: Declare): void {
+  const two = { devices: 2, needs: 'p2p' } as const;
+
+  test(
+    'an attachment keeps the exporting card taken, in every state',
+    (t) => {
+      for (const state of ['attached', 'mapped', 'with pages'] as const) {
+        const owner = t.open(0);
+        const buffer = owner.exportDmaBuf(owner.dram.base, MiB);
+        using node = new Importer(t.target.driver);
+        const one = node.attach(buffer.fd, addressOf(t, 1));
+        if (state !== 'attached') one.map({ pages: state === 'with pages' });
+        owner.close();
+        assertErrno('EBUSY', () => open(t.target.driver, 0));
+        node[Symbol.dispose]();
+        opens(t, 0);
+      }
+    },
+    two,
+  );
+
+  test(
+    'memory is copied although its owner has closed the card and the dma-buf',
+    async (t) => {
+      const other = t.open(1);
+      const owner = t.open(0);
+      const bytes = Uint8Array.from({ length: 64 * KiB }, (_, i) => i >> 3);
+      await write(t, owner, owner.dram.base, bytes);
+      const buffer = owner.exportDmaBuf(owner.dram.base, 64 * KiB);
+      using peer = other.importDmaBuf(buffer.fd);
+      owner.close();
+      using staging = other.dram.allocate(64 * KiB);
+      await run(t, DOWN, new CommandStream().dma(staging, peer, 64 * KiB), other);
+      assertSame(await read(t, other, staging, 64 * KiB), bytes, 'what was read');
+      peer[Symbol.dispose]();
+      opens(t, 0);
+    },
+    two,
+  );
+
+  test(
+    'memory that a card has pinned stays imported when the importer is closed',
+    async (t) => {
+      const other = t.open(1);
+      const owner = t.open(0);
+      const buffer = owner.exportDmaBuf(owner.dram.base, 64 * KiB);
+      const bytes = Uint8Array.from({ length: 64 * KiB }, (_, i) => 255 - (i >> 3));
+      await write(t, owner, owner.dram.base, bytes);
+      const node = new Importer(t.target.driver);
+      const one = node.attach(buffer.fd, addressOf(t, 1));
+      one.map({ pages: true });
+      const memory = one.mmap();
+      const mapping = other.mapHost(memory.address, 64 * KiB);
+      memory.unmap();
+      node[Symbol.dispose]();
+      owner.close();
+      using staging = other.dram.allocate(64 * KiB);
+      await run(t, DOWN, new CommandStream().dma(staging, mapping.deviceAddress, 64 * KiB), other);
+      assertSame(await read(t, other, staging, 64 * KiB), bytes, 'what was read');
+      assertErrno('EBUSY', () => open(t.target.driver, 0));
+      mapping[Symbol.dispose]();
+      opens(t, 0);
+    },
+    two,
+  );
+
+  test(
+    'closing the importing card gives the memory back',
+    (t) => {
+      const other = t.open(1);
+      const { one } = held(t);
+      const memory = one.mmap();
+      other.mapHost(memory.address, 64 * KiB);
+      memory.unmap();
+      assertErrno('EBUSY', () => one.unmap());
+      other.close();
+      opens(t, 1);
+      one.unmap();
+      one.detach();
+    },
+    two,
+  );
+
+  test(
+    'a mapping of the program keeps all of it, though every descriptor is closed',
+    async (t) => {
+      const owner = t.open(0);
+      const bytes = Uint8Array.from({ length: 16 * KiB }, (_, i) => i >> 5);
+      await write(t, owner, owner.dram.base, bytes);
+      const buffer = owner.exportDmaBuf(owner.dram.base, 16 * KiB);
+      const node = new Importer(t.target.driver);
+      const one = node.attach(buffer.fd, addressOf(t, 1));
+      one.map({ pages: true });
+      const memory = one.mmap();
+      node[Symbol.dispose]();
+      owner.close();
+      assertSame(memory.bytes.slice(), bytes, 'through the mapping');
+      assertErrno('EBUSY', () => open(t.target.driver, 0));
+      memory.unmap();
+      opens(t, 0);
+    },
+    two,
+  );
+
+  test(
+    'what the importer forgets is given up when it is closed, in every state',
+    (t) => {
+      const owner = t.open(0);
+      for (let round = 0; round < 3; round++) {
+        using node = new Importer(t.target.driver);
+        for (let state = 0; state < 3; state++) {
+          using buffer = owner.exportDmaBuf(owner.dram.base, 4 * MiB);
+          const one = node.attach(buffer.fd, addressOf(t, 1));
+          if (state > 0) one.map({ pages: state === 2 });
+        }
+      }
+      owner.close();
+      opens(t, 0);
+    },
+    two,
+  );
+}
+
+function refusals(test: Declare): void {
+  /** Maps a card's memory for another; kernels up to 6.x map for a dynamic importer when it attaches. */
+  const mapped = (
+    t: TestContext,
+    options: { readonly dynamic?: boolean; readonly peerToPeer?: boolean } = {},
+    index = 1,
+  ) => {
+    using node = new Importer(t.target.driver);
+    using one = node.attach(exported(t, t.open(0), MiB).fd, addressOf(t, index), options);
+    return one.map();
+  };
+
+  test(
+    'an importer that does not take memory of devices gets none',
+    (t) => {
+      const buffer = exported(t, t.open(0), MiB);
+      for (const dynamic of [false, true]) {
+        assertErrno('EPERM', () => {
+          using node = new Importer(t.target.driver);
+          using one = node.attach(buffer.fd, addressOf(t, 1), { dynamic, peerToPeer: false });
+          return one.map();
+        });
+      }
+    },
+    { devices: 2, needs: 'p2p' },
+  );
+
+  test(
+    'without PCI_P2PDMA nobody gets memory of devices',
+    (t) => {
+      assertErrno('EPERM', () => mapped(t, {}, 0));
+    },
+    { needs: 'no-p2p' },
+  );
+
+  test(
+    'a card below another root port is refused',
+    (t) => {
+      t.expectMessages(NOT_REACHED);
+      assertErrno('EPERM', () => mapped(t));
+      const other = t.open(1);
+      using buffer = other.exportDmaBuf(other.dram.base, MiB);
+      assertErrno('EPERM', () => {
+        using node = new Importer(t.target.driver);
+        using one = node.attach(buffer.fd, addressOf(t, 0));
+        return one.map();
+      });
+    },
+    { devices: 2, needs: 'apart' },
+  );
+
+  test(
+    'a card below another root port may import its own memory',
+    (t) => {
+      assert.equal(mapped(t, {}, 0).length, 1);
+    },
+    { devices: 2, needs: 'apart' },
+  );
+}
