@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { AgentConfig } from '../../src/exercise/agent.ts';
 import type { Result, RunEvent } from '../../src/exercise/events.ts';
-import { runRemotely, type Station } from '../../src/exercise/remote.ts';
+import { EXPLAIN, runRemotely, type Station } from '../../src/exercise/remote.ts';
 import { result } from './scripted.ts';
 
 const config: AgentConfig = { suites: [], seed: 1, timeout: 60 };
@@ -42,7 +42,11 @@ class Agent {
   async run(id: string, more: Partial<Result> = {}): Promise<void> {
     this.start(id);
     this.say({ type: 'result', result: result(id, more) });
-    await this.#input.next();
+    for (;;) {
+      const { value } = await this.#input.next();
+      if (value[0] !== EXPLAIN) return;
+      this.say({ type: 'explanation', explanation: { programs: ['a program'], events: [`what ${id} did last`] } });
+    }
   }
 
   /** Runs all that is left, and ends as it should. */
@@ -272,6 +276,9 @@ test('what the devices say of a test counts', async () => {
   assert.deepEqual(statuses(results), { ...passed, 's: c': 'failed' });
   const told = events.flatMap((event) => (event.type === 'result' ? [event.result.status] : []));
   assert.deepEqual(told, ['passed', 'passed', 'failed', 'passed']);
+  const { failure } = results.find(({ id }) => id === 's: c') as Result;
+  assert.deepEqual(failure?.programs, ['a program'], 'the agent is asked, for it saw nothing wrong');
+  assert.deepEqual(failure?.events, ['what s: c did last']);
 });
 
 test('the next test waits until the devices were looked at', async () => {

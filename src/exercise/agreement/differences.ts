@@ -7,6 +7,8 @@ export interface Freedom {
   readonly members?: RegExp;
   /** Outcomes that are not compared. */
   readonly outcome?: RegExp;
+  /** Only after a call of the test whose name and outcome match. */
+  readonly after?: RegExp;
   /** The call may be made on one target only. */
   readonly optional?: true;
   readonly reason: string;
@@ -17,6 +19,8 @@ export const freedoms: readonly Freedom[] = [
   { call: /./, outcome: /^EINTR$/, reason: 'a signal came, and the call is made again' },
   { call: /^open /, outcome: /^EAGAIN$/, reason: 'how often a program asks while the last user is cleaned up after' },
   { call: /^CS /, outcome: /^EAGAIN$/, reason: 'how often a program asks while a queue is full' },
+  { call: /^CS /, members: /^seq$/, after: /^CS .* EAGAIN$/, reason: 'every attempt that is refused takes a number' },
+  { call: /GET_EVENTS/, members: /./, reason: 'what has come until then' },
   { call: /^WAIT_CS /, outcome: /status: 1\b/, reason: 'how often a program looks before the work has ended' },
   { call: /INFO_POWER|TOTAL_ENERGY/, members: /./, reason: 'they follow from what time the work has taken' },
   { call: /HL_MEM_OP_MAP /, members: /^device_virt_addr$/, reason: 'aligned to 2 MiB when the kernel has huge pages' },
@@ -38,6 +42,8 @@ export const rewritings: readonly Rewriting[] = [
   { pattern: /\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b/g, by: 'CARD', reason: 'where the card is on its bus' },
   { pattern: /^habanalabs (?=CARD|accel)/, by: '', reason: 'the name of the module' },
   { pattern: /\bpid[ :=]*\d+/gi, by: 'pid N', reason: 'numbers of processes' },
+  { pattern: /Killing CS \d+\.\d+/g, by: 'Killing CS N', reason: 'the kernel limits the rate of these lines' },
+  { pattern: /\b0x(0000)?7[ef][0-9a-f]{10}\b/g, by: 'ADDRESS', reason: 'addresses of the process' },
   { pattern: /completed after \d+ \(s\)/g, by: 'completed after N (s)', reason: 'two clocks' },
 ];
 

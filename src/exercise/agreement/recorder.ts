@@ -9,7 +9,7 @@ import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_MEMORY, memoryFlags, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { describeIoctl, type RawIoctl, show } from './calls.ts';
-import { freedoms } from './differences.ts';
+import { freedoms, normalised } from './differences.ts';
 import { type CapturedProgram, ProgramMemory } from './programs.ts';
 
 /** Events that are kept for a test that fails. */
@@ -74,6 +74,8 @@ export class Recorder {
   #last: (Call | Note)[] = [];
   #trace: TraceEntry[] = [];
   #calls = 0;
+  /** Names and outcomes of calls that are not compared. */
+  readonly #refused = new Set<string>();
   /** Last outcome of each key. */
   readonly #outcomes = new Map<string, string>();
   #frozen: State | undefined;
@@ -93,6 +95,7 @@ export class Recorder {
     this.#last = [];
     this.#trace = [];
     this.#calls = 0;
+    this.#refused.clear();
     this.#outcomes.clear();
     this.#programs.length = 0;
     this.#frozen = undefined;
@@ -219,12 +222,19 @@ export class Recorder {
     else this.#keep(call);
     if (this.#whole && this.#trace.length < LONGEST_TRACE) {
       this.#calls++;
-      const entry = compared(call, this.#calls);
+      const entry = this.#compared(call);
       if (entry && this.#outcomes.get(entry.key) !== entry.outcome) {
         this.#outcomes.set(entry.key, entry.outcome);
         this.#trace.push(entry);
       }
     }
+  }
+
+  #compared(call: Call): TraceEntry | undefined {
+    const entry = compared(call, this.#refused);
+    if (!entry && call.outcome !== 'ok')
+      this.#refused.add(`${call.ioctl ? describeIoctl(call.ioctl).name : call.name} ${call.outcome}`);
+    return entry && { call: this.#calls, ...entry };
   }
 
   #keep(event: Call | Note): void {
@@ -261,17 +271,22 @@ function inWords(call: Call): string {
   return `${on}${name}${show(takes)}: ${call.outcome}${call.outcome === 'ok' ? show(gives) : ''}${times}`;
 }
 
-/** As it is compared, or undefined when it may differ by nature. */
-function compared(call: Call, number: number): TraceEntry | undefined {
-  const described = call.ioctl && describeIoctl(call.ioctl);
-  const name = described?.name ?? call.name;
-  const free = freedoms.filter((row) => row.call.test(`${name} `));
+/** As it is compared, or undefined when it may differ by nature. @param seen names and outcomes of calls before it */
+export function compared(
+  { on, name: called, ioctl, outcome: code }: Pick<Call, 'on' | 'name' | 'ioctl' | 'outcome'>,
+  seen: ReadonlySet<string>,
+): Omit<TraceEntry, 'call'> | undefined {
+  const described = ioctl && describeIoctl(ioctl);
+  const name = described?.name ?? called;
+  const free = freedoms.filter(
+    (row) => row.call.test(`${name} `) && (row.after === undefined || [...seen].some((text) => row.after?.test(text))),
+  );
   const gives = Object.fromEntries(
     Object.entries(described?.gives ?? {}).filter(([key]) => !free.some((row) => row.members?.test(key))),
   );
-  const outcome = `${call.outcome}${call.outcome === 'ok' ? show(gives) : ''}`;
+  const outcome = `${code}${code === 'ok' ? show(gives) : ''}`;
   if (free.some((row) => row.outcome?.test(outcome))) return undefined;
   // waits for different submissions end in any order
   const seq = name.startsWith('WAIT_CS') && !name.includes('MULTI') ? ` seq ${String(described?.takes.seq ?? 0)}` : '';
-  return { call: number, key: `${call.on === '' ? '' : `${call.on}: `}${name}${seq}`, outcome };
+  return { key: normalised(`${on === '' ? '' : `${on}: `}${name}${seq}`), outcome };
 }
