@@ -55,6 +55,8 @@ export class Context {
   eventfd: { signal(): void } | undefined;
   /** Notified when a submission has ended, or nobody shall wait for one any longer. */
   readonly progress = new Condition();
+  /** How many submissions have ended that used an external queue, by its number. */
+  readonly ends = new Map<number, number>();
   /** Who opened the node (taskpid): a reset ends the program if it keeps the card. */
   readonly owner: Task;
   events = 0n;

@@ -180,6 +180,8 @@ export class CsIoctl {
           `Reject CS ${ASID}.${cs.sequence} since it contains only internal queues jobs and needs completion`,
         );
       }
+      // signals and waits have none: nobody is woken by their end who waits for one of several
+      cs.fence.masters = [...new Set([...cs.jobs].filter((job) => job.external).map((job) => job.queue))];
       this.#schedule(cs);
     } catch (error) {
       submissions.rollback(cs);

@@ -19,6 +19,10 @@ export interface Fence {
   readonly sequence: bigint;
   readonly type: CsType;
   done: boolean;
+  /** Who waits for one of several sees its end; that of later parts of a submission is never shown (mcs_handling_done). */
+  seen: boolean;
+  /** External queues of the submission, by whose ends those wake up who wait for one of several (stream_master_qid_map). */
+  masters: readonly number[];
   error: 'ETIMEDOUT' | 'EIO' | 'EBUSY' | undefined;
   /** ns; 0 when it was not asked for. */
   timestamp: number;
@@ -125,6 +129,8 @@ export class Submissions {
       sequence,
       type: options.type,
       done: false,
+      seen: false,
+      masters: [],
       error: undefined,
       timestamp: 0,
       sob: undefined,
@@ -350,6 +356,10 @@ export class Submissions {
       cs.context.remember(cs.sequence, { timestamp: fence.timestamp, error: fence.error });
     }
     fence.done = true;
+    if (cs.staged === undefined || cs.staged.first) {
+      fence.seen = true;
+      for (const queue of fence.masters) cs.context.ends.set(queue, (cs.context.ends.get(queue) ?? 0) + 1);
+    }
     cs.context.progress.notify();
     const counts = cs.type === 'signal' || cs.type === 'wait' || fence.reservation !== undefined;
     if (cs.submitted && fence.sob && counts) streams.put(fence.sob);

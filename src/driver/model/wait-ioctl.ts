@@ -82,7 +82,7 @@ function* waitForOne({ kernel, log }: WaitPorts, context: Context, argument: Uin
     return;
   }
   if (timeout_us > 0n) {
-    const end = yield* kernel.wait(context.progress, () => fence.done, deadline(kernel, timeout_us));
+    const end = yield* kernel.wait(context.progress, () => fence.done, deadline(kernel, ofOne(timeout_us)));
     if (end === 'interrupted') {
       log('err', `user process got signal while waiting for CS handle ${seq}`);
       refuse('EINTR');
@@ -123,15 +123,31 @@ function* waitForSeveral(ports: WaitPorts, context: Context, argument: Uint8Arra
     }
     return fence;
   });
-  const ended = (fence: Fence | undefined) => fence === undefined || fence.done;
-  if (input.timeout_us > 0n) {
+  const ended = (fence: Fence | undefined) => fence === undefined || (fence.done && fence.seen);
+  const over = () => fences.some((fence) => ended(fence) || (fence && failureOf(fence)));
+  if (input.timeout_us > 0n && !over()) {
+    // woken up by the end of any submission that shares an external queue with one of these, and by nothing else
+    const masters = [...new Set(fences.flatMap((fence) => fence?.masters ?? []))];
+    const count = () => masters.reduce((sum, queue) => sum + (context.ends.get(queue) ?? 0), 0);
+    const until = kernel.clock.now() + span(input.timeout_us);
+    let counted = count();
+    const failed = () => fences.some((fence) => fence && failureOf(fence));
+    const woken = () => count() !== counted || failed();
     waiters.several++;
     try {
-      const some = () => fences.some(ended);
-      const end = yield* kernel.wait(context.progress, some, deadline(kernel, input.timeout_us));
-      if (end === 'interrupted') {
-        log('err', 'user process got signal while waiting for Multi-CS');
-        refuse('EINTR');
+      do {
+        counted = count();
+        const end = yield* kernel.wait(context.progress, woken, until);
+        if (end === 'late') break;
+        if (end === 'interrupted') {
+          log('err', 'user process got signal while waiting for Multi-CS');
+          refuse('EINTR');
+        }
+      } while (!over());
+      // whose end does not wake is not seen then either
+      if (!failed() && (!over() || count() === counted)) {
+        put(argument, { status: STATUS.HL_WAIT_CS_STATUS_BUSY });
+        return;
       }
     } finally {
       waiters.several--;
@@ -167,6 +183,28 @@ function failureOf(fence: Fence): Failure {
   return fence.error === 'ETIMEDOUT' || fence.error === 'EIO' ? fence.error : undefined;
 }
 
+/** hl_usecs64_to_jiffies. @returns ns */
+function span(microseconds: bigint): number {
+  return microseconds < 2n ** 40n ? Number(microseconds) * US : Number.POSITIVE_INFINITY;
+}
+
+/** linux/sched.h, MAX_SCHEDULE_TIMEOUT; jiffies.h: times from here on are forever (usecs_to_jiffies, HZ 250). */
+const FOREVER = { TIMEOUT: 2n ** 63n - 1n, MICROSECONDS: 2 ** 32 - 8000 } as const;
+
+/**
+ * When a wait for one submission is over. The driver hands the time to usecs_to_jiffies, which takes 32 bits of it: a wait of
+ * 2^32 microseconds is none. This follows it.
+ */
+/** The largest that schedule_timeout takes: for ever. */
+const FOR_EVER = 0x7fff_ffff_ffff_ffffn;
+
+/** hl_wait_for_fence: usecs_to_jiffies takes an unsigned int, so of the microseconds the lower 32 bits count. */
+function ofOne(microseconds: bigint): bigint {
+  return microseconds === FOR_EVER ? microseconds : microseconds & 0xffff_ffffn;
+}
+
 function deadline(kernel: Kernel, microseconds: bigint): number {
-  return microseconds < 2n ** 40n ? kernel.clock.now() + Number(microseconds) * US : Number.POSITIVE_INFINITY;
+  const taken = Number(microseconds & 0xffff_ffffn);
+  if (microseconds === FOREVER.TIMEOUT || taken > FOREVER.MICROSECONDS) return Number.POSITIVE_INFINITY;
+  return kernel.clock.now() + taken * US;
 }
