@@ -5,10 +5,12 @@ import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
 import { info } from './info.ts';
+import { limits } from './limits.ts';
 import { memory } from './memory.ts';
 import { queues } from './queues.ts';
 import { reset } from './reset.ts';
 import { sync } from './sync.ts';
+import { threads } from './threads.ts';
 
 /** All suites, in the order in which they run. */
-export const suites: readonly Suite[] = [info, memory, cb, dma, sync, queues, dmabuf, debug, errors, reset];
+export const suites: readonly Suite[] = [info, memory, cb, dma, sync, queues, dmabuf, debug, limits, errors, reset];
