@@ -30,6 +30,14 @@ export interface MachineDescription {
   readonly rootPorts: readonly (DevicePlace | SwitchPlace)[];
 }
 
+/** A switch with so many Gaudis under it. @param first number of the first */
+function switchOfGaudis(name: string, first: number, count: number): SwitchPlace {
+  return {
+    switch: name,
+    devices: Array.from({ length: count }, (_, i) => ({ device: `gaudi${first + i}`, model: 'gaudi' })),
+  };
+}
+
 const MACHINES = {
   none: { doc: 'no device: to try the VM itself', rootPorts: [] },
   gaudi: {
@@ -38,15 +46,7 @@ const MACHINES = {
   },
   'gaudi-x2': {
     doc: 'two Gaudis under one PCIe switch, so that each may reach the memory of the other',
-    rootPorts: [
-      {
-        switch: 'switch0',
-        devices: [
-          { device: 'gaudi0', model: 'gaudi' },
-          { device: 'gaudi1', model: 'gaudi' },
-        ],
-      },
-    ],
+    rootPorts: [switchOfGaudis('switch0', 0, 2)],
   },
   'gaudi-x2-apart': {
     doc: 'two Gaudis behind root ports of their own, so that the kernel lets neither reach the other',
@@ -54,6 +54,10 @@ const MACHINES = {
       { device: 'gaudi0', model: 'gaudi' },
       { device: 'gaudi1', model: 'gaudi' },
     ],
+  },
+  'gaudi-x8': {
+    doc: 'eight Gaudis, four under each of two PCIe switches: each reaches the three beside it',
+    rootPorts: [switchOfGaudis('switch0', 0, 4), switchOfGaudis('switch1', 4, 4)],
   },
 } satisfies Record<string, MachineDescription>;
 
@@ -128,6 +132,23 @@ function portPlaces(machine: MachineDescription): PortPlace[] {
   });
 }
 
+/**
+ * A card's BARs (32 GiB and two small ones) make the firmware give its port a window of 64 GiB. It has 512 GiB for them on an
+ * emulated processor (40 bits of physical addresses), RAM included: four cards fit, eight do not.
+ */
+const FIRMWARE_CARDS = 4;
+/** Where the firmware fails the kernel places the windows: in a larger space, and with as much room as the firmware wants. */
+const LARGE = { space: '800G', window: '64G' } as const;
+
+/** What a machine needs on the kernel's command line (Documentation/admin-guide/kernel-parameters.txt). */
+export function kernelArguments(machine: MachineDescription): string[] {
+  return isLarge(machine) ? [`pci=hpmmioprefsize=${LARGE.window}`] : [];
+}
+
+function isLarge(machine: MachineDescription): boolean {
+  return machineDevices(machine).length > FIRMWARE_CARDS;
+}
+
 /** Slots of the root bus from here on are for the machine's root ports; QEMU gives the lower ones to other devices. */
 const FIRST_ROOT_SLOT = 0x10;
 
@@ -136,7 +157,7 @@ const FIRST_ROOT_SLOT = 0x10;
  * @param socket path of the UNIX socket that serves a device, by its name
  */
 export function qemuDeviceArguments(machine: MachineDescription, socket: (device: string) => string): string[] {
-  const args: string[] = [];
+  const args = isLarge(machine) ? ['-global', `q35-pcihost.pci-hole64-size=${LARGE.space}`] : [];
   const add = (device: Record<string, unknown>) => args.push('-device', JSON.stringify(device));
   let chassis = 0;
   let rootSlot = FIRST_ROOT_SLOT;

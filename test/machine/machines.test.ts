@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   buildMachine,
+  kernelArguments,
   listMachines,
   machineDescription,
   machineDevices,
@@ -32,10 +33,8 @@ function device(name: string): Endpoint {
 function qemu(name: string): Record<string, unknown>[] {
   const args = qemuDeviceArguments(machineDescription(name), (d) => `/run/${d}.sock`);
   return args.flatMap((arg, i) => {
-    if (i % 2 === 0) {
-      assert.equal(arg, '-device');
-      return [];
-    }
+    if (i % 2 === 0) assert.ok(arg === '-device' || arg === '-global');
+    if (args[i - 1] !== '-device') return [];
     return [JSON.parse(arg) as Record<string, unknown>];
   });
 }
@@ -93,6 +92,29 @@ test('the two cards of gaudi-x2 reach each other across their switch', () => {
     qemu('gaudi-x2').map((d) => d.driver),
     ['pcie-root-port', 'x3130-upstream', 'xio3130-downstream', 'vfio-user-pci', 'xio3130-downstream', 'vfio-user-pci'],
   );
+});
+
+test('gaudi-x8: a card reaches those of its own switch only, as Linux sees it', () => {
+  const { functions, topology } = buildMachine(machineDescription('gaudi-x8'), { gaudi: device });
+  assert.deepEqual(
+    functions.map(({ name }) => name),
+    Array.from({ length: 8 }, (_, i) => `gaudi${i}`),
+  );
+  functions.forEach((a, i) => {
+    functions.forEach((b, j) => {
+      const expected = i === j ? 0 : Math.floor(i / 4) === Math.floor(j / 4) ? 4 : -1;
+      assert.equal(topology.distance(a, b), expected, `${a.name} to ${b.name}`);
+    });
+  });
+  assert.equal(topology.route(functions[0] as Endpoint, functions[7] as Endpoint), 'root-complex');
+});
+
+test('more cards than the firmware has room for are placed by the kernel', () => {
+  const args = (name: string) => qemuDeviceArguments(machineDescription(name), (d) => d);
+  assert.ok(args('gaudi-x8').includes('q35-pcihost.pci-hole64-size=800G'));
+  assert.deepEqual(kernelArguments(machineDescription('gaudi-x8')), ['pci=hpmmioprefsize=64G']);
+  assert.ok(!args('gaudi-x2').includes('-global'));
+  assert.deepEqual(kernelArguments(machineDescription('gaudi-x2')), []);
 });
 
 test('a machine of one card, and one of none', () => {

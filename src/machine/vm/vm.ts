@@ -3,7 +3,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
-import { machineDescription, machineDevices, qemuDeviceArguments } from '../machines.ts';
+import { kernelArguments, machineDescription, machineDevices, qemuDeviceArguments } from '../machines.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import type { Command, WindowSize } from './agent.ts';
 import { type BootedDevice, Running, StalledError } from './boot.ts';
@@ -241,7 +241,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
           memory,
           cpus: options.cpus ?? 2,
           kernel: image,
-          append: options.append ?? '',
+          append: [...kernelArguments(machine), options.append ?? ''].join(' '),
           shares: [
             { tag: ROOT_TAG, path: '/', writable: false },
             ...binds.map((bind) => ({ ...bind, writable: true })),
