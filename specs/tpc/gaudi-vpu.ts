@@ -350,6 +350,7 @@ export const vpu = {
         'b.5:7',
         { '0': 0, tanh: 1, sqrt_rsqrt: 2, sin_cos: 3, log: 4 },
         'the function, whose argument has its own range',
+        { positional: 3 },
       ),
     },
     example: 'get_lut_entry_and_interval_start.f32 D2, V6, 16',

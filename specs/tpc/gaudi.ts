@@ -240,6 +240,24 @@ export const tpcGaudi = vliwSet({
   layouts,
   rows: { load, spu, vpu, store },
   latencies: { load: 4, spu: 4, vpu: 4, store: 1 },
+  // As the vendor's compiler spaces them: [L] TPCLatencyResolver.cpp.
+  latencyRules: [
+    { from: 'load', file: 'AD', to: 'load', readers: ['ld_g'], bundles: 7 },
+    { from: 'load', file: 'AD', to: 'store', readers: ['st_g'], bundles: 7 },
+    { from: 'store', file: 'AD', to: 'load', readers: ['ld_g'], bundles: 7 },
+    { from: 'store', file: 'AD', to: 'store', readers: ['st_g'], bundles: 7 },
+    { from: 'spu', file: 'SP', to: 'spu', bundles: 2 },
+    { from: 'spu', file: 'SP', to: 'load', bundles: 3 },
+    { from: 'spu', file: 'SP', to: 'store', bundles: 3 },
+    { from: 'spu', file: 'S', to: 'spu', bundles: 'own' },
+    { from: 'spu', file: 'S', to: 'load', readers: ['set_indx', 'prmt_indx', 'ld_l'], bundles: 4 },
+    { from: 'spu', file: 'S', to: 'store', readers: ['set_indx', 'prmt_indx', 'st_l'], bundles: 4 },
+    { from: 'vpu', file: 'VP', to: 'vpu', bundles: 2 },
+    { from: 'vpu', file: 'V', to: 'vpu', bundles: 'own' },
+    { from: 'load', file: 'V', to: 'vpu', bundles: 4 },
+    { from: 'load', file: 'S', to: 'spu', bundles: 4 },
+    { from: 'load', file: 'SP', to: 'spu', bundles: 4, plus: 2 },
+  ],
   loop: {
     opcode: 34,
     fields: {

@@ -118,7 +118,7 @@ export const carry = flag('sw.1', 'add the carry of the last addition', {
   unverified: 'which instructions write S_CARRY and V_CARRY, and how lanes of 8 and 16 bits are carried, is not public',
 });
 export const maskEqualsZero = flag('sw.0', 'compare (a & b) with 0 instead of a with b');
-export const bitValue = number('sw.0', 'the bit to look for');
+export const bitValue = number('sw.0', 'the bit to look for', { positional: 0 });
 export const searchDirection = choice('sw.1', { start_lsb: 0, start_msb: 1 }, 'the end to start from');
 export const roundHalfUp = flag('sw.1', 'round half up when shifting right', { types: integers });
 export const targetTypes = {

@@ -16,6 +16,8 @@ export interface DecodedSlot {
   readonly used: Uint32Array;
   /** Which operand is the immediate; -1 where none is. */
   readonly immediate: number;
+  /** A field that repeats the lower bits of the immediate. */
+  readonly repeats: BitRange | undefined;
 }
 
 export class SlotDecoder {
@@ -113,11 +115,16 @@ export class SlotDecoder {
     }
     const operands: Operand[] = [];
     let immediate = -1;
+    let repeats: BitRange | undefined;
     let dimMask: number | undefined;
     for (const operand of form.operands) {
       const decoded = this.#operand(words, operand);
       if (!decoded) return undefined;
       if (decoded.kind === 'immediate' || operand.place === this.#facts.imm) immediate = operands.length;
+      if (operand.kinds[0] === 'twice') {
+        immediate = operands.length;
+        repeats = operand.place;
+      }
       if (operand.place && operand.place !== this.#facts.imm) use(operand.place);
       if (operand.kinds[0] === 'dims' && decoded.kind === 'number') dimMask = decoded.value;
       operands.push(decoded);
@@ -141,7 +148,7 @@ export class SlotDecoder {
       predicate,
       dimMask,
     };
-    return { instruction: row.name === layout.nop ? undefined : instruction, form, used, immediate };
+    return { instruction: row.name === layout.nop ? undefined : instruction, form, used, immediate, repeats };
   }
 
   #operand(words: Uint32Array, form: OperandForm): Operand | undefined {
@@ -152,7 +159,7 @@ export class SlotDecoder {
     for (const kind of form.kinds) {
       if (kind === 'imm' || kind === 'label') {
         if (code === this.#layout.immediateMarker) return { kind: 'immediate', value: 0 };
-      } else if (kind === 'n' || kind === 'dims') return { kind: 'number', value: code };
+      } else if (kind === 'n' || kind === 'twice' || kind === 'dims') return { kind: 'number', value: code };
       else if (kind === 't') {
         if (code < this.#facts.tensors) return { kind: 'number', value: code };
       } else {

@@ -1,9 +1,9 @@
 /** From instructions to bits. What cannot be encoded is an EncodingFault, which names the operand. */
 
-import { fits, orBits } from './bits.ts';
+import { BUNDLE_WORDS, fits, orBits } from './bits.ts';
 import type { DataType, Instruction, Operand, SwitchValue } from './bundle.ts';
 import type { CompiledInstruction, Form, FormSwitch, OperandForm } from './forms.ts';
-import type { BitRange, SlotLayout, VliwFacts } from './rows.ts';
+import type { BitRange, VliwFacts } from './rows.ts';
 
 export class EncodingFault extends Error {
   override readonly name = 'EncodingFault';
@@ -12,6 +12,8 @@ export class EncodingFault extends Error {
 /** The bits of one slot, and what it does with the bundle's immediate. */
 export interface SlotBits {
   readonly words: Uint32Array;
+  /** Bits that mean something to the slot, whatever their value. */
+  readonly used: Uint32Array;
   readonly form: Form;
   /** Undefined where the immediate is not used. */
   readonly imm: number | undefined;
@@ -58,33 +60,57 @@ function operandFits(facts: VliwFacts, form: OperandForm, operand: Operand): boo
     return form.kinds.includes(operand.file);
   }
   if (operand.kind === 'immediate') return form.kinds.includes('imm') || form.kinds.includes('label');
-  return form.kinds.some((kind) => kind === 'n' || kind === 'dims' || (kind === 't' && operand.value < facts.tensors));
+  return form.kinds.some(
+    (kind) => kind === 'n' || kind === 'twice' || kind === 'dims' || (kind === 't' && operand.value < facts.tensors),
+  );
 }
 
-function encodeForm(facts: VliwFacts, form: Form, instruction: Instruction): SlotBits {
-  const words = new Uint32Array(8);
+/**
+ * `lenient`: numbers that are too great for their fields lose their upper bits.
+ * @throws EncodingFault
+ */
+export function encodeForm(facts: VliwFacts, form: Form, instruction: Instruction, lenient = false): SlotBits {
+  const words = new Uint32Array(BUNDLE_WORDS);
+  const used = new Uint32Array(BUNDLE_WORDS);
   const { layout, row } = form.instruction;
   let imm: number | undefined;
-  orBits(words, layout.opcode, row.opcode);
-  for (const { place, value } of form.constants) orBits(words, place, value);
+  const set = (place: BitRange, value: number) => {
+    orBits(words, place, value);
+    orBits(used, place, 0xffffffff);
+  };
+  set(layout.opcode, row.opcode);
+  for (const { place, value } of form.constants) set(place, value);
   form.operands.forEach((operand, i) => {
     const given = instruction.operands[i] as Operand;
     if (!operand.place) return;
     if (given.kind === 'immediate' || operand.place === facts.imm) {
       imm = given.kind === 'register' ? 0 : given.value;
-      if (given.kind === 'immediate') orBits(words, operand.place, layout.immediateMarker);
+      if (given.kind === 'immediate') set(operand.place, layout.immediateMarker);
       return;
     }
     const code = given.kind === 'register' ? (layout.files[given.file] ?? 0) + given.number : given.value;
-    if (!fits(code, operand.place)) throw new EncodingFault(`${operand.role} = ${code} does not fit its field`);
-    orBits(words, operand.place, code);
+    if (operand.kinds[0] === 'twice') {
+      imm = code;
+      set(operand.place, code);
+      return;
+    }
+    if (!lenient && !fits(code, operand.place))
+      throw new EncodingFault(`${operand.role} = ${code} does not fit its field`);
+    set(operand.place, code);
   });
   if (form.type === 'encoded') {
-    orBits(words, layout.fields.type as BitRange, facts.types[instruction.type ?? (form.defaultType as DataType)]);
+    set(layout.fields.type as BitRange, facts.types[instruction.type ?? (form.defaultType as DataType)]);
   }
-  encodeSwitches(form, instruction.type, instruction.switches, words);
-  encodePredicate(layout, instruction, words);
-  return { words, form, imm: imm === undefined ? undefined : imm >>> 0 };
+  for (const s of form.switches) {
+    const { type, switches } = instruction;
+    if (switchApplies(s, type, switches)) set(s.place, switchCode(s, switches[s.name] ?? s.row.default));
+  }
+  if (form.predicate !== '') {
+    const { predicate } = instruction;
+    set(layout.predicate.address, predicate ? predicate.number + (predicate.file === 'VP' ? 16 : 0) : 0);
+    set(layout.predicate.inverted, predicate?.inverted ? 1 : 0);
+  }
+  return { words, used, form, imm: imm === undefined ? undefined : imm >>> 0 };
 }
 
 /** Whether the switch means anything with this data type and these other switches. */
@@ -98,28 +124,10 @@ export function switchApplies(
   return true;
 }
 
-function encodeSwitches(
-  form: Form,
-  type: DataType | undefined,
-  switches: Readonly<Record<string, SwitchValue>>,
-  words: Uint32Array,
-): void {
-  for (const s of form.switches) {
-    if (switchApplies(s, type, switches)) orBits(words, s.place, switchCode(s, switches[s.name] ?? s.row.default));
-  }
-}
-
 /** @throws EncodingFault for a value that the switch does not have */
 export function switchCode(s: FormSwitch, value: SwitchValue): number {
   if (typeof value === 'boolean') return value ? 1 : 0;
   const code = s.row.kind === 'number' ? Number(value) : s.values.get(String(value).toLowerCase());
   if (code === undefined || !fits(code, s.place)) throw new EncodingFault(`${s.name} has no value ${value}`);
   return code;
-}
-
-function encodePredicate(layout: SlotLayout, { predicate }: Instruction, words: Uint32Array): void {
-  if (!predicate) return;
-  const address = predicate.number + (predicate.file === 'VP' ? 16 : 0);
-  orBits(words, layout.predicate.address, address);
-  orBits(words, layout.predicate.inverted, predicate.inverted ? 1 : 0);
 }

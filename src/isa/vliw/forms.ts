@@ -11,8 +11,8 @@ import type {
   VliwFacts,
 } from './rows.ts';
 
-/** What an operand may be: a register of a file, or `imm`, `label`, `n` number, `t` tensor, `dims` mask of dimensions. */
-export type OperandKind = RegisterFile | 'imm' | 'label' | 'n' | 't' | 'dims';
+/** What an operand may be: a register of a file, or `imm`, `label`, `n` number, `twice` a number in its field and in the immediate, `t` tensor, `dims` mask of dimensions. */
+export type OperandKind = RegisterFile | 'imm' | 'label' | 'n' | 'twice' | 't' | 'dims';
 
 export interface OperandForm {
   readonly role: string;

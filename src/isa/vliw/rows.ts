@@ -12,6 +12,7 @@
  * - `sw.2:6=mask:dims`  the mask of dimensions, e.g. `b00011`
  * - `{b.0:3=flavor:n?8}` may be left out, and is 8 then
  * - `b.0:4=tensor:t`    the number of a tensor
+ * - `b=function:twice`  a number whose lower bits are in `b`, and all of it in the bundle's immediate
  * - `a=target:label`    a label or a distance in bytes, in the bundle's immediate
  * - `[b=8]`             a field that this form fixes
  * - `.type`, `.type=i32` the mnemonic has a data type, in field `type`; i32 where the text has none
@@ -72,6 +73,8 @@ interface SwitchOptions {
   /** Valid only while other switches have these values. */
   readonly when?: Readonly<Record<string, SwitchValue>>;
   readonly aliases?: readonly string[];
+  /** A number that is this operand (from 0) means this switch. */
+  readonly positional?: number;
   readonly unverified?: string;
 }
 
@@ -176,6 +179,18 @@ export interface PackingRule {
   readonly doc: string;
 }
 
+/** Bundles between an instruction that writes a register and one that may read it. */
+export interface LatencyRule {
+  readonly from: Slot;
+  readonly file: RegisterFile;
+  readonly to: Slot;
+  /** Of the readers; all unless said. */
+  readonly readers?: readonly string[];
+  /** `own`: the latency of the writer's row. */
+  readonly bundles: number | 'own';
+  readonly plus?: number;
+}
+
 export interface VliwFacts<
   L extends InstructionRows = InstructionRows,
   S extends InstructionRows = InstructionRows,
@@ -201,4 +216,6 @@ export interface VliwFacts<
   readonly packing: readonly PackingRule[];
   /** Bundles of latency where the row says nothing. */
   readonly latencies: Readonly<Record<Slot, number>>;
+  /** The first that fits holds; where none does, the latency is not public. */
+  readonly latencyRules: readonly LatencyRule[];
 }

@@ -109,6 +109,10 @@ class CompiledSet<L extends string, S extends string, V extends string, T extend
     const { load, spu, vpu, store } = decoded;
     const usesImmediate = load.immediate >= 0 || spu.immediate >= 0 || vpu.immediate >= 0 || store.immediate >= 0;
     const imm = getBits(words, this.facts.imm);
+    const { repeats } = load;
+    if (repeats && getBits(words, repeats) !== imm % 2 ** repeats.width) {
+      throw new ModelError('undefined', this.name, 'a number that is encoded twice differs');
+    }
     for (let i = 0; i < BUNDLE_WORDS; i++) {
       const known =
         (load.used[i] as number) | (spu.used[i] as number) | (vpu.used[i] as number) | (store.used[i] as number);

@@ -1,0 +1,449 @@
+/**
+ * Assembles VLIW programs: a bundle to a line, its slots separated by semicolons, or between braces a slot to a line.
+ * The syntax is that of the vendor's assembler, so that programs written for it assemble unchanged; what that assembler
+ * encodes wrongly without a word is an error, or with `permissive` a warning.
+ */
+
+import type { AssembleOptions, Assembly, ListingEntry } from '../assembler.ts';
+import { AssemblyError, type Diagnostic, SourceText } from '../diagnostics.ts';
+import { Fault } from '../expressions.ts';
+import { BUNDLE_WORDS, orBits, writeWords } from './bits.ts';
+import { BUNDLE_BYTES, type Instruction, type Slot, slots } from './bundle.ts';
+import { Directives } from './directives.ts';
+import { HazardFinder } from './hazards.ts';
+import { encodeLoop } from './loop.ts';
+import { type LoopLabel, parseLoop } from './loop-parser.ts';
+import type { VliwSet } from './set.ts';
+import { type ParsedSlot, SlotParser } from './slot-parser.ts';
+
+export interface VliwOptions extends AssembleOptions {
+  /** What the vendor's assembler encodes wrongly is a warning, and encoded as it does. */
+  readonly permissive?: boolean;
+  /** Warn of values that are read before their latency has passed; true unless said. */
+  readonly hazards?: boolean;
+}
+
+export interface ProgramSymbol {
+  readonly name: string;
+  readonly value: number;
+  readonly global: boolean;
+}
+
+export interface VliwAssembly extends Assembly {
+  /** Sections other than .text, in the order of the text. */
+  readonly sections: ReadonlyMap<string, Uint8Array>;
+  readonly symbols: readonly ProgramSymbol[];
+}
+
+/** Longest program, bytes. */
+const MAX_OUTPUT = 64 * 1024 * 1024;
+
+interface Place {
+  readonly start: number;
+  readonly end: number;
+}
+
+interface LabelUse extends LoopLabel {
+  readonly bundle: number;
+  readonly loop: boolean;
+}
+
+/** @throws AssemblyError with all diagnostics, where there are errors */
+export function assembleVliw(set: VliwSet, text: string, options: VliwOptions = {}): VliwAssembly {
+  return new Assembler(set, new SourceText(options.file ?? 'input', text), options).run();
+}
+
+class Assembler {
+  readonly #set: VliwSet;
+  readonly #source: SourceText;
+  readonly #text: string;
+  readonly #permissive: boolean;
+  readonly #diagnostics: Diagnostic[] = [];
+  readonly #reported = new Set<string>();
+  readonly #slotParser: SlotParser;
+  readonly #constants = new Map<string, bigint>();
+  readonly #directives: Directives;
+  readonly #labels = new Map<string, Place & { readonly bundle: number }>();
+  readonly #uses: LabelUse[] = [];
+  readonly #hazards: HazardFinder | undefined;
+  readonly #listing: ListingEntry[] = [];
+  /** Slots of the bundle that is being read. */
+  #pending: ParsedSlot[] = [];
+  #places: Place[] = [];
+  #braces: Place | undefined;
+  /** The line, from 1. */
+  #line = 0;
+  #words = new Uint32Array(BUNDLE_WORDS * 256);
+  #bundles = 0;
+
+  constructor(set: VliwSet, source: SourceText, options: VliwOptions) {
+    this.#set = set;
+    this.#source = source;
+    this.#text = withoutBlockComments(source.text);
+    this.#permissive = options.permissive ?? false;
+    for (const [name, value] of Object.entries(options.constants ?? {})) this.#constants.set(name, BigInt(value));
+    this.#directives = new Directives(this.#constants);
+    const defect = (fault: Fault) => this.#report(fault, this.#permissive ? 'warning' : 'error');
+    const warn = (fault: Fault) => this.#report(fault, 'warning');
+    this.#slotParser = new SlotParser({
+      set,
+      constants: this.#constants,
+      lenient: this.#permissive,
+      defect,
+      warn,
+    });
+    if (options.hazards ?? true) this.#hazards = new HazardFinder(set.facts, (each) => set.latencyOf(each));
+  }
+
+  run(): VliwAssembly {
+    const text = this.#text;
+    for (let start = 0; start <= text.length; ) {
+      let end = text.indexOf('\n', start);
+      if (end < 0) end = text.length;
+      this.#line++;
+      this.#readLine(start, end);
+      start = end + 1;
+    }
+    if (this.#braces) this.#report(new Fault(this.#braces, 'this brace is never closed'), 'error');
+    this.#endBundle();
+    this.#resolve();
+    if (this.#diagnostics.some((each) => each.severity === 'error')) {
+      throw new AssemblyError(this.#source, this.#diagnostics);
+    }
+    const bytes = new Uint8Array(this.#bundles * BUNDLE_BYTES);
+    for (let i = 0; i < this.#bundles; i++) {
+      writeWords(this.#words.subarray(i * BUNDLE_WORDS, (i + 1) * BUNDLE_WORDS), bytes, i * BUNDLE_BYTES);
+    }
+    const labels = new Map<string, bigint>();
+    for (const [name, { bundle }] of this.#labels) labels.set(name, BigInt(bundle * BUNDLE_BYTES));
+    return {
+      bytes,
+      listing: this.#listing,
+      labels,
+      source: this.#source,
+      warnings: this.#diagnostics,
+      sections: this.#directives.sections(),
+      symbols: this.#symbols(),
+    };
+  }
+
+  /** Offsets of a line without its end. */
+  #readLine(start: number, lineEnd: number): void {
+    const text = this.#text;
+    let end = commentStart(text, start, lineEnd);
+    while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+    if (end === start) {
+      this.#endOfLine();
+      return;
+    }
+    try {
+      if (this.#directives.takeLine(text.slice(start, end), start)) return;
+      let at = start;
+      while (at < end) {
+        let semicolon = text.indexOf(';', at);
+        if (semicolon < 0 || semicolon > end) semicolon = end;
+        this.#statement(at, semicolon);
+        at = semicolon + 1;
+      }
+    } catch (error) {
+      this.#fault(error);
+      // What is left of the bundle would only be misunderstood.
+      this.#pending = [];
+      this.#places = [];
+    }
+    this.#endOfLine();
+  }
+
+  #endOfLine(): void {
+    if (!this.#braces) this.#endBundle();
+  }
+
+  #statement(from: number, to: number): void {
+    const text = this.#text;
+    let start = from;
+    let end = to;
+    while (start < end && isBlank(text.charCodeAt(start))) start++;
+    while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+    for (let label = this.#label(start, end); label > start; label = this.#label(start, end)) {
+      start = label;
+      while (start < end && isBlank(text.charCodeAt(start))) start++;
+    }
+    if (start === end) return;
+    const place = { start, end };
+    const first = text.charCodeAt(start);
+    if (first === OPEN) {
+      this.#openBrace(place);
+      return;
+    }
+    if (first === CLOSE) {
+      this.#closeBrace(place);
+      return;
+    }
+    const statement = text.slice(start, end);
+    if (first === DOT || ASSIGNMENT.test(statement)) {
+      if (this.#pending.length > 0) throw new Fault(place, 'a directive cannot stand within a bundle');
+      this.#directives.directive(statement, start);
+      return;
+    }
+    if (!this.#directives.inText()) throw new Fault(place, 'instructions belong into section .text');
+    this.#instruction(statement, place);
+  }
+
+  /** Where the statement goes on after its label; `start` where it has none. */
+  #label(start: number, end: number): number {
+    const colon = this.#text.indexOf(':', start);
+    if (colon < 0 || colon >= end) return start;
+    const name = this.#text.slice(start, colon).trimEnd();
+    if (!LABEL.test(name)) return start;
+    const place = { start, end: start + name.length };
+    if (this.#pending.length > 0) throw new Fault(place, 'a label cannot stand within a bundle');
+    if (!this.#directives.inText()) return colon + 1;
+    if (this.#labels.has(name)) this.#report(new Fault(place, `label "${name}" is already defined`), 'error');
+    this.#labels.set(name, { bundle: this.#bundles, ...place });
+    return colon + 1;
+  }
+
+  #openBrace(place: Place): void {
+    if (this.#braces || this.#pending.length > 0) throw new Fault(place, 'a bundle is already begun');
+    this.#braces = place;
+    if (place.end > place.start + 1) this.#statement(place.start + 1, place.end);
+  }
+
+  #closeBrace(place: Place): void {
+    if (!this.#braces) throw new Fault(place, 'no brace is open');
+    this.#braces = undefined;
+    this.#endBundle();
+    if (place.end > place.start + 1) this.#statement(place.start + 1, place.end);
+  }
+
+  #instruction(statement: string, place: Place): void {
+    if (this.#braces && statement.endsWith('}')) {
+      const inner = statement.slice(0, -1).trimEnd();
+      if (inner !== '') this.#instruction(inner, { start: place.start, end: place.start + inner.length });
+      this.#closeBrace({ start: place.end - 1, end: place.end });
+      return;
+    }
+    if (LOOP.test(statement)) {
+      if (this.#pending.length > 0) throw new Fault(place, 'LOOP is a bundle of its own');
+      this.#loop(statement, place);
+      return;
+    }
+    const slot = slots[this.#pending.length];
+    if (!slot) throw new Fault(place, 'a bundle has four slots; this is the fifth');
+    if (slot === 'load' && HALT.test(statement)) {
+      this.#halt(place);
+      return;
+    }
+    this.#pending.push(this.#slotParser.parse(slot, statement, place.start));
+    this.#places.push(place);
+    if (this.#braces && this.#pending.length === slots.length) this.#endBundle();
+  }
+
+  /** HALT alone is one in SPU and VPU. */
+  #halt(place: Place): void {
+    for (const [i, text] of ['nop', 'halt', 'halt', 'nop'].entries()) {
+      this.#pending.push(this.#slotParser.parse(slots[i] as Slot, text, place.start));
+      this.#places.push(place);
+    }
+    if (this.#braces) this.#endBundle();
+  }
+
+  #loop(statement: string, place: Place): void {
+    const parsed = parseLoop(
+      {
+        registers: this.#set.registers,
+        constants: this.#constants,
+        defect: (fault) => this.#report(fault, this.#permissive ? 'warning' : 'error'),
+      },
+      statement,
+      place.start,
+    );
+    if (parsed.label) this.#uses.push({ ...parsed.label, bundle: this.#bundles, loop: true });
+    this.#emit(encodeLoop(this.#set.facts, parsed.loop));
+    this.#hazards?.skip();
+  }
+
+  /** Puts the pending slots together. */
+  #endBundle(): void {
+    const pending = this.#pending;
+    if (pending.length === 0) return;
+    const places = this.#places;
+    this.#pending = [];
+    this.#places = [];
+    while (pending.length < slots.length) {
+      pending.push(this.#slotParser.parse(slots[pending.length] as Slot, 'nop', 0));
+    }
+    const words = new Uint32Array(BUNDLE_WORDS);
+    let imm: number | undefined;
+    let owner: number | undefined;
+    pending.forEach(({ bits, label }, i) => {
+      for (let w = 0; w < BUNDLE_WORDS; w++) words[w] = (words[w] as number) | (bits.words[w] as number);
+      if (bits.imm === undefined) return;
+      if (owner !== undefined && (label || pending[owner]?.label || imm !== bits.imm)) {
+        this.#defect(places[i], 'a bundle has one immediate, and another slot of it has another value');
+      }
+      owner = i;
+      imm = bits.imm;
+      if (label) this.#uses.push({ ...label, bundle: this.#bundles, loop: false });
+    });
+    if (imm !== undefined) orBits(words, this.#set.facts.imm, imm);
+    this.#checkShared(pending, places);
+    this.#checkPacking(pending, places);
+    this.#findHazards(pending, places);
+    this.#emit(words);
+  }
+
+  #checkShared(pending: readonly ParsedSlot[], places: readonly Place[]): void {
+    for (const [a, b, what] of SHARED) {
+      const x = (pending[a] as ParsedSlot).bits;
+      const y = (pending[b] as ParsedSlot).bits;
+      for (let w = 2; w < 5; w++) {
+        const both = (x.used[w] as number) & (y.used[w] as number);
+        if ((((x.words[w] as number) ^ (y.words[w] as number)) & both) !== 0) {
+          this.#defect(places[b] ?? places[a], what);
+          break;
+        }
+      }
+    }
+  }
+
+  #checkPacking(pending: readonly ParsedSlot[], places: readonly Place[]): void {
+    if ((pending[0] as ParsedSlot).instruction.mnemonic === 'nop') return;
+    for (const { first, second, doc } of this.#set.facts.packing) {
+      const [a, b] = [slots.indexOf(first[0]), slots.indexOf(second[0])];
+      const one = pending[a]?.instruction.mnemonic ?? '';
+      const other = pending[b]?.instruction.mnemonic ?? '';
+      if (first[1].includes(one) && second[1].includes(other)) {
+        this.#defect(places[b], `${one} and ${other} cannot share a bundle: ${doc}`);
+      }
+    }
+  }
+
+  #findHazards(pending: readonly ParsedSlot[], places: readonly Place[]): void {
+    if (!this.#hazards) return;
+    const bundle: Partial<Record<Slot, Instruction>> = {};
+    pending.forEach(({ instruction }, i) => {
+      if (instruction.mnemonic !== 'nop') bundle[slots[i] as Slot] = instruction;
+    });
+    this.#hazards.next(
+      bundle,
+      (slot) => places[slots.indexOf(slot)] as Place,
+      ({ register, reader, writer, distance, needed }) => {
+        const { line } = this.#source.position(writer.place.start);
+        const later = distance === 1 ? 'the next bundle' : `${distance} bundles later`;
+        this.#report(
+          new Fault(
+            reader,
+            `${register} is read in ${later} than ${writer.mnemonic} in line ${line} writes it, whose latency is ${needed}: this reads the value before`.replace(
+              'the next bundle than',
+              'the next bundle after',
+            ),
+          ),
+          'warning',
+        );
+      },
+    );
+  }
+
+  #emit(words: Uint32Array): void {
+    const at = this.#bundles * BUNDLE_WORDS;
+    if (at * 4 >= MAX_OUTPUT) throw new Fault({ start: 0, end: 0 }, `a program has at most ${MAX_OUTPUT} bytes`);
+    if (at >= this.#words.length) {
+      const more = new Uint32Array(this.#words.length * 2);
+      more.set(this.#words);
+      this.#words = more;
+    }
+    this.#words.set(words, at);
+    this.#listing.push({ offset: this.#bundles * BUNDLE_BYTES, size: BUNDLE_BYTES, line: this.#line });
+    this.#bundles++;
+  }
+
+  /** Puts distances to labels into jumps and loops. */
+  #resolve(): void {
+    for (const use of this.#uses) {
+      const target = this.#labels.get(use.name);
+      if (!target) {
+        this.#report(new Fault(use, `label "${use.name}" is not defined`), 'error');
+        continue;
+      }
+      const distance = (target.bundle - use.bundle) * BUNDLE_BYTES + use.addend;
+      const words = this.#words.subarray(use.bundle * BUNDLE_WORDS, (use.bundle + 1) * BUNDLE_WORDS);
+      if (!use.loop) {
+        orBits(words, this.#set.facts.imm, distance);
+        continue;
+      }
+      const end = distance - BUNDLE_BYTES;
+      if (end < 0) this.#report(new Fault(use, 'a loop ends after its begin'), 'error');
+      else if (end > 0xffff) this.#report(new Fault(use, 'a loop has at most 2048 bundles'), 'error');
+      else orBits(words, this.#set.facts.loop.fields.endOffset, end);
+    }
+  }
+
+  #symbols(): ProgramSymbol[] {
+    const globals = this.#directives.globals;
+    for (const [name, place] of globals) {
+      if (!this.#labels.has(name)) this.#report(new Fault(place, `global "${name}" is not defined`), 'warning');
+    }
+    return [...this.#labels]
+      .filter(([name]) => !name.startsWith('$'))
+      .map(([name, { bundle }]) => ({ name, value: bundle * BUNDLE_BYTES, global: globals.has(name) }));
+  }
+
+  #defect(place: Place | undefined, message: string): void {
+    this.#report(new Fault(place ?? { start: 0, end: 0 }, message), this.#permissive ? 'warning' : 'error');
+  }
+
+  #fault(error: unknown): void {
+    if (!(error instanceof Fault)) throw error;
+    this.#report(error, 'error');
+  }
+
+  #report(fault: Fault, severity: Diagnostic['severity']): void {
+    const key = `${fault.start} ${fault.message}`;
+    if (this.#reported.has(key)) return;
+    this.#reported.add(key);
+    const hint = this.#diagnostics.length < MAX_HINTS ? (fault.hint?.() ?? '') : '';
+    this.#diagnostics.push({ severity, message: `${fault.message}${hint}`, start: fault.start, end: fault.end });
+  }
+}
+
+/** Diagnostics with suggestions; more than anybody reads. */
+const MAX_HINTS = 100;
+
+const OPEN = 123;
+const CLOSE = 125;
+const DOT = 46;
+const HASH = 35;
+const SLASH = 47;
+const LABEL = /^(?:[A-Za-z_.$][\w.$]*|\d+)$/;
+const LOOP = /^loop(?=\s|$)/i;
+const HALT = /^halt$/i;
+const ASSIGNMENT = /^[A-Za-z_][\w.]*\s*=(?!=)/;
+
+/** Slots, by number, that share bits. */
+const SHARED = [
+  [0, 3, 'LOAD and STORE share one predicate, and these differ'],
+  [2, 3, 'VPU and STORE share one source field, and these use it differently'],
+  [0, 2, 'LOAD and VPU share one source field, and these use it differently'],
+] as const;
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9 || code === 13 || code === 11 || code === 12 || code === 0xfeff || code === 0xa0;
+}
+
+/** Where the comment of a line begins, or the line ends. */
+function commentStart(text: string, start: number, end: number): number {
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at);
+    if (code === HASH || (code === SLASH && text.charCodeAt(at + 1) === SLASH)) return at;
+  }
+  return end;
+}
+
+/** Blanks for comments between slash and asterisk; offsets and lines stay as they are. */
+function withoutBlockComments(text: string): string {
+  if (!text.includes('/*')) return text;
+  return text.replace(/\/\/[^\n]*|\/\*[^]*?(?:\*\/|$)/g, (comment) =>
+    comment.startsWith('//') ? comment : comment.replace(/[^\n]/g, ' '),
+  );
+}

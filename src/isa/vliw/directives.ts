@@ -1,0 +1,217 @@
+/** Directives that programs for the vendor's assembler have: sections, symbols, data, constants, metadata. */
+
+import { suggestion } from '../diagnostics.ts';
+import { Fault } from '../expressions.ts';
+import { type MetadataValues, metadataLine, serializeMetadata } from './metadata.ts';
+import { integerValue } from './numbers.ts';
+import { type ScanToken, scan } from './scanner.ts';
+
+interface Place {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Said to an object file, or to nobody here. */
+const ignored = new Set([
+  '.file',
+  '.ident',
+  '.size',
+  '.type',
+  '.loc',
+  '.p2align',
+  '.align',
+  '.balign',
+  '.addrsig',
+  '.addrsig_sym',
+  '.local',
+  '.hidden',
+  '.protected',
+  '.end',
+]);
+
+const dataBytes: Readonly<Record<string, number>> = {
+  '.byte': 1,
+  '.short': 2,
+  '.hword': 2,
+  '.half': 2,
+  '.value': 2,
+  '.2byte': 2,
+  '.word': 4,
+  '.long': 4,
+  '.int': 4,
+  '.4byte': 4,
+  '.quad': 8,
+  '.8byte': 8,
+};
+
+const known = ['.text', '.data', '.section', '.globl', '.global', '.weak', '.set', '.equ', '.ascii', '.asciz', '.zero'];
+
+/** Longest section of data, bytes. */
+const MAX_DATA = 16 * 1024 * 1024;
+
+export class Directives {
+  readonly globals = new Map<string, Place>();
+  readonly #constants: Map<string, bigint>;
+  readonly #data = new Map<string, number[]>();
+  #section = '.text';
+  #metadata: MetadataValues | undefined;
+  #inMetadata = false;
+  /** Text of .IndexMap, which is taken as it stands. */
+  #indexMap: string[] | undefined;
+  #inIndexMap = false;
+
+  constructor(constants: Map<string, bigint>) {
+    this.#constants = constants;
+  }
+
+  inText(): boolean {
+    return this.#section === '.text';
+  }
+
+  /** Lines of sections that have a language of their own. True: the line was one of them. @throws Fault */
+  takeLine(line: string, start: number): boolean {
+    if (this.#inIndexMap) {
+      this.#indexMap?.push(line);
+      if (line.includes('SCEVEND')) this.#inIndexMap = false;
+      return true;
+    }
+    if (!this.#inMetadata || !this.#metadata) return false;
+    if (metadataLine(this.#metadata, line, start)) return true;
+    // What is no field begins the program.
+    this.#inMetadata = false;
+    return false;
+  }
+
+  /** @throws Fault */
+  directive(statement: string, start: number): void {
+    const tokens = scan(statement, start);
+    const [first, second, ...rest] = tokens;
+    if (!first) return;
+    const name = first.text.toLowerCase();
+    if (second?.text === '=' && !name.startsWith('.')) {
+      this.#define(first, rest);
+      return;
+    }
+    if (name === '.set' || name === '.equ') {
+      if (second?.kind !== 'name' || rest[0]?.text !== ',') throw new Fault(first, `${name} NAME, NUMBER is expected`);
+      this.#define(second, rest.slice(1));
+      return;
+    }
+    if (name === '.globl' || name === '.global' || name === '.weak') {
+      this.#global(first, tokens.slice(1));
+      return;
+    }
+    if (name === '.section' || ['.text', '.data', '.tpc_metadata', '.indexmap'].includes(name)) {
+      this.#enter(name === '.section' ? sectionName(statement, first) : first.text, first);
+      return;
+    }
+    if (ignored.has(name) || name.startsWith('.cfi_')) return;
+    const size = dataBytes[name];
+    if (size !== undefined) {
+      this.#numbers(size, first, tokens.slice(1));
+      return;
+    }
+    if (name === '.ascii' || name === '.asciz' || name === '.string') this.#string(statement, first, name !== '.ascii');
+    return;
+    if (name === '.zero' || name === '.skip' || name === '.space') {
+      const count = second?.kind === 'integer' ? Number(integerValue(second.text)) : -1;
+      if (count < 0 || count > MAX_DATA) throw new Fault(second ?? first, 'a number of bytes is expected');
+      this.#append(first, new Array<number>(count).fill(0));
+      return;
+    }
+    throw new Fault(first, `there is no directive "${first.text}"`, () =>
+      suggestion(first.text, [...known, ...ignored, ...Object.keys(dataBytes)]),
+    );
+  }
+
+  sections(): ReadonlyMap<string, Uint8Array> {
+    const sections = new Map<string, Uint8Array>();
+    for (const [name, bytes] of this.#data) sections.set(name, Uint8Array.from(bytes));
+    if (this.#metadata) sections.set('.tpc_metadata', serializeMetadata(this.#metadata));
+    if (this.#indexMap) {
+      const text = this.#indexMap.join('\n');
+      const from = Math.max(0, text.indexOf('SCEVBEGIN'));
+      sections.set('.IndexMap', new TextEncoder().encode(text.slice(from)));
+    }
+    return sections;
+  }
+
+  #define(name: ScanToken, value: readonly ScanToken[]): void {
+    const negative = value[0]?.text === '-';
+    const number = value[negative ? 1 : 0];
+    if (!number || value.length !== (negative ? 2 : 1)) throw new Fault(number ?? name, 'one number is expected');
+    const other = this.#constants.get(number.text);
+    if (number.kind !== 'integer' && other === undefined)
+      throw new Fault(number, 'a number or a name of one is expected');
+    const size = other ?? integerValue(number.text);
+    this.#constants.set(name.text, negative ? -size : size);
+  }
+
+  #global(directive: ScanToken, tokens: readonly ScanToken[]): void {
+    const names = tokens.filter((token) => token.text !== ',');
+    if (names.length === 0 || names.some((token) => token.kind !== 'name')) {
+      throw new Fault(directive, `${directive.text} NAME is expected`);
+    }
+    for (const { text, start, end } of names) this.globals.set(text, { start, end });
+  }
+
+  #enter(name: string, place: Place): void {
+    this.#inMetadata = false;
+    const lower = name.toLowerCase();
+    if (lower === '.tpc_metadata') {
+      if (this.#metadata) throw new Fault(place, '.tpc_metadata is already defined');
+      this.#metadata = new Map();
+      this.#inMetadata = true;
+      this.#section = '.text';
+    } else if (lower === '.indexmap') {
+      if (this.#indexMap) throw new Fault(place, '.IndexMap is already defined');
+      this.#indexMap = [];
+      this.#inIndexMap = true;
+      this.#section = '.text';
+    } else {
+      this.#section = name;
+      if (name !== '.text' && !this.#data.has(name)) this.#data.set(name, []);
+    }
+  }
+
+  #append(place: Place, bytes: readonly number[]): void {
+    const data = this.#data.get(this.#section);
+    if (!data) throw new Fault(place, 'data cannot stand between instructions; it belongs into a section of its own');
+    if (data.length + bytes.length > MAX_DATA) throw new Fault(place, `a section has at most ${MAX_DATA} bytes`);
+    for (const byte of bytes) data.push(byte);
+  }
+
+  #numbers(size: number, directive: ScanToken, tokens: readonly ScanToken[]): void {
+    const bytes: number[] = [];
+    let negative = false;
+    for (const token of tokens) {
+      if (token.text === ',') continue;
+      if (token.text === '-') {
+        negative = true;
+        continue;
+      }
+      const value =
+        this.#constants.get(token.text) ?? (token.kind === 'integer' ? integerValue(token.text) : undefined);
+      if (value === undefined) throw new Fault(token, 'a number is expected');
+      const word = BigInt.asUintN(size * 8, negative ? -value : value);
+      for (let i = 0; i < size; i++) bytes.push(Number((word >> BigInt(8 * i)) & 0xffn));
+      negative = false;
+    }
+    this.#append(directive, bytes);
+  }
+
+  #string(statement: string, directive: ScanToken, zero: boolean): void {
+    const match = /"((?:[^"\\]|\\.)*)"\s*$/.exec(statement);
+    if (!match) throw new Fault(directive, 'a text between quotes is expected');
+    const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', '0': '\0' };
+    const text = (match[1] as string).replace(/\\(.)/g, (_, c: string) => escapes[c] ?? c);
+    this.#append(directive, [...new TextEncoder().encode(text), ...(zero ? [0] : [])]);
+  }
+}
+
+/** @throws Fault */
+function sectionName(statement: string, place: Place): string {
+  const name = /^\.section\s+"?([\w.$-]+)"?/i.exec(statement)?.[1];
+  if (!name) throw new Fault(place, 'the name of a section is expected');
+  return name;
+}
