@@ -79,7 +79,15 @@ export class UserMemory {
     }
     // memory that begins at a huge page gets an address that does
     const align = huge || address % BigInt(HUGE_PAGE) === 0n ? HUGE_PAGE : PAGE;
-    const wished = hint < 2n ** 53n ? Number(hint) : Number.MAX_SAFE_INTEGER;
+    // The driver follows a hint so near the end of 64 bits that it wraps; then the mapping fails, and with it, otherwise
+    // than here, later ones of the context: its list of free addresses is spoilt.
+    if (hint % BigInt(align) === 0n && hint + BigInt(total) >= 2n ** 64n) {
+      this.#log('no available va block for handle 0');
+      pinned.unpin();
+      refuse('ENOMEM');
+    }
+    // what begins a page is a number exactly; what does not is no hint that can be followed
+    const wished = hint < 2n ** 53n || hint % BigInt(PAGE) === 0n ? Number(hint) : Number.MAX_SAFE_INTEGER;
     const virtual = this.#range.take({ size: total, hint: wished, force, align });
     if (virtual === undefined) {
       this.#log('no available va block for handle 0');

@@ -343,6 +343,14 @@ function addresses(test: Declare): void {
     }
   });
 
+  test('an address from which the memory wraps is refused, also when it is only wished for', (t) => {
+    // get_va_block takes it for free (hint + size is small), and loses the addresses that are: nothing can be mapped any
+    // more in the same context, so this is the last that it does
+    t.expectMessages(/block crossing ranges at start/, /no available va block for handle/);
+    const host = t.use(new HostBuffer(t.target.driver, 2 * PAGE));
+    assertErrno('ENOMEM', () => t.device.mapHost(host.address, 2 * PAGE, { hint: 0xffff_ffff_ffff_e000n }));
+  });
+
   test('an address within a page cannot be forced, and is ignored when it is wished for', (t) => {
     t.expectMessages(/is not page aligned - cannot be respected/, /no available va block for handle/);
     const hint = VIRTUAL.FIRST + BigInt(GiB) + 1n;
