@@ -10,6 +10,20 @@ import { memory } from './memory.ts';
 import { queues } from './queues.ts';
 import { reset } from './reset.ts';
 import { sync } from './sync.ts';
+import { threads } from './threads.ts';
 
 /** All suites, in the order in which they run. */
-export const suites: readonly Suite[] = [info, memory, cb, dma, sync, queues, dmabuf, debug, limits, errors, reset];
+export const suites: readonly Suite[] = [
+  info,
+  memory,
+  cb,
+  dma,
+  sync,
+  queues,
+  dmabuf,
+  debug,
+  limits,
+  errors,
+  threads,
+  reset,
+];

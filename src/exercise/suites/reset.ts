@@ -1,68 +1,20 @@
 import assert from 'node:assert/strict';
-import { setImmediate } from 'node:timers/promises';
-import { O_WRONLY } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
-import { ControlDevice, Device } from '../../runtime/device.ts';
+import { Device } from '../../runtime/device.ts';
 import { DeviceInUseError, SubmissionTimeoutError } from '../../runtime/errors.ts';
 import type { EventNotifier } from '../../runtime/events.ts';
 import { fenceAddress } from '../../runtime/sync.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
-import { type Declare, suite, type TestContext, type TestOptions } from '../suite.ts';
-import { assertErrno, assertSame, fill, KiB, MiB, run } from './lib.ts';
-import { assertValue, externalQueues } from './sync-lib.ts';
+import { type Declare, suite, type TestContext } from '../suite.ts';
+import { assertErrno, KiB, MiB, run } from './lib.ts';
+import { asNew, control, KILLING, REQUESTED, recovered, SLOW, writeHardReset } from './reset-lib.ts';
+import { externalQueues } from './sync-lib.ts';
 
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
-/** A reset takes at least 2.2 s: the driver sleeps so long (gaudi.c, gaudi_hw_fini). */
-const SLOW: TestOptions = { timeout: 90 };
 const EVENT = values(notifierEvents);
-
-const REQUESTED = /Hard-Reset requested through sysfs/;
-const KILLING = /Killing CS/;
-
-/** The control node of the first card. */
-function control(t: TestContext): ControlDevice {
-  return t.use(ControlDevice.open({ driver: t.target.driver, index: 0 }));
-}
-
-/** Writes to the attribute of the PCI device that asks for a reset. */
-function writeHardReset(t: TestContext, text: string): void {
-  const { driver } = t.target;
-  const fd = driver.open(`/sys/bus/pci/devices/${driver.accelerators()[0]?.pciAddress}/hard_reset`, O_WRONLY);
-  try {
-    driver.write(fd, new TextEncoder().encode(text));
-  } finally {
-    driver.close(fd);
-  }
-}
-
-/** Waits until the card is operational again, and says how many hard resets there have been. */
-async function recovered(t: TestContext, node: ControlDevice): Promise<number> {
-  while (node.info.status() !== 'OPERATIONAL') {
-    t.signal.throwIfAborted();
-    t.target.driver.sleep(20_000_000);
-    await setImmediate();
-  }
-  return node.info.resetCount().hard_reset_cnt;
-}
-
-/** A new program finds the card as new: it moves data, its sync objects are zero, its engines idle. */
-async function asNew(t: TestContext): Promise<void> {
-  using device = t.open(0);
-  assert.deepEqual(device.info.idle().busy, []);
-  for (const dcore of ['E_N', 'E_S', 'W_N', 'W_S'] as const) {
-    using object = device.sync(dcore).syncObject();
-    await assertValue(t, object, 0, 'after a reset', device);
-  }
-  const [source, result] = [device.allocHost(64 * KiB), device.allocHost(64 * KiB)];
-  const dram = device.dram.allocate(64 * KiB);
-  fill(source.bytes, t.random);
-  await run(t, DOWN, new CommandStream().dma(dram, source, source.size), device);
-  await run(t, UP, new CommandStream().dma(result, dram, result.size), device);
-  assertSame(result.bytes, source.bytes, 'copied');
-}
 
 /** Waits until all of `bits` have been told. @returns all that were */
 async function until(t: TestContext, events: EventNotifier, bits: number): Promise<number> {
