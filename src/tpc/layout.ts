@@ -40,12 +40,13 @@ export const IRF = SRF + 64 * 4;
 export const INDEX_REGISTERS = 32;
 export const INDEX_BYTES = 32;
 
-/** AD0 to AD7: the address as two words. */
+/** AD0 to AD7: the address as two words, then the type of the element (its number in `tensorTypes`), then nothing. */
 export const ADRF = IRF + INDEX_REGISTERS * INDEX_BYTES;
 export const ADDRESS_REGISTERS = 8;
+export const ADDRESS_BYTES = 16;
 
 /** SP0 to SP15: a word each, 0 or 1. SP0 is always 1. */
-export const SPRF = ADRF + ADDRESS_REGISTERS * 8;
+export const SPRF = ADRF + ADDRESS_REGISTERS * ADDRESS_BYTES;
 export const SCALAR_PREDICATES = 16;
 
 /** The scalar unit's own random number register. */

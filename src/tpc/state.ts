@@ -38,6 +38,14 @@ export class CoreState {
     this.u32[layout.SCALAR_LFSR / 4] = 1;
   }
 
+  /** Registers as at the start of a program. Random numbers and local memories stay. */
+  clearRegisters(): void {
+    this.bytes.fill(0, layout.VRF, layout.LFSR);
+    this.bytes.fill(0, layout.VPRF, layout.SCALAR_LFSR);
+    this.bytes.fill(0xff, layout.VPRF, layout.VPRF + layout.PREDICATE_BYTES);
+    this.u32[layout.SPRF / 4] = 1;
+  }
+
   scalar(number: number): number {
     return this.u32[layout.SRF / 4 + number] as number;
   }
@@ -73,7 +81,7 @@ export class CoreState {
   }
 
   address(number: number): number {
-    const at = layout.ADRF / 4 + number * 2;
+    const at = (layout.ADRF + number * layout.ADDRESS_BYTES) / 4;
     return (this.u32[at] as number) + (this.u32[at + 1] as number) * 2 ** 32;
   }
 }

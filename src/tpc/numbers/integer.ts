@@ -40,9 +40,8 @@ export function multiplyLow(type: IntegerType, a: number, b: number): number {
 }
 
 /** Both halves of the 64-bit product of two 32-bit values, as unsigned words. */
-export function multiplyWide(type: IntegerType, a: number, b: number): readonly [low: number, high: number] {
+export function multiplyWide(a: number, b: number): readonly [low: number, high: number] {
   const product = BigInt.asUintN(64, BigInt(a) * BigInt(b));
-  void type;
   return [Number(product & 0xffffffffn), Number(product >> 32n)];
 }
 
