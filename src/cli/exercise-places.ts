@@ -13,7 +13,7 @@ import type { Result, RunEvent } from '../exercise/events.ts';
 import { runInProcess } from '../exercise/in-process.ts';
 import { judge, type Refusal } from '../exercise/refusals.ts';
 import { runRemotely, type Station } from '../exercise/remote.ts';
-import type { RunOptions } from '../exercise/runner.ts';
+import { chosenTests } from '../exercise/selection.ts';
 import type { Test } from '../exercise/suite.ts';
 import { ModelMachine } from '../machine/model.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
@@ -31,7 +31,8 @@ export interface Place {
   /** What there is, once it is prepared. */
   readonly system: string;
   prepare(): Promise<void>;
-  run(emit: (event: RunEvent) => void): Promise<readonly Result[]>;
+  /** @param only these tests, instead of all that were chosen */
+  run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]>;
   report(): Promise<Pick<DeviceReport, 'devices'>>;
   close(): Promise<void>;
 }
@@ -39,15 +40,15 @@ export interface Place {
 export class InProcess implements Place {
   readonly system = 'the model of the driver in this process';
   readonly #options: PlaceOptions;
-  readonly #config: RunOptions;
+  readonly #config: AgentConfig;
   readonly #tests: readonly Test[];
   readonly #signal: AbortSignal;
   #machine: ModelMachine | undefined;
 
-  constructor(options: PlaceOptions, config: RunOptions, tests: readonly Test[], signal: AbortSignal) {
+  constructor(options: PlaceOptions, config: AgentConfig, signal: AbortSignal) {
     this.#options = options;
     this.#config = config;
-    this.#tests = tests;
+    this.#tests = chosenTests(config);
     this.#signal = signal;
   }
 
@@ -61,8 +62,9 @@ export class InProcess implements Place {
     });
   }
 
-  async run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
-    return runInProcess(this.#tests, this.#machine as ModelMachine, this.#config, emit, this.#signal);
+  async run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]> {
+    const tests = only === undefined ? this.#tests : chosenTests({ ...this.#config, only });
+    return runInProcess(tests, this.#machine as ModelMachine, this.#config, emit, this.#signal);
   }
 
   async report(): Promise<Pick<DeviceReport, 'devices'>> {
@@ -107,8 +109,9 @@ export class InVm implements Place {
     return this.#station.boot();
   }
 
-  run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
-    return Promise.race([runRemotely(this.#station, this.#config, emit), this.#ended]);
+  run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]> {
+    const config = only === undefined ? this.#config : { ...this.#config, only };
+    return Promise.race([runRemotely(this.#station, config, emit), this.#ended]);
   }
 
   report(): Promise<Pick<DeviceReport, 'devices'>> {
@@ -143,7 +146,8 @@ export class Both implements Place {
   run(emit: (event: RunEvent) => void): Promise<readonly Result[]> {
     const [first, second] = this.#names.map((target, i) => {
       const place = this.#places[i] as Place;
-      return { target, run: (told: (event: RunEvent) => void) => place.run(told) };
+      const run: Place['run'] = (told, only) => place.run(told, only);
+      return { target, run };
     }) as [Contender, Contender];
     return runAgreement(first, second, emit, (text) => void process.stderr.write(`sagrada: ${text}\n`));
   }

@@ -4,13 +4,14 @@ import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import process from 'node:process';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { SUITE } from '../exercise/agreement/sequences.ts';
 import type { Result } from '../exercise/events.ts';
 import { jsonReporter } from '../exercise/report/json.ts';
 import { junitReporter } from '../exercise/report/junit.ts';
 import { ktapReporter } from '../exercise/report/ktap.ts';
 import { prettyReporter } from '../exercise/report/pretty.ts';
 import type { Reporter, Reproduce, Write } from '../exercise/report/reporter.ts';
-import { select } from '../exercise/runner.ts';
+import { chosenTests, type RunConfig } from '../exercise/selection.ts';
 import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
@@ -31,6 +32,7 @@ interface Options extends PlaceOptions {
   readonly format: Format;
   readonly output?: string;
   readonly list?: boolean;
+  readonly sequences: number;
 }
 
 export function command(): Command {
@@ -38,7 +40,7 @@ export function command(): Command {
     .description(
       'run the suites against a driver and modelled hardware: the driver’s model in this process, or the unmodified driver of a Linux kernel in a virtual machine',
     )
-    .argument('[suite...]', `of: ${suites.map((s) => s.name).join(', ')}; all if left out`)
+    .argument('[suite...]', `of: ${suites.map((s) => s.name).join(', ')} (all of these if left out), ${SUITE}`)
     .addOption(
       new Option(
         '--on <targets>',
@@ -50,6 +52,12 @@ export function command(): Command {
     .option('--output <file>', 'write the report there; progress still goes to the terminal')
     .option('--seed <n>', 'of all that is random in the tests', integer, 1)
     .option('--timeout <seconds>', 'a test may take, if it does not ask for more', seconds, 60)
+    .option(
+      '--sequences <n>',
+      `random sequences of calls in the suite "${SUITE}", which runs when it is named`,
+      integer,
+      100,
+    )
     .option('--list', 'list the tests that would run, and end');
   // two cards, so that no test has to be skipped
   return addMachineOptions(exercise, 'gaudi-x2').action(run);
@@ -83,14 +91,13 @@ function regexp(text: string): RegExp {
 }
 
 async function run(names: readonly string[], options: Options, self: Command): Promise<void> {
-  const known = suites.map((s) => s.name);
+  const known = [...suites.map((s) => s.name), SUITE];
   for (const name of names) {
     if (!known.includes(name)) {
       throw new UserError(`no suite "${name}"${suggestion(name, known)}; there are ${known.join(', ')}`);
     }
   }
-  const selection = { suites: names, ...(options.grep ? { grep: options.grep } : {}) };
-  const chosen = select(suites, selection);
+  const chosen = chosenTests({ ...configOf(names, options), trace: false });
   if (chosen.length === 0) throw new UserError('no test matches: see "sagrada exercise --list"');
   if (options.list) {
     for (const test of chosen) console.log(test.id);
@@ -120,15 +127,9 @@ async function run(names: readonly string[], options: Options, self: Command): P
 
   const begin = performance.now();
   await interruptible(async (signal) => {
-    const config = {
-      suites: names,
-      seed: options.seed,
-      timeout: options.timeout,
-      trace: on.length > 1,
-      ...(options.grep ? { grep: options.grep.source } : {}),
-    };
+    const config = { ...configOf(names, options), trace: on.length > 1 };
     const make = (name: TargetName): Place =>
-      name === 'model' ? new InProcess(options, config, chosen, signal) : new InVm(options, config, signal);
+      name === 'model' ? new InProcess(options, config, signal) : new InVm(options, config, signal);
     const place = on.length > 1 ? new Both(on.map((name) => ({ name, place: make(name) }))) : make(on[0] as TargetName);
     const results: Result[] = [];
     const finish = () => {
@@ -159,6 +160,10 @@ async function run(names: readonly string[], options: Options, self: Command): P
       }
     }
   });
+}
+
+function configOf(suites: readonly string[], { seed, timeout, grep, sequences }: Options): RunConfig {
+  return { suites, seed, timeout, sequences, ...(grep ? { grep: grep.source } : {}) };
 }
 
 /** @throws UserError for an option of the guest where there is none */

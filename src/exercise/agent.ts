@@ -11,26 +11,14 @@ import { LinuxDriver } from '../driver/linux/driver.ts';
 import { KernelLog } from '../driver/linux/kernel-log.ts';
 import type { RunEvent } from './events.ts';
 import { EXPLAIN } from './remote.ts';
-import { runTests, select } from './runner.ts';
-import { suites } from './suites/index.ts';
+import { runTests } from './runner.ts';
+import { chosenTests, type RunConfig } from './selection.ts';
 
-export interface AgentConfig {
-  readonly suites: readonly string[];
-  readonly grep?: string;
-  readonly only?: readonly string[];
-  readonly seed: number;
-  readonly timeout: number;
-  /** Keep every call of a test in its result. */
-  readonly trace?: boolean;
-}
+export type AgentConfig = RunConfig;
 
 const config = JSON.parse(process.argv[2] ?? '{}') as AgentConfig;
 using log = new KernelLog();
-const tests = select(suites, {
-  suites: config.suites,
-  ...(config.grep === undefined ? {} : { grep: new RegExp(config.grep) }),
-  ...(config.only === undefined ? {} : { only: config.only }),
-});
+const tests = chosenTests(config);
 const target = {
   driver: new LinuxDriver(),
   devices: discover().length,

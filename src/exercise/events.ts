@@ -14,6 +14,11 @@ export interface Failure {
   readonly events?: readonly string[];
 }
 
+export interface Step {
+  readonly text: string;
+  readonly outcome: string;
+}
+
 export interface Result {
   readonly id: string;
   readonly suite: string;
@@ -28,6 +33,8 @@ export interface Result {
   readonly messages: readonly string[];
   /** Regular expressions of what the test has declared that driver and device would complain of. */
   readonly expects?: readonly string[];
+  /** What the test told of its course. */
+  readonly steps?: readonly Step[];
   /** Every call of the test, where targets are compared. */
   readonly trace?: readonly TraceEntry[];
 }

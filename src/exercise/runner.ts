@@ -3,7 +3,7 @@
 import { Device } from '../runtime/device.ts';
 import { Random } from '../sim/random.ts';
 import { type Explanation, Recorder } from './agreement/recorder.ts';
-import type { Result, RunEvent } from './events.ts';
+import type { Result, RunEvent, Step } from './events.ts';
 import { divide } from './needs.ts';
 import { noise } from './noise.ts';
 import type { LogLine, Suite, Target, Test, TestContext } from './suite.ts';
@@ -69,11 +69,12 @@ async function runTest(test: Test, target: Target, recorder: Recorder, options: 
     return { ...base, status: 'skipped', ms: 0, reason, messages: [] };
   }
   const expected: RegExp[] = [];
+  const steps: Step[] = [];
   const begin = performance.now();
   let failure: unknown;
   recorder.begin();
   try {
-    await runBody(test, target, recorder, options, expected);
+    await runBody(test, target, recorder, options, expected, steps);
   } catch (error) {
     failure = error ?? new Error('the test threw nothing that can be shown');
   }
@@ -84,7 +85,8 @@ async function runTest(test: Test, target: Target, recorder: Recorder, options: 
     ...base,
     ms: performance.now() - begin,
     messages: logged.map((line) => line.text),
-    ...(options.trace ? { trace: recorder.trace } : {}),
+    ...(options.trace && steps.length > 0 ? { steps } : {}),
+    ...(options.trace && steps.length === 0 ? { trace: recorder.trace } : {}),
     ...(expected.length > 0 ? { expects: expected.map((pattern) => pattern.source) } : {}),
   };
   if (failure === undefined) return { ...result, status: 'passed' };
@@ -110,6 +112,7 @@ async function runBody(
   recorder: Recorder,
   options: RunOptions,
   expected: RegExp[],
+  steps: Step[],
 ): Promise<void> {
   const { driver } = recorder;
   const seconds = test.options.timeout ?? options.timeout;
@@ -126,6 +129,7 @@ async function runBody(
     use: (resource) => resources.use(resource),
     random: new Random(hash(`${options.seed} ${test.id}`)),
     signal: abort.signal,
+    step: (text, outcome) => void steps.push({ text, outcome }),
     expectMessages: (...patterns) => void expected.push(...patterns),
   };
   let timer: NodeJS.Timeout | undefined;
@@ -136,6 +140,7 @@ async function runBody(
       reject(error);
     }, seconds * 1000);
   });
+  target.driver.interruptAfter?.(seconds * 1000);
   try {
     await Promise.race([test.run(context), late]);
   } catch (error) {
@@ -143,6 +148,7 @@ async function runBody(
     throw error;
   } finally {
     clearTimeout(timer);
+    target.driver.interruptAfter?.();
   }
 }
 

@@ -34,6 +34,8 @@ export interface TestContext {
   readonly random: Random;
   /** Aborted when the test's time is over. */
   readonly signal: AbortSignal;
+  /** Tells of a step of a course that is not written down in the test, and what came of it; compared between targets. */
+  step(text: string, outcome: string): void;
   /** Says that the driver will log lines that match, because the test provokes them; any other warning fails the test. */
   expectMessages(...patterns: RegExp[]): void;
 }

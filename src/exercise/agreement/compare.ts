@@ -1,6 +1,6 @@
 /** One test on two targets: whatever differs is a failure of its own. */
 
-import type { Result } from '../events.ts';
+import type { Result, Step } from '../events.ts';
 import { freedoms, normalised } from './differences.ts';
 import type { TraceEntry } from './recorder.ts';
 
@@ -19,7 +19,7 @@ const TOLD = 8;
  */
 export function agreement(first: Side, second: Side): Result {
   const [a, b] = [first.result, second.result];
-  const { trace: _, ...base } = b;
+  const { trace: _, steps: __, ...base } = b;
   if (a.status === 'skipped' && b.status === 'skipped') return base;
   if (a.status === 'skipped' || b.status === 'skipped') {
     const [off, on] = a.status === 'skipped' ? [first, second] : [second, first];
@@ -28,6 +28,7 @@ export function agreement(first: Side, second: Side): Result {
   }
   const differences = [
     ...differentResults(first, second),
+    ...differentSteps(first, second),
     // a system that went down has told nothing of its calls
     ...(a.trace && b.trace ? differentCalls(first, second) : []),
     ...differentMessages(first, second),
@@ -49,6 +50,27 @@ function differentResults(first: Side, second: Side): string[] {
     text: `${target} ${status}${failure ? `: ${failure.message}` : ''}`,
   }));
   return a?.status === b?.status ? [] : [`${a?.text}\n${b?.text}`];
+}
+
+/** The first step that differs, with those before it. */
+export function firstDifference({ result: a }: Side, { result: b }: Side): number | undefined {
+  const [x, y] = [a.steps ?? [], b.steps ?? []];
+  const length = Math.max(x.length, y.length);
+  for (let i = 0; i < length; i++) if (x[i]?.text !== y[i]?.text || x[i]?.outcome !== y[i]?.outcome) return i;
+  return undefined;
+}
+
+/** Steps before the one that differs that are shown. */
+const SHOWN = 40;
+
+function differentSteps(first: Side, second: Side): string[] {
+  const at = firstDifference(first, second);
+  if (at === undefined) return [];
+  const [x, y] = [first.result.steps ?? [], second.result.steps ?? []];
+  const before = x.slice(Math.max(0, at - SHOWN), at).map(({ text, outcome }) => `  ${text}: ${outcome}`);
+  const told = ({ target }: Side, step: Step | undefined) => `${target} ${step?.outcome ?? 'does not come so far'}`;
+  const differing = `> ${(x[at] ?? y[at])?.text}: ${told(first, x[at])}, ${told(second, y[at])}`;
+  return [['step by step', ...before, differing].join('\n')];
 }
 
 /** Outcomes of one key, with the number of the call in the test. */

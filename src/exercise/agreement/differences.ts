@@ -20,6 +20,7 @@ export const freedoms: readonly Freedom[] = [
   { call: /^open /, outcome: /^EAGAIN$/, reason: 'how often a program asks while the last user is cleaned up after' },
   { call: /^CS /, outcome: /^EAGAIN$/, reason: 'how often a program asks while a queue is full' },
   { call: /^CS /, members: /^seq$/, after: /^CS .* EAGAIN$/, reason: 'every attempt that is refused takes a number' },
+  { call: /CB_OP_INFO/, members: /^usage_cnt$/, reason: 'what is in flight' },
   { call: /GET_EVENTS/, members: /./, reason: 'what has come until then' },
   { call: /^WAIT_CS /, outcome: /status: 1\b/, reason: 'how often a program looks before the work has ended' },
   { call: /INFO_POWER|TOTAL_ENERGY/, members: /./, reason: 'they follow from what time the work has taken' },

@@ -1,14 +1,20 @@
 /** Runs the tests on one target after the other, and tells of them as one run: that of the last, with what differs. */
 
 import type { Result, RunEvent } from '../events.ts';
-import { agreement } from './compare.ts';
+import { agreement, firstDifference, type Side } from './compare.ts';
+import { shrink } from './shrink.ts';
 
 /** A target of a comparison. */
 export interface Contender {
   readonly target: string;
-  /** Runs the tests with traces. */
-  run(emit: (event: RunEvent) => void): Promise<readonly Result[]>;
+  /** Runs the tests with traces. @param only these, instead of all that were selected */
+  run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]>;
 }
+
+/** Sequences that are shrunk; how others differ is told as it is. */
+const SHRUNK = 3;
+
+const sideOf = ({ target }: Contender, result: Result): Side => ({ target, result });
 
 /** @param progress is told how the first target is getting on. @returns the merged results, which `emit` has been told of too */
 export async function runAgreement(
@@ -35,6 +41,7 @@ export async function runAgreement(
     `${first.target}: ${known.size} tests in ${seconds} s, ${failed} failed; each is now compared with ${second.target}`,
   );
   const results: Result[] = [];
+  const differing: { readonly mine: Result; readonly theirs: Result }[] = [];
   await second.run((event) => {
     note(event);
     if (event.type !== 'result') {
@@ -44,16 +51,29 @@ export async function runAgreement(
     const { id } = event.result;
     const other = known.get(id);
     known.delete(id);
+    if (other?.steps && firstDifference(sideOf(first, other), sideOf(second, event.result)) !== undefined) {
+      differing.push({ mine: other, theirs: event.result });
+      return;
+    }
     const { trace: _, ...alone } = event.result;
     const result: Result =
       other === undefined && leftOut.has(id)
         ? alone
         : other === undefined
           ? { ...alone, status: 'failed', failure: { message: `${first.target} did not run it` } }
-          : agreement({ target: first.target, result: other }, { target: second.target, result: event.result });
+          : agreement(sideOf(first, other), sideOf(second, event.result));
     results.push(result);
     emit({ type: 'result', result });
   });
+  for (const [i, { mine, theirs }] of differing.entries()) {
+    if (i < SHRUNK) progress(`${theirs.id} differs: looking for the shortest sequence that does`);
+    const [a, b] = i < SHRUNK ? await shrink(first, second, mine, theirs) : [mine, theirs];
+    const { failure } = agreement(sideOf(first, a), sideOf(second, b));
+    const { trace: _, steps: __, ...alone } = theirs;
+    const result: Result = { ...alone, status: 'failed', failure: failure ?? { message: '' } };
+    results.push(result);
+    emit({ type: 'result', result });
+  }
   for (const { trace: _, ...alone } of known.values()) {
     if (leftOut.has(alone.id)) continue;
     const result: Result = { ...alone, status: 'failed', failure: { message: `${second.target} did not run it` } };

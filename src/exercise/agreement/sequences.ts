@@ -1,0 +1,208 @@
+/**
+ * Random sequences of calls whose resources flow from those that make them to those that take them. A sequence is a test: its
+ * name says which it is, so that it can be run again, and with some of its steps left out.
+ */
+
+import { SystemError } from '../../driver/driver.ts';
+import { Random } from '../../sim/random.ts';
+import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
+import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
+import { type Suite, suite, type TestContext } from '../suite.ts';
+import { INVALID, type Kind, type Numbers, operations, type World } from './operations.ts';
+import { compared } from './recorder.ts';
+
+/** Steps of a sequence. */
+export const LENGTH = 40;
+export const SUITE = 'sequences';
+
+export interface Step {
+  readonly operation: string;
+  /** Steps that made what it takes; undefined: nothing valid. */
+  readonly takes: readonly (number | undefined)[];
+  readonly numbers: Numbers;
+}
+
+/** The sequence of a seed. The first step opens a card. */
+export function generate(random: Random, length = LENGTH): Step[] {
+  const names = Object.entries(operations).flatMap(([name, { weight }]) => new Array<string>(weight).fill(name));
+  const steps: Step[] = [{ operation: 'open_compute', takes: [], numbers: { card: 0 } }];
+  const made: { kind: Kind; step: number; ended: boolean }[] = [{ kind: 'compute', step: 0, ended: false }];
+  while (steps.length < length) {
+    const name = names[random.below(names.length)] as string;
+    const row = operations[name];
+    if (!row) continue;
+    const taken = row.takes.map((kind) => {
+      const all = made.filter((resource) => resource.kind === kind);
+      const live = all.filter(({ ended }) => !ended);
+      const list = live.length > 0 && random.below(10) > 0 ? live : all;
+      return random.below(25) === 0 ? undefined : list[random.below(list.length)];
+    });
+    // what has nothing to work on is seldom interesting
+    if (taken.some((resource) => resource === undefined) && random.below(8) > 0) continue;
+    const ended = row.ends === undefined ? undefined : taken[row.ends];
+    if (ended) ended.ended = true;
+    if (row.makes) made.push({ kind: row.makes, step: steps.length, ended: false });
+    const numbers = row.draw?.(random) ?? {};
+    steps.push({ operation: name, takes: taken.map((resource) => resource?.step), numbers });
+  }
+  return steps;
+}
+
+/** A step as a line of a program: `r3 = cb_create(r0) {size: 4096, flags: 0}`. */
+export function lineOf({ operation, takes, numbers }: Step, index: number): string {
+  const row = operations[operation];
+  const result = row?.makes ? `r${index} = ` : '';
+  const taken = takes.map((step, i) => (step === undefined ? `no ${row?.takes[i]}` : `r${step}`)).join(', ');
+  const drawn = Object.entries(numbers).map(
+    ([key, value]) => `${key}: ${value > 9999 ? `0x${value.toString(16)}` : value}`,
+  );
+  return `${result}${operation}(${taken})${drawn.length === 0 ? '' : ` {${drawn.join(', ')}}`}`;
+}
+
+/** Name of the test of a sequence. @param without indices of steps that are left out */
+export function nameOf(number: number, without: readonly number[] = []): string {
+  return without.length === 0 ? String(number) : `${number} without ${without.join(' ')}`;
+}
+
+/** @returns undefined for what is no name of a sequence */
+export function parseName(name: string): { readonly number: number; readonly without: readonly number[] } | undefined {
+  const match = /^(\d+)(?: without ((?:\d+ ?)+))?$/.exec(name);
+  if (!match) return undefined;
+  return {
+    number: Number(match[1]),
+    without: (match[2] ?? '')
+      .split(' ')
+      .filter((s) => s !== '')
+      .map(Number),
+  };
+}
+
+/** The sequence with this number, of a run with this seed. */
+export function sequence(seed: number, number: number): Step[] {
+  return generate(new Random(Math.imul(seed, 0x9e3779b1) ^ number));
+}
+
+/**
+ * Sequences 1 to `count`, and those that are named.
+ * @param names of tests, without the suite
+ */
+export function sequenceSuite(seed: number, count: number, names: readonly string[] = []): Suite {
+  return suite(SUITE, 'Random calls, with what they make and take.', (test) => {
+    const numbered = Array.from({ length: count }, (_, i) => nameOf(i + 1));
+    for (const name of new Set([...numbered, ...names])) {
+      const parsed = parseName(name);
+      if (!parsed) continue;
+      test(name, (t) => perform(t, sequence(seed, parsed.number), new Set(parsed.without)));
+    }
+  });
+}
+
+/** Those that a run is about. */
+export function sequencesOf(config: {
+  readonly seed: number;
+  readonly suites: readonly string[];
+  readonly sequences?: number;
+  readonly only?: readonly string[];
+}): Suite {
+  const names = (config.only ?? []).filter((id) => id.startsWith(`${SUITE}: `)).map((id) => id.slice(SUITE.length + 2));
+  return sequenceSuite(config.seed, config.suites.includes(SUITE) ? (config.sequences ?? 0) : 0, names);
+}
+
+function perform(t: TestContext, steps: readonly Step[], without: ReadonlySet<number>): void {
+  // whatever is asked for may be complained of; the complaints are compared
+  t.expectMessages(/./);
+  const { driver } = t.target;
+  const scratch = driver.allocate(64 * 1024);
+  const values = new Map<number, unknown>();
+  const open = new DisposableStack();
+  const submissions: { fd: number; seq: bigint }[] = [];
+  let outcome = '';
+  const world: World = {
+    driver,
+    scratch,
+    settle(fd, seq) {
+      attempt(() =>
+        driver.ioctl(
+          fd,
+          DRM_IOCTL_HL_WAIT_CS.request,
+          DRM_IOCTL_HL_WAIT_CS.argument.encode({ in: { seq, timeout_us: 10_000_000 } }),
+        ),
+      );
+    },
+    ioctl(fd, ioctl, value) {
+      const before = ioctl.argument.encode(value);
+      const after = before.slice();
+      const code = attempt(() => driver.ioctl(fd, ioctl.request, after));
+      const answer = ioctl.request === DRM_IOCTL_HL_INFO.request ? scratch.bytes.slice() : undefined;
+      const raw = { request: ioctl.request, before, after, answer };
+      outcome = compared({ on: '', name: '', ioctl: raw, outcome: code }, new Set())?.outcome ?? '(not compared)';
+      if (code !== 'ok') throw new Refused(code);
+      return ioctl.argument.decode(after);
+    },
+  };
+  try {
+    for (const [index, step] of steps.entries()) {
+      if (without.has(index)) continue;
+      t.signal.throwIfAborted();
+      const row = operations[step.operation];
+      if (!row) continue;
+      const taken = row.takes.map((kind, i) => values.get(step.takes[i] ?? -1) ?? INVALID[kind]);
+      outcome = 'ok';
+      try {
+        const value = row.perform(world, taken, step.numbers);
+        if (row.makes) values.set(index, value);
+        keep(row.makes, value, open, world, taken, submissions);
+      } catch (error) {
+        if (error instanceof SystemError) outcome = error.code;
+        else if (!(error instanceof Refused)) throw error;
+      }
+      t.step(lineOf(step, index), outcome);
+    }
+    for (const { fd, seq } of submissions) world.settle(fd, seq);
+  } finally {
+    open.dispose();
+    scratch.unmap();
+  }
+}
+
+/** The ioctl was refused, which `outcome` says. */
+class Refused extends Error {}
+
+function attempt(call: () => unknown): string {
+  try {
+    call();
+    return 'ok';
+  } catch (error) {
+    if (error instanceof SystemError) return error.code;
+    throw error;
+  }
+}
+
+/** What has to be given back when the sequence ends. */
+function keep(
+  kind: Kind | undefined,
+  value: unknown,
+  open: DisposableStack,
+  world: World,
+  taken: readonly unknown[],
+  submissions: { fd: number; seq: bigint }[],
+): void {
+  switch (kind) {
+    case 'compute':
+    case 'control':
+    case 'eventfd':
+    case 'dmabuf':
+      // a sequence may have closed it
+      open.defer(() => void attempt(() => world.driver.close(value as number)));
+      break;
+    case 'memory':
+      open.adopt(value as { unmap(): void }, (memory) => memory.unmap());
+      break;
+    case 'packets':
+      open.adopt(value as { mapping: { unmap(): void } }, ({ mapping }) => mapping.unmap());
+      break;
+    case 'submission':
+    case 'signal':
+      submissions.push({ fd: taken[0] as number, seq: value as bigint });
+  }
+}

@@ -1,0 +1,28 @@
+/** What a run is about: suites, tests, seeds; and the tests that this means. */
+
+import { sequencesOf } from './agreement/sequences.ts';
+import { type RunOptions, select } from './runner.ts';
+import type { Test } from './suite.ts';
+import { suites } from './suites/index.ts';
+
+/** A run, as it is told to where it takes place. */
+export interface RunConfig extends RunOptions {
+  /** Names; empty: all that do not have to be asked for. */
+  readonly suites: readonly string[];
+  /** Regular expression that `suite: name` matches. */
+  readonly grep?: string;
+  /** Exactly these tests. */
+  readonly only?: readonly string[];
+  /** Random sequences there are. */
+  readonly sequences?: number;
+}
+
+export function chosenTests(config: RunConfig): Test[] {
+  // a sequence that is named is run, whatever else was asked for
+  const only = config.only === undefined ? {} : { only: config.only };
+  return select([...suites, sequencesOf(config)], {
+    suites: config.suites,
+    ...(config.grep === undefined || config.only !== undefined ? {} : { grep: new RegExp(config.grep) }),
+    ...only,
+  });
+}
