@@ -18,9 +18,10 @@ function includeDirectory(): string | undefined {
 
 export const include = includeDirectory();
 export const compiler = ['cc', 'gcc', 'clang'].find((name) => spawnSync(name, ['--version']).status === 0);
+export const noCompiler = compiler === undefined ? 'no C compiler' : false;
 export const skip =
-  compiler === undefined
-    ? 'no C compiler'
+  noCompiler !== false
+    ? noCompiler
     : include === undefined
       ? `no ${HEADER}: set SAGRADA_UAPI_INCLUDE, or run sagrada vm setup`
       : false;
