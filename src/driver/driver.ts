@@ -126,4 +126,9 @@ export interface Driver {
   thread(): Thread;
   /** A new process which has inherited these descriptors, by the same numbers, and no others. */
   process(fds?: readonly number[]): ProgramProcess;
+  /**
+   * A call that still waits after so many milliseconds of the real world throws an Error, where time is virtual and such a wait
+   * could last for ever. @param ms undefined: calls may wait as long as they like
+   */
+  interruptAfter?(ms?: number): void;
 }

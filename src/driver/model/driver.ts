@@ -169,6 +169,10 @@ export class ModelDriver extends Program implements System {
     }));
   }
 
+  interruptAfter(ms?: number): void {
+    this.kernel.interruptAfter(ms);
+  }
+
   /** What the driver has logged since the last call, with syslog levels. */
   messages(): readonly { readonly level: number; readonly text: string }[] {
     return this.kernel.takeLog();

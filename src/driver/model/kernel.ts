@@ -44,6 +44,11 @@ export class Kernel {
   /** Is told what happens: submissions, completions, and what is logged. */
   observer: ((text: string) => void) | undefined;
   #log: LogLine[] = [];
+  /** When callers have waited long enough, by `performance.now()`. */
+  #limit = Number.POSITIVE_INFINITY;
+  /** They have: whatever waits, and a signal may end it, is ended by one. */
+  #overdue = false;
+  readonly #waiting = new Set<Task>();
 
   constructor(clock: VirtualClock) {
     this.clock = clock;
@@ -94,15 +99,17 @@ export class Kernel {
     const task = this.current;
     const late = Number.isFinite(deadline) ? this.clock.at(deadline, () => changed.notify()) : undefined;
     task.waits = changed;
+    this.#waiting.add(task);
     try {
       while (!done()) {
-        if (task.killed) return 'interrupted';
+        if (task.killed || this.#overdue) return 'interrupted';
         if (this.clock.now() >= deadline) return 'late';
         yield changed;
       }
       return 'done';
     } finally {
       task.waits = undefined;
+      this.#waiting.delete(task);
       late?.cancel();
     }
   }
@@ -133,13 +140,44 @@ export class Kernel {
 
   /** Waits in a system call. @param deadline ns; @returns false when it came first, or when nothing is left that could happen */
   until(done: () => boolean, deadline = Number.POSITIVE_INFINITY): boolean {
-    if (this.clock.runTo(done, deadline)) return true;
+    let looks = 0;
+    let late = false;
+    const look = () => {
+      late ||= (++looks & 0xff) === 0 && !this.#overdue && performance.now() > this.#limit;
+      return late || done();
+    };
+    const over = this.clock.runTo(look, deadline);
+    if (late) {
+      this.#overdue = true;
+      for (const task of this.#waiting) task.waits?.notify();
+      return this.until(done, deadline);
+    }
+    if (over) return true;
     if (Number.isFinite(deadline)) this.clock.runUntil(deadline);
     return done();
   }
 
-  /** Runs something that sleeps to its end, in a system call. */
+  /**
+   * Ends with a signal what waits when this much time of the real world has passed: virtual time passes without end where only
+   * the driver's own heartbeats are left. @param ms undefined: never
+   */
+  interruptAfter(ms?: number): void {
+    this.#limit = ms === undefined ? Number.POSITIVE_INFINITY : performance.now() + ms;
+    this.#overdue = false;
+  }
+
+  /** Runs something that sleeps to its end, in a system call. @throws Error when it was ended by `interruptAfter` */
   run<T>(steps: Steps<T>): T {
+    const already = this.#overdue;
+    try {
+      return this.#run(steps);
+    } catch (error) {
+      if (already || !this.#overdue) throw error;
+      throw new Error('a system call waited for longer than the program may take', { cause: error });
+    }
+  }
+
+  #run<T>(steps: Steps<T>): T {
     for (;;) {
       const { done, value } = steps.next();
       if (done) return value;

@@ -45,6 +45,20 @@ describe('virtual time', () => {
     assert.ok(text.some((line) => line.endsWith('Command submission 1 has not finished in 600 seconds!')));
   });
 
+  it('a call that waits for what never comes ends when the program may not take longer', () => {
+    using machine = new ModelMachine({ machine: 'gaudi' });
+    const { driver } = machine;
+    using device = Device.open({ driver });
+    const eventfd = driver.eventfd(0, 0);
+    driver.interruptAfter(50);
+    assert.throws(() => driver.read(eventfd, new Uint8Array(8)), /waited for longer than the program may take/);
+    driver.interruptAfter();
+    const host = device.allocHost(4096);
+    const stream = new CommandStream().memset(host, 7n, 8);
+    device.waitSync(device.submit({ queue: 'DMA_0_0', stream }), 1000);
+    assert.equal(host.view.getBigUint64(0, true), 7n);
+  });
+
   it('a program that keeps a card which is reset is killed: its descriptor is gone', () => {
     using machine = new ModelMachine({ machine: 'gaudi' });
     const { driver } = machine;
