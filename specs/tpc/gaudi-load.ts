@@ -64,14 +64,17 @@ export const load = {
   lookup: instruction(6, 'Look up one value per lane in a table.', {
     operation: 'dest[lane] = entry a[lane] of the table of function',
     forms: ['dest:V a:V b=function:twice'],
-    switches: { dt: choice('sw.0:1', { BV32: 0 }, 'the width of an entry'), upper_half: upperHalf },
+    switches: { dt: choice('sw.0:1', { BV32: 0 }, 'the width of an entry', { bare: true }), upper_half: upperHalf },
     example: 'lookup BV32 V4, V3, 129',
     unverified: lookupOpen,
   }),
   lookup_2c: instruction(7, 'Look up the coefficients C1 and C2 of an interval per lane.', {
     operation: 'first[lane], second[lane] = C1, C2 of entry a[lane] of the table of function',
     forms: ['dest:D a:V b=function:twice'],
-    switches: { dt: choice('sw.0:1', { BV32: 0, BV16: 1 }, 'the width of an entry'), upper_half: upperHalf },
+    switches: {
+      dt: choice('sw.0:1', { BV32: 0, BV16: 1 }, 'the width of an entry', { bare: true }),
+      upper_half: upperHalf,
+    },
     latency: 5,
     chips: ['gaudi', 'gaudi2'],
     example: 'lookup_2c BV32 D4, V3, 129',
@@ -80,7 +83,10 @@ export const load = {
   lookup_1c: instruction(9, 'Look up the coefficient C0 of an interval per lane.', {
     operation: 'dest[lane] = C0 of entry a[lane] of the table of function',
     forms: ['dest:V a:V b=function:twice'],
-    switches: { dt: choice('sw.0:1', { BV32: 0, BV16: 1 }, 'the width of an entry'), upper_half: upperHalf },
+    switches: {
+      dt: choice('sw.0:1', { BV32: 0, BV16: 1 }, 'the width of an entry', { bare: true }),
+      upper_half: upperHalf,
+    },
     latency: 5,
     chips: ['gaudi', 'gaudi2'],
     example: 'lookup_1c BV32 V4, V3, 129',

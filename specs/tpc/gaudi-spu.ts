@@ -169,7 +169,7 @@ export const spu = {
     types: ['f32', 'bf16', 'i32', 'i16', 'u16', 'i8', 'u32', 'u8'],
     forms: ['.type dest:S a:S'],
     switches: {
-      rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default' }),
+      rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default', bare: true }),
       target_type: choice('b.0:3', targetTypes, 'the type of the result'),
     },
     example: 'convert.f32 target_type=int32 rz S1, S2',
@@ -205,7 +205,7 @@ export const spu = {
     operation: meanings.nearbyint.operation,
     types: floats,
     forms: ['.type dest:S a:S'],
-    switches: { rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default' }) },
+    switches: { rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default', bare: true }) },
     example: 'nearbyint.f32 rhne S1, S2',
   }),
   convert_uint16: instruction(28, meanings.convert_uint16.doc, {

@@ -211,18 +211,20 @@ export const vpu = {
       '.type dest:V|D a:V|D',
     ],
     switches: {
-      rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default' }),
+      rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default', bare: true }),
       target_type: choice('b.0:3', targetTypes, 'the type of the result'),
       lane_sel: number('b.4:5', 'the lane that the result is written to, or read from where it is wider'),
       num_lanes: choice('b.6', { all_lanes: 0, single_lane: 1 }, 'convert all elements of a pair, or every other one', {
         types: ['f32'],
         when: { target_type: 'bf16' },
         default: 'single_lane',
+        bare: true,
       }),
       all_lanes: choice('b.6', { all_lanes: 0 }, 'may be said where it is the only way', {
         types: ['bf16'],
         when: { target_type: 'fp32' },
         aliases: ['num_lanes'],
+        bare: true,
       }),
     },
     example: 'convert.f32 target_type=bf16 rz V1, V2',
@@ -261,7 +263,7 @@ export const vpu = {
     operation: meanings.nearbyint.operation,
     types: floats,
     forms: ['.type dest:V|D a:V'],
-    switches: { rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default' }) },
+    switches: { rm: choice('sw.0:2', roundingModes, roundingDoc, { default: 'default', bare: true }) },
     example: 'nearbyint.f32 rhne V1, V2',
   }),
   convert_uint16: instruction(28, meanings.convert_uint16.doc, {

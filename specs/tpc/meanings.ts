@@ -107,8 +107,9 @@ export const fixedRounding = choice(
   'type.0:2',
   { rhne: 0, rne: 0, rz: 1, ru: 2, rd: 3, sr: 4 },
   'rounding: rhne to the nearest, halves to even; rz towards zero; ru up; rd down; sr at random',
+  { bare: true },
 );
-export const narrowTo = choice('type.3', { to_8: 0, to_16: 1 }, 'bits of the result');
+export const narrowTo = choice('type.3', { to_8: 0, to_16: 1 }, 'bits of the result', { bare: true });
 
 /** Of MAC, ADD, SUB. */
 export const saturate = flag('sw.0', 'saturate instead of wrapping around', { types: integers, aliases: ['sat'] });
@@ -119,7 +120,7 @@ export const carry = flag('sw.1', 'add the carry of the last addition', {
 });
 export const maskEqualsZero = flag('sw.0', 'compare (a & b) with 0 instead of a with b');
 export const bitValue = number('sw.0', 'the bit to look for', { positional: 0 });
-export const searchDirection = choice('sw.1', { start_lsb: 0, start_msb: 1 }, 'the end to start from');
+export const searchDirection = choice('sw.1', { start_lsb: 0, start_msb: 1 }, 'the end to start from', { bare: true });
 export const roundHalfUp = flag('sw.1', 'round half up when shifting right', { types: integers });
 export const targetTypes = {
   fp32: 0,

@@ -7,7 +7,7 @@
 import type { AssembleOptions, Assembly, ListingEntry } from '../assembler.ts';
 import { AssemblyError, type Diagnostic, SourceText } from '../diagnostics.ts';
 import { Fault } from '../expressions.ts';
-import { BUNDLE_WORDS, orBits, writeWords } from './bits.ts';
+import { BUNDLE_WORDS, orBits, readWords, writeWords } from './bits.ts';
 import { BUNDLE_BYTES, type Instruction, type Slot, slots } from './bundle.ts';
 import { Directives } from './directives.ts';
 import { HazardFinder } from './hazards.ts';
@@ -82,7 +82,14 @@ class Assembler {
     this.#text = withoutBlockComments(source.text);
     this.#permissive = options.permissive ?? false;
     for (const [name, value] of Object.entries(options.constants ?? {})) this.#constants.set(name, BigInt(value));
-    this.#directives = new Directives(this.#constants);
+    this.#directives = new Directives(this.#constants, (bytes) => {
+      for (let at = 0; at < bytes.length; at += BUNDLE_BYTES) {
+        const words = new Uint32Array(BUNDLE_WORDS);
+        readWords(Uint8Array.from(bytes.slice(at, at + BUNDLE_BYTES)), 0, words);
+        this.#emit(words);
+        this.#hazards?.skip();
+      }
+    });
     const defect = (fault: Fault) => this.#report(fault, this.#permissive ? 'warning' : 'error');
     const warn = (fault: Fault) => this.#report(fault, 'warning');
     this.#slotParser = new SlotParser({
@@ -443,7 +450,7 @@ function commentStart(text: string, start: number, end: number): number {
 /** Blanks for comments between slash and asterisk; offsets and lines stay as they are. */
 function withoutBlockComments(text: string): string {
   if (!text.includes('/*')) return text;
-  return text.replace(/\/\/[^\n]*|\/\*[^]*?(?:\*\/|$)/g, (comment) =>
+  return text.replace(/\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/g, (comment) =>
     comment.startsWith('//') ? comment : comment.replace(/[^\n]/g, ' '),
   );
 }

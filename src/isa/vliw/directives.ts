@@ -2,6 +2,7 @@
 
 import { suggestion } from '../diagnostics.ts';
 import { Fault } from '../expressions.ts';
+import { BUNDLE_BYTES } from './bundle.ts';
 import { type MetadataValues, metadataLine, serializeMetadata } from './metadata.ts';
 import { integerValue } from './numbers.ts';
 import { type ScanToken, scan } from './scanner.ts';
@@ -60,8 +61,12 @@ export class Directives {
   #indexMap: string[] | undefined;
   #inIndexMap = false;
 
-  constructor(constants: Map<string, bigint>) {
+  readonly #emit: (bytes: readonly number[], place: Place) => void;
+
+  /** `emit` takes whole bundles of data in .text. */
+  constructor(constants: Map<string, bigint>, emit: (bytes: readonly number[], place: Place) => void) {
     this.#constants = constants;
+    this.#emit = emit;
   }
 
   inText(): boolean {
@@ -111,8 +116,10 @@ export class Directives {
       this.#numbers(size, first, tokens.slice(1));
       return;
     }
-    if (name === '.ascii' || name === '.asciz' || name === '.string') this.#string(statement, first, name !== '.ascii');
-    return;
+    if (name === '.ascii' || name === '.asciz' || name === '.string') {
+      this.#string(statement, first, name !== '.ascii');
+      return;
+    }
     if (name === '.zero' || name === '.skip' || name === '.space') {
       const count = second?.kind === 'integer' ? Number(integerValue(second.text)) : -1;
       if (count < 0 || count > MAX_DATA) throw new Fault(second ?? first, 'a number of bytes is expected');
@@ -175,8 +182,14 @@ export class Directives {
   }
 
   #append(place: Place, bytes: readonly number[]): void {
-    const data = this.#data.get(this.#section);
-    if (!data) throw new Fault(place, 'data cannot stand between instructions; it belongs into a section of its own');
+    if (this.inText()) {
+      if (bytes.length % BUNDLE_BYTES !== 0) {
+        throw new Fault(place, `data between instructions is a multiple of ${BUNDLE_BYTES} bytes to a line`);
+      }
+      this.#emit(bytes, place);
+      return;
+    }
+    const data = this.#data.get(this.#section) ?? [];
     if (data.length + bytes.length > MAX_DATA) throw new Fault(place, `a section has at most ${MAX_DATA} bytes`);
     for (const byte of bytes) data.push(byte);
   }

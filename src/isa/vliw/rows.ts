@@ -73,6 +73,8 @@ interface SwitchOptions {
   /** Valid only while other switches have these values. */
   readonly when?: Readonly<Record<string, SwitchValue>>;
   readonly aliases?: readonly string[];
+  /** Values say what they are: printed without the name of the switch. */
+  readonly bare?: boolean;
   /** A number that is this operand (from 0) means this switch. */
   readonly positional?: number;
   readonly unverified?: string;
