@@ -80,7 +80,7 @@ export class LinuxDriver implements Driver {
   }
 
   thread(): Thread {
-    return new LinuxThread();
+    return LinuxThread.take();
   }
 
   process(fds: readonly number[] = []): ProgramProcess {

@@ -47,12 +47,19 @@ class PendingCall implements Call {
   }
 }
 
+/** Threads that are not used: to start one takes a slow guest half a second. */
+const idle: LinuxThread[] = [];
+
 export class LinuxThread implements Thread {
   readonly #words = new Int32Array(new SharedArrayBuffer(WORD.COUNT * 4));
   readonly #bytes = new Uint8Array(new SharedArrayBuffer(BUFFER));
   readonly #worker: Worker;
 
-  constructor() {
+  static take(): LinuxThread {
+    return idle.pop() ?? new LinuxThread();
+  }
+
+  private constructor() {
     const workerData = { words: this.#words, bytes: this.#bytes };
     this.#worker = new Worker(beside(import.meta.url, 'thread-worker'), { workerData });
     this.#worker.unref();
@@ -108,7 +115,9 @@ export class LinuxThread implements Thread {
   }
 
   [Symbol.dispose](): void {
-    this.#pass(TURN.END);
+    if (this.turn === TURN.ANSWERED) this.#pass(TURN.IDLE);
+    if (this.turn === TURN.IDLE) idle.push(this);
+    else this.#pass(TURN.END);
   }
 
   #begin(name: string, call: number, fd: number, buffer: Uint8Array, a = 0, b = 0): Call {

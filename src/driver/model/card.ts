@@ -152,6 +152,7 @@ export class Card {
       queues: this.queues,
       streams: this.streams,
       counters: this.counters,
+      waiters: this.waiters,
       log,
       unavailable: () => (this.operational() ? undefined : this.state()),
       timedOut: (cs, reset) => this.#timedOut(cs.sequence, reset),

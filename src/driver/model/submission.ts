@@ -83,6 +83,8 @@ export interface SubmissionPorts {
   timedOut(cs: Cs, reset: boolean): void;
   /** A context is held by one submission less. */
   released(context: Context): void;
+  /** Those who wait for one of several submissions now. */
+  readonly waiters: { readonly several: number };
   /** Default limit of a submission, seconds. */
   readonly timeout: number;
 }
@@ -252,6 +254,7 @@ export class Submissions {
       this.rollback(cs);
       this.put(cs);
     }
+    this.#endWaits();
   }
 
   /** hl_abort_waiting_for_cs_completions: nobody waits any longer, the submissions stay. */
@@ -261,6 +264,13 @@ export class Submissions {
       fence.done = true;
     }
     for (const context of new Set(this.#mirror.map((cs) => cs.context))) context.progress.notify();
+    this.#endWaits();
+  }
+
+  /** force_complete_multi_cs. Those who wait look at their submissions, which have all ended. */
+  #endWaits(): void {
+    for (let i = 0; i < this.#ports.waiters.several; i++)
+      this.#ports.log('err', `multi-CS completion context ${i} still waiting when calling force completion`);
   }
 
   get active(): number {

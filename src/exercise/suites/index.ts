@@ -5,6 +5,7 @@ import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
 import { info } from './info.ts';
+import { lifetimes } from './lifetimes.ts';
 import { limits } from './limits.ts';
 import { memory } from './memory.ts';
 import { queues } from './queues.ts';
@@ -25,5 +26,6 @@ export const suites: readonly Suite[] = [
   limits,
   errors,
   threads,
+  lifetimes,
   reset,
 ];

@@ -21,6 +21,8 @@ const FLAG = values(csFlags);
 const DOWN = 'DMA_0_0';
 const OTHER = 'DMA_0_1';
 const UP = 'DMA_1_0';
+/** The driver finds waits that it has to end, and says so (command_submission.c, force_complete_multi_cs). */
+const FORCED = /multi-CS completion context \d still waiting when calling force completion/;
 const ABORTED = /has been aborted while user process is waiting/;
 
 /** Work that waits until it is let go. */
@@ -321,7 +323,6 @@ function memory(test: Declare): void {
       );
       for (const { answer } of ends) await answer();
     }
-    assert.equal(device.info.userMappings().length, 0);
   });
 
   test('of two threads that end one mapping one is refused', async (t) => {
@@ -504,7 +505,7 @@ function resets(test: Declare): void {
   test(
     'a reset ends waits for several',
     async (t) => {
-      t.expectMessages(REQUESTED, KILLING, ABORTED, /wait_for_fence error :-5 for CS seq/);
+      t.expectMessages(REQUESTED, KILLING, ABORTED, /wait_for_fence error :-5 for CS seq/, FORCED);
       const node = control(t);
       const before = node.info.resetCount().hard_reset_cnt;
       const device = t.open(0);
