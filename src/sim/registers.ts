@@ -110,9 +110,11 @@ export type Bodies<R extends Rows> = { readonly [K in ActiveNames<R>]: Body };
 export interface RegisterUse {
   readonly name: string;
   readonly kind: 'storage' | 'active' | 'unknown';
-  reads: number;
-  writes: number;
+  readonly reads: number;
+  readonly writes: number;
 }
+
+const NO_BODIES: readonly undefined[] = [];
 
 /** One instance of a block: the stored words and the bodies. Offsets are in bytes, aligned to 4; values are unsigned. */
 export class RegisterBlock<R extends Rows = Rows> {
@@ -121,14 +123,19 @@ export class RegisterBlock<R extends Rows = Rows> {
   readonly name: string;
   readonly words: Uint32Array;
   readonly #bodies: readonly (Body | undefined)[];
-  readonly #uses: (RegisterUse | undefined)[];
+  /** Accesses from the bus, by word. */
+  readonly #reads: Uint32Array;
+  readonly #writes: Uint32Array;
 
   constructor(spec: BlockSpec<R>, name: string, bodies: Bodies<R>) {
     this.spec = spec;
     this.name = name;
     this.words = new Uint32Array(spec.size / 4);
-    this.#uses = new Array(spec.size / 4);
-    this.#bodies = spec.words.map((w) => w && (bodies as Readonly<Record<string, Body>>)[w.name]);
+    this.#reads = new Uint32Array(spec.size / 4);
+    this.#writes = new Uint32Array(spec.size / 4);
+    const named = bodies as Readonly<Record<string, Body>>;
+    // most blocks of a chip only store: a list of nothing for each would be most of its memory
+    this.#bodies = Object.keys(named).length > 0 ? spec.words.map((w) => w && named[w.name]) : NO_BODIES;
     this.reset();
   }
 
@@ -164,7 +171,7 @@ export class RegisterBlock<R extends Rows = Rows> {
   /** A read from the bus. @throws ModelError `unimplemented` where no register is known. */
   read32(offset: number): number {
     const word = offset >>> 2;
-    this.#use(word).reads++;
+    (this.#reads[word] as number)++;
     const body = this.#bodies[word];
     if (body?.read) return body.read(this.spec.words[word]?.index ?? 0) >>> 0;
     const known = this.spec.words[word];
@@ -176,7 +183,7 @@ export class RegisterBlock<R extends Rows = Rows> {
   /** A write from the bus; writes to read-only registers are dropped, as the bus does. */
   write32(offset: number, value: number): void {
     const word = offset >>> 2;
-    this.#use(word).writes++;
+    (this.#writes[word] as number)++;
     const body = this.#bodies[word];
     if (body?.write) {
       body.write(value >>> 0, this.spec.words[word]?.index ?? 0);
@@ -197,18 +204,15 @@ export class RegisterBlock<R extends Rows = Rows> {
 
   /** Registers accessed from the bus so far. */
   uses(): readonly RegisterUse[] {
-    return this.#uses.filter((u) => u !== undefined);
-  }
-
-  #use(word: number): RegisterUse {
-    let use = this.#uses[word];
-    if (!use) {
+    const uses: RegisterUse[] = [];
+    this.#reads.forEach((reads, word) => {
+      const writes = this.#writes[word] as number;
+      if (reads + writes === 0) return;
       const known = this.spec.words[word];
       const kind = known ? (this.spec.rows[known.name]?.kind ?? 'unknown') : 'unknown';
-      use = { name: this.nameAt(word * 4), kind, reads: 0, writes: 0 };
-      this.#uses[word] = use;
-    }
-    return use;
+      uses.push({ name: this.nameAt(word * 4), kind, reads, writes });
+    });
+    return uses;
   }
 
   #unknown(what: string, offset: number): ModelError {

@@ -56,8 +56,7 @@ export class Buffers {
       refuse('ENOMEM');
     }
     const memory = this.#kernel.memory.allocateCoherent(Math.max(size, PAGE));
-    const whole = new Uint8Array(memory.bytes.buffer);
-    return this.#add('CB', TYPE.CB, memory.bytes.length, whole, memory);
+    return this.#add('CB', TYPE.CB, memory.bytes.length, memory.pages, memory);
   }
 
   /** hl_ts_alloc_buf. @param elements of 8 bytes. */

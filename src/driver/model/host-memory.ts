@@ -10,6 +10,10 @@ import { refuse } from './errno.ts';
 export const PAGE = 4096;
 export const HUGE_PAGE = 2 * 1024 * 1024;
 
+/** Bytes of a coherent allocation that is cut off a piece, and of that. */
+const SMALL = 4 * PAGE;
+const PIECE = 32 * PAGE;
+
 /** Bus addresses of memory: above the BARs, below the 48 bits that the driver asks for (gaudi.c, dma_mask). */
 const FIRST_BUS_ADDRESS = 0x100_0000_0000;
 const END_OF_MEMORY = 2 ** 47;
@@ -35,6 +39,8 @@ interface Run {
 export interface CoherentMemory {
   readonly bus: number;
   readonly bytes: Uint8Array;
+  /** The same, to the end of the last page. */
+  readonly pages: Uint8Array;
   readonly view: DataView;
   readonly words: Uint32Array;
   free(): void;
@@ -52,6 +58,7 @@ export interface ScatteredMemory {
 export class HostMemory implements DmaPort {
   /** In the order of their bus addresses, which is that in which they were made. */
   readonly #runs: Run[] = [];
+  #piece = new Uint8Array(0);
   /** The one that was asked for last. */
   #last: Run | undefined;
   #next = FIRST_BUS_ADDRESS;
@@ -59,16 +66,26 @@ export class HostMemory implements DmaPort {
   /** @param size bytes; whole pages are used. */
   allocateCoherent(size: number): CoherentMemory {
     const whole = Math.ceil(size / PAGE) * PAGE;
-    const bytes = new Uint8Array(whole);
+    const bytes = this.#fresh(whole);
     const bus = this.#reserve(whole, PAGE);
     this.#runs.push({ bus, bytes });
     return {
       bus,
       bytes: bytes.subarray(0, size),
-      view: new DataView(bytes.buffer, 0, size),
-      words: new Uint32Array(bytes.buffer, 0, Math.floor(size / 4)),
+      pages: bytes,
+      view: new DataView(bytes.buffer, bytes.byteOffset, size),
+      words: new Uint32Array(bytes.buffer, bytes.byteOffset, Math.floor(size / 4)),
       free: () => this.#remove(bus, 1),
     };
+  }
+
+  /** Bytes that nobody has had before. Small ones are cut off a larger piece: command buffers come by the thousand. */
+  #fresh(size: number): Uint8Array {
+    if (size > SMALL) return new Uint8Array(size);
+    if (this.#piece.length < size) this.#piece = new Uint8Array(PIECE);
+    const bytes = this.#piece.subarray(0, size);
+    this.#piece = this.#piece.subarray(size);
+    return bytes;
   }
 
   /** Gives each page of `bytes` a place on the bus. */
