@@ -124,7 +124,7 @@ export interface Driver {
   holders(path: string): readonly Holder[];
   /** Another thread of this program. It ends when it is disposed of, and then must be in no call. */
   thread(): Thread;
-  /** A new process which has inherited these descriptors, by the same numbers, and no others. */
+  /** A new process which has inherited these descriptors, by the same numbers, and no others of this program. */
   process(fds?: readonly number[]): ProgramProcess;
   /**
    * A call that still waits after so many milliseconds of the real world throws an Error, where time is virtual and such a wait

@@ -54,6 +54,7 @@ export class LinuxThread implements Thread {
   readonly #words = new Int32Array(new SharedArrayBuffer(WORD.COUNT * 4));
   readonly #bytes = new Uint8Array(new SharedArrayBuffer(BUFFER));
   readonly #worker: Worker;
+  #last: Call | undefined;
 
   static take(): LinuxThread {
     return idle.pop() ?? new LinuxThread();
@@ -115,13 +116,15 @@ export class LinuxThread implements Thread {
   }
 
   [Symbol.dispose](): void {
-    if (this.turn === TURN.ANSWERED) this.#pass(TURN.IDLE);
+    if (this.#last?.done ?? true) this.#last = undefined;
     if (this.turn === TURN.IDLE) idle.push(this);
     else this.#pass(TURN.END);
   }
 
   #begin(name: string, call: number, fd: number, buffer: Uint8Array, a = 0, b = 0): Call {
-    if (this.turn !== TURN.IDLE) throw new Error('the thread is in a call, or has ended');
+    // a call that has returned gives up its place, and keeps its answer
+    if (this.#last && !this.#last.done) throw new Error('the thread is in a call');
+    if (this.turn !== TURN.IDLE) throw new Error('the thread has ended');
     if (buffer.length > BUFFER) throw new RangeError(`a thread's buffer has at most ${BUFFER} bytes`);
     this.#bytes.set(buffer);
     const words = this.#words;
@@ -131,7 +134,8 @@ export class LinuxThread implements Thread {
     words[WORD.B] = b;
     words[WORD.LENGTH] = buffer.length;
     this.#pass(TURN.ASKED);
-    return new PendingCall(this, name, buffer);
+    this.#last = new PendingCall(this, name, buffer);
+    return this.#last;
   }
 
   #pass(turn: number): void {
