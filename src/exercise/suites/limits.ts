@@ -202,18 +202,6 @@ function waits(test: Declare): void {
       await t.device.wait(work, { signal: t.signal });
     }
   });
-
-  test('a limit of no seconds is over at once', async (t) => {
-    t.expectMessages(/Command submission \d+ has not finished in/, /Command submission \d+ completed after/);
-    const work = t.device.submit(
-      { queue: DOWN, stream: new CommandStream().fence(0) },
-      { timeout: 0, skipResetOnTimeout: true },
-    );
-    assert.equal(look(t, work.sequence, 100_000n), waitStatus.HL_WAIT_CS_STATUS_BUSY.value);
-    assert.equal(t.device.info.csTimeoutEvent().seq, work.sequence);
-    await release(t, DOWN, UP);
-    await t.device.wait(work, { signal: t.signal });
-  });
 }
 
 function signals(test: Declare): void {
@@ -242,8 +230,8 @@ function signals(test: Declare): void {
     t.device.unreserveSignals(first);
   });
 
-  test('a thousand reservations at once, given back from the last', (t) => {
-    const made = Array.from({ length: 1000 }, () => t.device.reserveSignals(UP, 2));
+  test('two hundred reservations at once, given back from the last', (t) => {
+    const made = Array.from({ length: 200 }, () => t.device.reserveSignals(UP, 2));
     assert.equal(new Set(made.map(({ handle }) => handle)).size, made.length);
     for (const [i, { value }] of made.entries()) assert.equal(value, (made[0] as Reservation).value + 2 * i);
     for (const reservation of made.reverse()) t.device.unreserveSignals(reservation);
@@ -271,14 +259,14 @@ function buffers(test: Declare): void {
     mapping.unmap();
   });
 
-  test('a thousand command buffers at once', (t) => {
-    const made = Array.from({ length: 1000 }, () => t.device.createCb(PAGE, { mapped: false }));
+  test('five hundred command buffers at once', (t) => {
+    const made = Array.from({ length: 500 }, () => t.device.createCb(PAGE, { mapped: false }));
     assert.equal(new Set(made.map(({ handle }) => handle)).size, made.length);
     for (const buffer of made) buffer[Symbol.dispose]();
   });
 
-  test('32 command buffers of the largest size at once', (t) => {
-    const made = Array.from({ length: 32 }, () => t.use(t.device.createCb(MAX_CB_SIZE)));
+  test('sixteen command buffers of the largest size at once', (t) => {
+    const made = Array.from({ length: 16 }, () => t.use(t.device.createCb(MAX_CB_SIZE)));
     for (const [i, { bytes }] of made.entries()) bytes[MAX_CB_SIZE - 1] = i;
     for (const [i, { bytes }] of made.entries()) assert.equal(bytes[MAX_CB_SIZE - 1], i);
   });
@@ -299,9 +287,9 @@ function buffers(test: Declare): void {
     }
   });
 
-  test('buffers for time stamps of none and of too many elements are refused', (t) => {
+  test('buffers for time stamps of too many elements are refused', (t) => {
+    // not tried here: of none, with which the kernel warns of itself (vmalloc of 0 bytes) before it says ENOMEM
     t.expectMessages(/Num of elements exceeds Max allowed number/);
-    assertErrno('ENOMEM', () => t.device.allocTimestamps(0));
     for (const elements of [MAX_TIMESTAMPS + 1, 0x7fff_ffff, 0xffff_ffff])
       assertErrno('EINVAL', () => t.device.allocTimestamps(elements));
   });
@@ -346,7 +334,7 @@ function addresses(test: Declare): void {
   test('an address from which the memory wraps is refused, also when it is only wished for', (t) => {
     // get_va_block takes it for free (hint + size is small), and loses the addresses that are: nothing can be mapped any
     // more in the same context, so this is the last that it does
-    t.expectMessages(/block crossing ranges at start/, /no available va block for handle/);
+    t.expectMessages(/block crossing ranges at start/, /add va block failed/, /no available va block for handle/);
     const host = t.use(new HostBuffer(t.target.driver, 2 * PAGE));
     assertErrno('ENOMEM', () => t.device.mapHost(host.address, 2 * PAGE, { hint: 0xffff_ffff_ffff_e000n }));
   });
@@ -409,12 +397,12 @@ function addresses(test: Declare): void {
     assert.equal(whole.deviceAddress, base);
   });
 
-  test('256 MiB in one mapping', async (t) => {
+  test('128 MiB in one mapping', async (t) => {
     const { device } = t;
-    const size = 256 * MiB;
+    const size = 128 * MiB;
     using host = device.allocHost(size);
     const sram = t.use(device.sram.allocate(PAGE));
-    for (const offset of [0, 128 * MiB, size - PAGE]) {
+    for (const offset of [0, 64 * MiB, size - PAGE]) {
       fill(host.bytes.subarray(offset, offset + PAGE), t.random);
       const end = host.deviceAddress + BigInt(size - PAGE);
       await copy(t, DOWN, sram, host.deviceAddress + BigInt(offset), PAGE);
