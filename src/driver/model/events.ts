@@ -64,6 +64,8 @@ const ARBITER_CAUSES = [
 const UNDEFINED_OPCODE = 1 << 3;
 /** gaudiP.h, PQ_FETCHER_CACHE_SIZE. */
 const ENTRIES_SHOWN = 8;
+/** struct hl_info_undefined_opcode_event, cb_addr_streams (MAX_QMAN_STREAMS_INFO). */
+const MOST_STREAMS = 4;
 export class EventHandler {
   /** How often each event came since the last reset, and since the driver was loaded. */
   readonly counts = new Uint32Array(EVENT_COUNT);
@@ -278,10 +280,19 @@ export class EventHandler {
     const upper = cp === 4 ? [0, 1, 2, 3] : [cp];
     const streams = upper.map((stream) => {
       const consumed = pci.read(qman(block, 'PQ_CI', stream));
-      return queues.lastEntries(row.value + stream, consumed, ENTRIES_SHOWN).map(({ address }) => address);
+      const entries = queues.lastEntries(row.value + stream, consumed, ENTRIES_SHOWN);
+      for (const { index, address, size } of entries)
+        this.#card.log(
+          'info',
+          `stop on err PQE(stream ${stream}): ci: ${index}, addr: 0x${address.toString(16)}, size: ${size}`,
+        );
+      return entries.map(({ address }) => address);
     });
     if (!capture) return;
     const engine = gaudi_engine_id[`GAUDI_ENGINE_ID_${row.engine}` as keyof typeof gaudi_engine_id].value;
-    errors.undefinedOpcode ??= { timestamp: kernel.now(), engine, stream: cp, cqAddress, cqSize, streams };
+    // of several in one event the last is named, and the buffers of all are told as far as there is room
+    const { timestamp = kernel.now(), streams: others = [] } = errors.undefinedOpcode ?? {};
+    const known = [...others, ...streams].slice(0, MOST_STREAMS);
+    errors.undefinedOpcode = { timestamp, engine, stream: cp, cqAddress, cqSize, streams: known };
   }
 }

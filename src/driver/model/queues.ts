@@ -45,6 +45,13 @@ export interface QueuedJob {
   readonly engineBarrier: boolean;
 }
 
+/** An entry of a queue's ring. */
+export interface QueueEntry {
+  readonly index: number;
+  readonly address: bigint;
+  readonly size: number;
+}
+
 interface Queue<Job> {
   readonly id: number;
   readonly kind: QueueKind;
@@ -187,14 +194,15 @@ export class Queues<Job extends QueuedJob> {
   }
 
   /** Addresses and sizes of the last entries of a queue that the card has taken, the newest first (gaudi_handle_last_pqes_on_err). */
-  lastEntries(id: number, consumed: number, count: number): { readonly address: bigint; readonly size: number }[] {
+  lastEntries(id: number, consumed: number, count: number): QueueEntry[] {
     const { ring, length } = this.#queue(id);
-    const entries: { address: bigint; size: number }[] = [];
+    const entries: QueueEntry[] = [];
     for (let i = 1; ring && i <= count; i++) {
-      const at = ((consumed - i + 2 * length) % length) * ENTRY;
+      const index = (consumed - i + 2 * length) % length;
+      const at = index * ENTRY;
       const size = ring.view.getUint32(at + 8, true);
       if (size === 0) break;
-      entries.push({ address: ring.view.getBigUint64(at, true), size });
+      entries.push({ index, address: ring.view.getBigUint64(at, true), size });
     }
     return entries;
   }

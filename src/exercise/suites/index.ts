@@ -9,6 +9,7 @@ import { lifetimes } from './lifetimes.ts';
 import { limits } from './limits.ts';
 import { memory } from './memory.ts';
 import { queues } from './queues.ts';
+import { records } from './records.ts';
 import { reset } from './reset.ts';
 import { sync } from './sync.ts';
 import { threads } from './threads.ts';
@@ -27,5 +28,6 @@ export const suites: readonly Suite[] = [
   errors,
   threads,
   lifetimes,
+  records,
   reset,
 ];

@@ -1,0 +1,286 @@
+/** Records of errors and events, and being told of them; what questions about them want. */
+
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { EFD_NONBLOCK } from '../../driver/driver.ts';
+import { CommandStream } from '../../runtime/command-stream.ts';
+import type { ControlDevice, Device } from '../../runtime/device.ts';
+import type { EventNotifier } from '../../runtime/events.ts';
+import { fenceAddress } from '../../runtime/sync.ts';
+import { gaudi_engine_id } from '../../uapi/habanalabs/gaudi.ts';
+import { DRM_IOCTL_HL_INFO, hl_passthrough_type, type InfoName, infoOperations } from '../../uapi/habanalabs/info.ts';
+import { hl_user_mapping, notifierEvents, razwiFlags } from '../../uapi/habanalabs/info-results.ts';
+import { values } from '../../uapi/rows.ts';
+import { type Declare, suite, type TestContext } from '../suite.ts';
+import { assertErrno, KiB, MiB } from './lib.ts';
+import { asNew, control, KILLING, recovered, SLOW } from './reset-lib.ts';
+
+const EVENT = values(notifierEvents);
+const DOWN = 'DMA_0_0';
+const NOWHERE = 0x1000n;
+/** Programs have no memory here: it is the kernel's half of the addresses. */
+const KERNEL = 0xffff_8000_0000_0000n;
+
+/** Questions that do not mind having no room for the answer, as long as there is none. */
+const roomless: readonly InfoName[] = [
+  'HL_INFO_REGISTER_EVENTFD',
+  'HL_INFO_UNREGISTER_EVENTFD',
+  'HL_INFO_USER_MAPPINGS',
+  'HL_INFO_HW_ERR_EVENT',
+  'HL_INFO_FW_ERR_EVENT',
+  'HL_INFO_USER_ENGINE_ERR_EVENT',
+  'HL_INFO_FW_GENERIC_REQ',
+];
+const names = Object.keys(infoOperations) as InfoName[];
+
+/** Any question with any pointer. @returns the argument as the driver leaves it. @throws SystemError */
+function ask(
+  t: TestContext,
+  { fd }: Device | ControlDevice,
+  name: InfoName,
+  pointer: bigint,
+  size: number,
+  more: object = {},
+): { readonly array_size: number; readonly error: unknown } {
+  const { argument: layout, request } = DRM_IOCTL_HL_INFO;
+  const op = infoOperations[name].value;
+  const argument = layout.encode({ return_pointer: pointer, return_size: size, op, ...more });
+  let error: unknown;
+  try {
+    t.target.driver.ioctl(fd, request, argument);
+  } catch (failure) {
+    error = failure;
+  }
+  return { array_size: layout.decode(argument).array_size, error };
+}
+
+function refused(
+  t: TestContext,
+  code: string,
+  device: Device | ControlDevice,
+  name: InfoName,
+  pointer: bigint,
+  size: number,
+  more = {},
+) {
+  const { error } = ask(t, device, name, pointer, size, more);
+  assert.equal(
+    (error as NodeJS.ErrnoException | undefined)?.code,
+    code,
+    `${name}, ${size} bytes at 0x${pointer.toString(16)}`,
+  );
+}
+
+async function until(t: TestContext, events: EventNotifier, wanted: number): Promise<bigint> {
+  let seen = 0n;
+  while ((seen & BigInt(wanted)) !== BigInt(wanted)) {
+    t.signal.throwIfAborted();
+    seen |= await events.next({ timeout: 100, signal: t.signal });
+    await setImmediate();
+  }
+  return seen;
+}
+
+function questions(test: Declare): void {
+  test('a question wants room for its answer', (t) => {
+    const memory = t.target.driver.allocate(4096);
+    t.use({ [Symbol.dispose]: () => memory.unmap() });
+    for (const name of names.filter((each) => !roomless.includes(each))) {
+      refused(t, 'EINVAL', t.device, name, memory.address, 0);
+      refused(t, 'EINVAL', t.device, name, 0n, 4096);
+    }
+  });
+
+  test('an answer that cannot be written is refused', (t) => {
+    for (const pointer of [NOWHERE, KERNEL])
+      for (const name of [
+        'HL_INFO_HW_IP_INFO',
+        'HL_INFO_DEVICE_STATUS',
+        'HL_INFO_CS_COUNTERS',
+        'HL_INFO_GET_EVENTS',
+      ] as const)
+        refused(t, 'EFAULT', t.device, name, pointer, 4096);
+  });
+
+  test('an answer is cut to the room there is', (t) => {
+    const memory = t.target.driver.allocate(4096);
+    t.use({ [Symbol.dispose]: () => memory.unmap() });
+    memory.bytes.fill(0xee);
+    assert.equal(ask(t, t.device, 'HL_INFO_HW_IP_INFO', memory.address, 5).error, undefined);
+    assert.notDeepEqual([...memory.bytes.subarray(0, 5)], [0xee, 0xee, 0xee, 0xee, 0xee]);
+    assert.ok(memory.bytes.subarray(5).every((byte) => byte === 0xee));
+  });
+
+  test('padding must be zero', (t) => {
+    const memory = t.target.driver.allocate(4096);
+    t.use({ [Symbol.dispose]: () => memory.unmap() });
+    for (const device of [t.device, control(t)])
+      refused(t, 'EINVAL', device, 'HL_INFO_DEVICE_STATUS', memory.address, 4, { pad: 1 });
+  });
+
+  test('where nothing has failed there is no record, and no room is needed for it', (t) => {
+    const memory = t.target.driver.allocate(4096);
+    t.use({ [Symbol.dispose]: () => memory.unmap() });
+    memory.bytes.fill(0xee);
+    for (const name of [
+      'HL_INFO_HW_ERR_EVENT',
+      'HL_INFO_FW_ERR_EVENT',
+      'HL_INFO_USER_ENGINE_ERR_EVENT',
+      'HL_INFO_USER_MAPPINGS',
+    ] as const) {
+      refused(t, 'EINVAL', t.device, name, 0n, 4096);
+      for (const pointer of [memory.address, NOWHERE])
+        assert.equal(ask(t, t.device, name, pointer, 0).error, undefined, name);
+    }
+    for (const name of ['HL_INFO_RAZWI_EVENT', 'HL_INFO_PAGE_FAULT_EVENT'] as const)
+      assert.equal(ask(t, t.device, name, memory.address, 4096).error, undefined);
+    assert.ok(
+      memory.bytes.every((byte) => byte === 0xee),
+      'nothing is written',
+    );
+  });
+
+  test('the status of all engines has a smallest and a largest room', (t) => {
+    const memory = t.target.driver.allocate(4096);
+    t.use({ [Symbol.dispose]: () => memory.unmap() });
+    for (const size of [1, KiB - 1, MiB + 1, 0xffff_ffff])
+      refused(t, 'EINVAL', t.device, 'HL_INFO_ENGINE_STATUS', memory.address, size);
+    refused(t, 'EFAULT', t.device, 'HL_INFO_ENGINE_STATUS', NOWHERE, MiB);
+  });
+
+  test('requests to the firmware that do not exist, or are too long, are refused', (t) => {
+    t.expectMessages(/buffer size cannot exceed 1MB/);
+    const memory = t.target.driver.allocate(4096);
+    t.use({ [Symbol.dispose]: () => memory.unmap() });
+    for (const fw_sub_opcode of [0xffff, 3, 0x7fff_ffff].filter(
+      (n) => !Object.values(hl_passthrough_type).some(({ value }) => value === n),
+    ))
+      refused(t, 'EINVAL', t.device, 'HL_INFO_FW_GENERIC_REQ', memory.address, 64, { fw_sub_opcode });
+    const fw_sub_opcode = hl_passthrough_type.HL_PASSTHROUGH_VERSIONS.value;
+    refused(t, 'EINVAL', t.device, 'HL_INFO_FW_GENERIC_REQ', memory.address, MiB + 1, { fw_sub_opcode });
+    refused(t, 'EFAULT', t.device, 'HL_INFO_FW_GENERIC_REQ', NOWHERE, 64, { fw_sub_opcode });
+  });
+}
+
+function notification(test: Declare): void {
+  test('events are for who has the card', (t) => {
+    const node = control(t);
+    for (const name of ['HL_INFO_GET_EVENTS', 'HL_INFO_REGISTER_EVENTFD', 'HL_INFO_UNREGISTER_EVENTFD'] as const)
+      refused(t, 'EOPNOTSUPP', node, name, NOWHERE, 8);
+  });
+
+  test('events are given whole', (t) => {
+    const memory = t.target.driver.allocate(4096);
+    t.use({ [Symbol.dispose]: () => memory.unmap() });
+    refused(t, 'EINVAL', t.device, 'HL_INFO_GET_EVENTS', memory.address, 7);
+    assert.equal(ask(t, t.device, 'HL_INFO_GET_EVENTS', memory.address, 8).error, undefined);
+  });
+
+  test('an eventfd may be closed once it is registered', (t) => {
+    const { driver, info } = t.device;
+    for (let i = 0; i < 3; i++) {
+      const fd = driver.eventfd(0, EFD_NONBLOCK);
+      info.registerEventfd(fd);
+      driver.close(fd);
+      info.unregisterEventfd();
+    }
+    assertErrno('EINVAL', () => info.unregisterEventfd());
+  });
+
+  test('events wait for who asks for them, once', async (t) => {
+    t.expectMessages(/has not finished in/, /completed after \d+ \(s\)/);
+    const { device } = t;
+    const events = device.notifyEvents();
+    const work = device.submit(
+      { queue: DOWN, stream: new CommandStream().fence(0) },
+      { timeout: 1, skipResetOnTimeout: true },
+    );
+    const seen = await until(t, events, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT);
+    assert.equal(seen, BigInt(EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT), 'and of no reset');
+    assert.equal(device.info.getEvents(), 0n);
+    const { seq, timestamp } = device.info.csTimeoutEvent();
+    assert.equal(seq, work.sequence);
+    assert.ok(timestamp > device.info.lastOpened());
+    await release(t, device);
+    await device.wait(work, { signal: t.signal });
+  });
+}
+
+async function release(t: TestContext, device: Device): Promise<void> {
+  const work = device.submit({ queue: 'DMA_1_0', stream: new CommandStream().write(fenceAddress(DOWN, 0), 1) });
+  await device.wait(work, { signal: t.signal });
+}
+
+function faults(test: Declare): void {
+  test(
+    'of faults the first is recorded, with who did it and what was mapped',
+    async (t) => {
+      t.expectMessages(/page fault/, /RAZWI/, /H\/W interrupt/, /DMA\d?_?(CORE|QM)/i, /MMU/, KILLING);
+      const node = control(t);
+      const device = t.open(0);
+      const events = device.notifyEvents();
+      const kept = [device.allocHost(4 * KiB), device.allocHost(8 * KiB), device.allocHost(4 * KiB)];
+      const gone = device.allocHost(64 * KiB);
+      const nowhere = gone.deviceAddress;
+      gone[Symbol.dispose]();
+      const { address } = device.sram.allocate(4 * KiB);
+      device.submit({ queue: DOWN, stream: new CommandStream().dma(address, nowhere, 4 * KiB) });
+      await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
+      const { pageFaultEvent, razwiEvent } = {
+        pageFaultEvent: device.info.pageFaultEvent(),
+        razwiEvent: device.info.razwiEvent(),
+      };
+      assert.equal(pageFaultEvent?.addr, nowhere);
+      assert.equal(razwiEvent?.flags, razwiFlags.HL_RAZWI_READ.value);
+      const engines = razwiEvent?.engine_id.slice(0, razwiEvent.num_of_possible_engines);
+      assert.ok(engines?.includes(gaudi_engine_id.GAUDI_ENGINE_ID_DMA_0.value), `engines ${engines}`);
+      device.submit({ queue: 'DMA_1_0', stream: new CommandStream().dma(nowhere + 4096n, address, 4 * KiB) });
+      await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
+      assert.deepEqual(device.info.pageFaultEvent(), pageFaultEvent);
+      assert.deepEqual(device.info.razwiEvent(), razwiEvent);
+      const memory = t.target.driver.allocate(4096);
+      t.use({ [Symbol.dispose]: () => memory.unmap() });
+      const little = ask(t, device, 'HL_INFO_USER_MAPPINGS', memory.address, kept.length * hl_user_mapping.size - 1);
+      assert.equal((little.error as NodeJS.ErrnoException).code, 'ENOMEM');
+      assert.equal(little.array_size, kept.length, 'how many there are is told all the same');
+      device.close();
+      await recovered(t, node);
+      assert.deepEqual(t.open(0).info.userMappings(), [], 'a new program begins with no records');
+    },
+    SLOW,
+  );
+
+  test(
+    'an unknown packet is recorded with the stream and where it was',
+    async (t) => {
+      t.expectMessages(/H\/W interrupt/, /err cause/, /TPC/, /PQE|CQ|stream/, KILLING, /not idle/);
+      const node = control(t);
+      const device = t.open(0);
+      const events = device.notifyEvents();
+      const host = device.allocHost(KiB);
+      const stream = new CommandStream().raw(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0x1e)).fence(0);
+      host.bytes.set(stream.bytes);
+      const work = device.submit([
+        { queue: 'TPC_5_2', place: host, size: stream.size },
+        { queue: DOWN, stream: new CommandStream().nop() },
+      ]);
+      await device.wait(work, { signal: t.signal });
+      await until(t, events, EVENT.HL_NOTIFIER_EVENT_UNDEFINED_OPCODE);
+      const record = device.info.undefinedOpcodeEvent();
+      assert.equal(record?.engine_id, gaudi_engine_id.GAUDI_ENGINE_ID_TPC_5.value);
+      assert.equal(record?.stream_id, 2);
+      assert.equal(record?.cb_addr_streams_len, 1);
+      assert.equal(record?.cb_addr_streams[0]?.[0], host.deviceAddress, 'the buffer that the queue was last given');
+      device.close();
+      await recovered(t, node);
+      await asNew(t);
+    },
+    SLOW,
+  );
+}
+
+export const records = suite('records', 'Records of errors and events, and being told of them.', (test) => {
+  questions(test);
+  notification(test);
+  faults(test);
+});
