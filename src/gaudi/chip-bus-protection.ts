@@ -71,13 +71,21 @@ const { CFG_BASE } = addressMap;
 export class RangeProtection {
   readonly #words: (block: string) => Uint32Array | undefined;
   readonly #ports = new Map<string, Ports | undefined>();
+  /** Words of blocks that have been accessed: they stay the same. */
+  readonly #known = new Map<string, Uint32Array>();
 
   /**
    * @param words the stored words of a block by its name in specs/gaudi/blocks.ts (the live array, which stays the same
    *   one through resets), or undefined while nobody has accessed the block
    */
   constructor(words: (block: string) => Uint32Array | undefined) {
-    this.#words = words;
+    this.#words = (block) => {
+      let known = this.#known.get(block);
+      if (known) return known;
+      known = words(block);
+      if (known) this.#known.set(block, known);
+      return known;
+    };
   }
 
   /**

@@ -3,7 +3,7 @@
  * does what the packet's body says. Messages are posted: they leave in order and arrive later, while the processor goes on.
  */
 
-import { qmanError } from '../../specs/gaudi/registers/qman.ts';
+import { qmanError, qmanRegisters } from '../../specs/gaudi/registers/qman.ts';
 import { gaudiQman, type PacketName } from '../../specs/gaudi-qman.ts';
 import type { Timer } from '../sim/clock.ts';
 import { ModelError } from '../sim/errors.ts';
@@ -22,6 +22,12 @@ const MESSAGES = 64;
 const NOPS = 64;
 /** Words of a packet that is called short. */
 const SHORT = 8;
+
+/** Indices of registers that every packet needs, of the first processor; the others' follow. */
+const { CP_CURRENT_INST_LO, CP_CURRENT_INST_HI, CP_BARRIER_CFG } = qmanRegisters.rows;
+const CURRENT_LO = CP_CURRENT_INST_LO.offset / 4;
+const CURRENT_HI = CP_CURRENT_INST_HI.offset / 4;
+const BARRIER = CP_BARRIER_CFG.offset / 4;
 
 interface Message {
   readonly who: Initiator;
@@ -234,8 +240,8 @@ export class CommandProcessor {
   /** The packet in `words`; reserved bits that are set are reported, and have no effect. */
   #decode(words: Uint32Array): Packet | undefined {
     const { block } = this.qm;
-    block.set('CP_CURRENT_INST_LO', words[0] as number, this.index);
-    block.set('CP_CURRENT_INST_HI', words[1] as number, this.index);
+    block.words[CURRENT_LO + this.index] = words[0] as number;
+    block.words[CURRENT_HI + this.index] = words[1] as number;
     try {
       return gaudiQman.decode(words, 0);
     } catch (error) {
@@ -272,7 +278,7 @@ export class CommandProcessor {
     this.#debt = 0;
     this.#nops = 0;
     if (fields.eb !== 0) {
-      const guard = this.qm.block.get('CP_BARRIER_CFG', this.index) & 0xfff;
+      const guard = (this.qm.block.words[BARRIER + this.index] as number) & 0xfff;
       if (guard > 0) yield guard * this.qm.timing.cycleNs;
       const drained = this.qm.engine.drain();
       if (drained) yield* drained;

@@ -1,6 +1,6 @@
 /** What the parts of one queue manager share. */
 
-import type { qmanRegisters } from '../../specs/gaudi/registers/qman.ts';
+import { qmanRegisters } from '../../specs/gaudi/registers/qman.ts';
 import type { Clock } from '../sim/clock.ts';
 import type { ErrorLog } from '../sim/errors.ts';
 import { Condition, type Steps } from '../sim/process.ts';
@@ -49,10 +49,15 @@ export const unitBit = {
   cp: (index: number) => 9 + index,
 } as const;
 
+const CFG0 = qmanRegisters.rows.GLBL_CFG0.offset / 4;
+const CFG1 = qmanRegisters.rows.GLBL_CFG1.offset / 4;
+
 /** Whether a unit is enabled and neither told to stop nor stopped by an error. */
 export function running(qm: QmanContext, unit: number): boolean {
-  const stopped = qm.block.get('GLBL_CFG1') | qm.faults.halted;
-  return ((qm.block.get('GLBL_CFG0') & ~stopped) >>> unit) % 2 === 1;
+  // twice a packet: by index, not by name
+  const { words } = qm.block;
+  const stopped = (words[CFG1] as number) | qm.faults.halted;
+  return (((words[CFG0] as number) & ~stopped) >>> unit) % 2 === 1;
 }
 
 /**

@@ -160,8 +160,12 @@ export function* restoreUserRegisters({ card, queues }: Hardware): Steps {
   restoreEngineRegisters(card);
 }
 
-/** Packets that write 0 to registers that follow each other (gaudi_memset_registers). */
+const clearings = new Map<number, Uint8Array>();
+
+/** Packets that write 0 to registers that follow each other (gaudi_memset_registers): always the same, so they are kept. */
 function clearing(address: number, count: number): Uint8Array {
+  const known = clearings.get(address);
+  if (known) return known;
   const one = gaudiQman.encode('MSG_LONG', { addr: BigInt(address), value: 0, eb: true, rb: true, mb: true });
   const packets = new Uint8Array(one.length * count);
   const view = new DataView(packets.buffer);
@@ -169,6 +173,7 @@ function clearing(address: number, count: number): Uint8Array {
     packets.set(one, i * one.length);
     view.setBigUint64(i * one.length + 8, BigInt(address + 4 * i), true);
   }
+  clearings.set(address, packets);
   return packets;
 }
 
