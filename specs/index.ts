@@ -18,4 +18,14 @@ export const instructionSets: Readonly<Record<string, InstructionSetEntry>> = {
       return packetInstructionSet(gaudiQman, gaudiSymbols());
     },
   },
+  'tpc-gaudi': {
+    doc: 'the Tensor Processing Core of Gaudi1',
+    async load() {
+      const [{ tpcGaudi }, { vliwInstructionSet }] = await Promise.all([
+        import('./tpc/gaudi.ts'),
+        import('../src/isa/vliw/instruction-set.ts'),
+      ]);
+      return vliwInstructionSet(tpcGaudi);
+    },
+  },
 };

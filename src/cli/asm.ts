@@ -1,3 +1,4 @@
+import { basename, extname } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import type { AssembleOptions, Assembly } from '../isa/assembler.ts';
 import { AssemblyError, formatDiagnostics } from '../isa/diagnostics.ts';
@@ -9,6 +10,9 @@ interface Options {
   readonly isa: string;
   readonly output?: string;
   readonly hex?: boolean;
+  readonly bin?: boolean;
+  readonly permissive?: boolean;
+  readonly hazards: boolean;
   readonly define?: Readonly<Record<string, bigint>>;
 }
 
@@ -19,6 +23,9 @@ export function command(): Command {
     .requiredOption('--isa <name>', 'instruction set, see "sagrada isa list"')
     .option('-o, --output <file>', 'write the bytes to a file')
     .option('--hex', 'print the bytes in hexadecimal, one instruction to a line')
+    .option('--bin', 'the bytes alone, also where the instruction set has object files')
+    .option('--permissive', "warn of what the vendor's assembler encodes wrongly, and encode it as that does")
+    .option('--no-hazards', 'do not warn of values that are read before their latency has passed')
     .option('-D, --define <name=value>', 'define a name for the text; may be repeated', addDefine)
     .action(run);
 }
@@ -31,18 +38,26 @@ function addDefine(text: string, defines: Readonly<Record<string, bigint>> = {})
 
 async function run(file: string, options: Options): Promise<void> {
   if (options.hex && options.output !== undefined) throw new UserError('--hex and --output exclude each other');
+  if (options.hex && options.bin) throw new UserError('--hex and --bin exclude each other');
   const isa = await loadInstructionSet(options.isa);
   const text = decodeText(file, await readInput(file));
-  const assembly = assembleOrReport(isa, text, { file: inputName(file), constants: options.define ?? {} });
+  const assembly = assembleOrReport(isa, text, {
+    file: inputName(file),
+    constants: options.define ?? {},
+    permissive: options.permissive ?? false,
+    hazards: options.hazards,
+  });
   if (!assembly) return;
   if (assembly.warnings.length > 0) console.error(formatDiagnostics(assembly.source, assembly.warnings));
   if (options.output !== undefined) {
-    writeOutput(options.output, assembly.bytes);
+    writeOutput(options.output, outputBytes(isa, file, assembly, options));
     return;
   }
-  if (!options.hex && !process.stdout.isTTY) return print(assembly.bytes);
+  if (options.bin || (!options.hex && !process.stdout.isTTY)) return print(outputBytes(isa, file, assembly, options));
   if (!options.hex) console.error('sagrada: hexadecimal, because this is a terminal; -o FILE writes the bytes');
-  const lines = assembly.listing.map(({ offset, size }) => hexLine(assembly.bytes.subarray(offset, offset + size)));
+  const lines = assembly.listing.map(({ offset, size }) =>
+    hexLine(assembly.bytes.subarray(offset, offset + size), isa.objects ? 32 : 8),
+  );
   await print(lines.join(''));
 }
 
@@ -67,8 +82,15 @@ function decodeText(file: string, bytes: Uint8Array): string {
   }
 }
 
-/** Bytes in memory order, eight to a group. */
-function hexLine(bytes: Uint8Array): string {
+/** An object file where the instruction set has such, named after the text. */
+function outputBytes(isa: InstructionSet, file: string, assembly: Assembly, options: Options): Uint8Array {
+  if (!isa.objects || options.bin) return assembly.bytes;
+  const name = file === '-' ? 'main' : basename(file, extname(file));
+  return isa.objects.write(assembly, name);
+}
+
+/** Bytes in memory order, `group` of them to a group. */
+function hexLine(bytes: Uint8Array, group: number): string {
   const hex = Buffer.from(bytes).toString('hex');
-  return `${(hex.match(/.{1,16}/g) ?? []).join(' ')}\n`;
+  return `${(hex.match(new RegExp(`.{1,${group * 2}}`, 'g')) ?? []).join(' ')}\n`;
 }

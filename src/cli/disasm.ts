@@ -31,12 +31,17 @@ async function run(file: string, options: Options): Promise<void> {
   if (options.input === 'hex' && text === undefined) {
     throw new UserError(`${inputName(file)} is not text in hexadecimal`);
   }
-  const bytes = text === undefined ? input : fromHex(file, text);
+  const raw = text === undefined ? input : fromHex(file, text);
   try {
-    await print(isa.disassemble(bytes, { data: options.data ?? false, listing: options.listing ?? false }));
+    const { bytes, symbols } = isa.objects?.recognises(raw)
+      ? isa.objects.read(raw)
+      : { bytes: raw, symbols: new Map() };
+    const { data = false, listing = false } = options;
+    await print(isa.disassemble(bytes, { data, listing, symbols }));
   } catch (error) {
     if (!(error instanceof ModelError)) throw error;
-    throw new UserError(`${inputName(file)}: ${error.message}; --data prints such bytes as data`);
+    const hint = error.where === 'elf' ? '' : '; --data prints such bytes as data';
+    throw new UserError(`${inputName(file)}: ${error.message}${hint}`);
   }
 }
 

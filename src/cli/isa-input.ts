@@ -1,6 +1,6 @@
 /** What asm, disasm and isa share: finding the instruction set, reading and writing files with one-line errors. */
 
-import { createReadStream, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { instructionSets } from '../../specs/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import type { InstructionSet } from '../isa/instruction-set.ts';
@@ -33,6 +33,15 @@ export async function readInput(file: string): Promise<Uint8Array> {
     return Buffer.concat(chunks, length);
   } catch (error) {
     throw userError(`cannot read ${inputName(file)}`, error);
+  }
+}
+
+/** @throws UserError */
+export function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw userError(`cannot make folder ${folder}`, error);
   }
 }
 

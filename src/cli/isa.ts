@@ -1,8 +1,9 @@
+import { join } from 'node:path';
 import { Command } from 'commander';
 import { instructionSets } from '../../specs/index.ts';
 import type { InstructionSet, RowSummary } from '../isa/instruction-set.ts';
 import { UserError } from '../sim/errors.ts';
-import { loadInstructionSet, print } from './isa-input.ts';
+import { loadInstructionSet, makeFolder, print, writeOutput } from './isa-input.ts';
 
 export function command(): Command {
   const isa = new Command('isa').description(
@@ -20,8 +21,28 @@ export function command(): Command {
     .command('doc')
     .description('Print the reference of an instruction set, in Markdown, generated from its rows.')
     .argument('<isa>', 'instruction set')
-    .action(async (name: string) => print((await loadInstructionSet(name)).document()));
+    .option('-o, --output <folder>', 'write a page per instruction into a folder')
+    .action(doc);
+  isa
+    .command('grammar')
+    .description('Print the TextMate grammar of an assembly language, for editors.')
+    .argument('<isa>', 'instruction set')
+    .action(grammar);
   return isa;
+}
+
+async function doc(name: string, options: { readonly output?: string }): Promise<void> {
+  const isa = await loadInstructionSet(name);
+  if (options.output === undefined) return print(isa.document());
+  const pages = isa.pages?.() ?? [{ name: isa.name, text: isa.document() }];
+  makeFolder(options.output);
+  for (const page of pages) writeOutput(join(options.output, `${page.name}.md`), new TextEncoder().encode(page.text));
+}
+
+async function grammar(name: string): Promise<void> {
+  const isa = await loadInstructionSet(name);
+  if (!isa.grammar) throw new UserError(`${name} has no grammar for editors`);
+  await print(json(isa.grammar()));
 }
 
 interface ListOptions {
@@ -54,7 +75,12 @@ function listRows(rows: readonly RowSummary[], options: ListOptions): Promise<vo
     const open = rows.flatMap((row) => row.unverified);
     return print(options.json ? json(open) : columns(open.map(({ what, reason }) => [what, reason])));
   }
-  const lines = rows.map((row) => [row.name, row.encoding, `${row.size} bytes`, row.doc]);
+  const lines = rows.map((row) => [
+    row.name,
+    row.encoding,
+    row.size === 'slot' ? 'slot' : `${row.size} bytes`,
+    row.doc,
+  ]);
   return print(options.json ? json(rows) : columns(lines));
 }
 

@@ -45,6 +45,10 @@ export interface AssembleOptions {
   readonly file?: string;
   /** Names that the caller defines, e.g. addresses of buffers. */
   readonly constants?: Readonly<Record<string, number | bigint>>;
+  /** What the set's usual assembler encodes wrongly without a word is a warning instead of an error. */
+  readonly permissive?: boolean;
+  /** Warn of values that are read too early, where the set has latencies; true unless said. */
+  readonly hazards?: boolean;
 }
 
 /** A piece of the output and the line (from 1) that it came from. */

@@ -10,6 +10,8 @@ export interface DisassembleOptions {
   readonly data?: boolean;
   /** Put offset and words of each packet into a comment. */
   readonly listing?: boolean;
+  /** Names of places, by offset. */
+  readonly symbols?: ReadonlyMap<number, string>;
 }
 
 /** @throws ModelError that names the offset, for bytes that are no packet, unless `data` */

@@ -35,6 +35,28 @@ export interface SymbolSummary {
   readonly source: string;
 }
 
+/** Programs in object files, where an instruction set has them. */
+export interface ObjectFiles {
+  /** `name`: of the program. */
+  write(assembly: Assembly, name: string): Uint8Array;
+  recognises(bytes: Uint8Array): boolean;
+  /** @throws ModelError for a file that is broken */
+  read(bytes: Uint8Array): ObjectProgram;
+}
+
+export interface ObjectProgram {
+  readonly bytes: Uint8Array;
+  /** Names of places, by offset. */
+  readonly symbols: ReadonlyMap<number, string>;
+}
+
+/** A page of the reference. */
+export interface ReferencePage {
+  /** Of its file, without extension. */
+  readonly name: string;
+  readonly text: string;
+}
+
 export interface InstructionSet {
   readonly name: string;
   readonly title: string;
@@ -46,6 +68,11 @@ export interface InstructionSet {
   document(): string;
   rows(): readonly RowSummary[];
   symbols(): readonly SymbolSummary[];
+  readonly objects?: ObjectFiles;
+  /** The reference, a page per instruction, where it is that long. */
+  pages?(): readonly ReferencePage[];
+  /** A TextMate grammar, for editors. */
+  grammar?(): object;
 }
 
 export function packetInstructionSet(set: AnyPacketSet, symbols: SymbolTable): InstructionSet {

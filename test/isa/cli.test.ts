@@ -29,7 +29,7 @@ describe('one clear line, status 1 and no output', () => {
     [
       ['asm', '--isa', 'gaudi-qmann', '-'],
       '',
-      /^sagrada: no instruction set "gaudi-qmann"; did you mean "gaudi-qman"\? \(known: gaudi-qman\)\n$/,
+      /^sagrada: no instruction set "gaudi-qmann"; did you mean "gaudi-qman"\? \(known: gaudi-qman, tpc-gaudi\)\n$/,
     ],
     [['asm', '--isa', 'toString', '-'], '', /^sagrada: no instruction set "toString"/],
     [
@@ -45,7 +45,7 @@ describe('one clear line, status 1 and no output', () => {
       '00 00 00 00 00 00 00 1e',
       /^sagrada: standard input: undefined: gaudi-qman.0x1e: at offset 0x0: no packet has this opcode; --data prints such bytes as data\n$/,
     ],
-    [['isa', 'doc', 'nothing'], '', /^sagrada: no instruction set "nothing" \(known: gaudi-qman\)\n$/],
+    [['isa', 'doc', 'nothing'], '', /^sagrada: no instruction set "nothing" \(known: gaudi-qman, tpc-gaudi\)\n$/],
   ];
   for (const [args, input, message] of cases) {
     it(args.join(' '), () => {

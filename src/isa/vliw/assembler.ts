@@ -16,13 +16,6 @@ import { type LoopLabel, parseLoop } from './loop-parser.ts';
 import type { VliwSet } from './set.ts';
 import { type ParsedSlot, SlotParser } from './slot-parser.ts';
 
-export interface VliwOptions extends AssembleOptions {
-  /** What the vendor's assembler encodes wrongly is a warning, and encoded as it does. */
-  readonly permissive?: boolean;
-  /** Warn of values that are read before their latency has passed; true unless said. */
-  readonly hazards?: boolean;
-}
-
 export interface ProgramSymbol {
   readonly name: string;
   readonly value: number;
@@ -49,7 +42,7 @@ interface LabelUse extends LoopLabel {
 }
 
 /** @throws AssemblyError with all diagnostics, where there are errors */
-export function assembleVliw(set: VliwSet, text: string, options: VliwOptions = {}): VliwAssembly {
+export function assembleVliw(set: VliwSet, text: string, options: AssembleOptions = {}): VliwAssembly {
   return new Assembler(set, new SourceText(options.file ?? 'input', text), options).run();
 }
 
@@ -76,7 +69,7 @@ class Assembler {
   #words = new Uint32Array(BUNDLE_WORDS * 256);
   #bundles = 0;
 
-  constructor(set: VliwSet, source: SourceText, options: VliwOptions) {
+  constructor(set: VliwSet, source: SourceText, options: AssembleOptions) {
     this.#set = set;
     this.#source = source;
     this.#text = withoutBlockComments(source.text);

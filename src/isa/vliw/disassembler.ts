@@ -7,13 +7,8 @@ import type { DecodedSlot } from './decoder.ts';
 import { type PrintedSlot, printLoop, printNumber, printSlot } from './printer.ts';
 import { located, type RawBundle, type VliwSet } from './set.ts';
 
-export interface VliwDisassembleOptions extends DisassembleOptions {
-  /** Names of places, by offset. */
-  readonly symbols?: ReadonlyMap<number, string>;
-}
-
 /** @throws ModelError that names the offset, for bytes that are no bundle, unless `data` */
-export function disassembleVliw(set: VliwSet, bytes: Uint8Array, options: VliwDisassembleOptions = {}): string {
+export function disassembleVliw(set: VliwSet, bytes: Uint8Array, options: DisassembleOptions = {}): string {
   return new Disassembler(set, bytes, options).run();
 }
 
@@ -22,11 +17,11 @@ type Decoded = RawBundle | Loop | undefined;
 class Disassembler {
   readonly #set: VliwSet;
   readonly #bytes: Uint8Array;
-  readonly #options: VliwDisassembleOptions;
+  readonly #options: DisassembleOptions;
   readonly #labels = new Map<number, string>();
   readonly #printed = printedSlots;
 
-  constructor(set: VliwSet, bytes: Uint8Array, options: VliwDisassembleOptions) {
+  constructor(set: VliwSet, bytes: Uint8Array, options: DisassembleOptions) {
     this.#set = set;
     this.#bytes = bytes;
     this.#options = options;
