@@ -1,48 +1,20 @@
 /** dma-bufs attached, mapped, unmapped and let go by an importing device: what the exporter allows, and what lives how long. */
 
 import assert from 'node:assert/strict';
-import { type Driver, O_CLOEXEC, O_RDWR } from '../../driver/driver.ts';
-import { CommandStream } from '../../runtime/command-stream.ts';
 import { Import, Importer } from '../../runtime/peer.ts';
 import { importerIoctls } from '../../uapi/sagrada/importer.ts';
 import type { Declare, TestContext } from '../suite.ts';
-import { addressOf, attached, barAddress, DOWN, eventually, exported, importerOf, read, write } from './dmabuf-lib.ts';
-import { assertErrno, assertSame, GiB, KiB, MiB, run } from './lib.ts';
+import { addressOf, attached, barAddress, exported, held, importerOf, write } from './dmabuf-lib.ts';
+import { assertErrno, assertSame, GiB, KiB, MiB } from './lib.ts';
 
 /** A handle that nobody was given. */
 const NO_HANDLE = 77;
 const STATIC = { dynamic: false, peerToPeer: false } as const;
 const NOT_REACHED = /cannot be used for peer-to-peer DMA as the client and provider/;
 
-/** What the program holds of a piece of memory that a card has pinned. */
-interface Held {
-  readonly importer: Importer;
-  readonly buffer: { readonly fd: number };
-  readonly one: Import;
-}
-
-/** An import of the first card's memory for the second, with pages. */
-function held(t: TestContext, size = 64 * KiB): Held {
-  const buffer = exported(t, t.open(0), size);
-  const importer = importerOf(t);
-  const one = importer.attach(buffer.fd, addressOf(t, 1));
-  one.map({ pages: true });
-  return { importer, buffer, one };
-}
-
-/** Whether a card's compute node can be opened, once the driver has cleaned up. */
-function opens(t: TestContext, index: number): void {
-  eventually(t, ['EBUSY', 'EAGAIN'], () => t.target.driver.close(open(t.target.driver, index)));
-}
-
-function open(driver: Driver, index: number): number {
-  return driver.open(driver.accelerators()[index]?.path ?? '', O_RDWR | O_CLOEXEC);
-}
-
 export function importTests(test: Declare): void {
   badInput(test);
   states(test);
-  lifetimes(test);
   refusals(test);
 }
 
@@ -294,7 +266,7 @@ function states(test: Declare): void {
     'it stays mapped while a program or a card has it',
     (t) => {
       const other = t.open(1);
-      const { one } = held(t);
+      const one = held(t, 64 * KiB);
       const memory = one.mmap();
       assertErrno('EBUSY', () => one.unmap());
       using mapping = other.mapHost(memory.address, 64 * KiB);
@@ -303,129 +275,6 @@ function states(test: Declare): void {
       mapping[Symbol.dispose]();
       one.unmap();
       one.detach();
-    },
-    two,
-  );
-}
-
-function lifetimes(test: Declare): void {
-  const two = { devices: 2, needs: 'p2p' } as const;
-
-  test(
-    'an attachment keeps the exporting card taken, in every state',
-    (t) => {
-      for (const state of ['attached', 'mapped', 'with pages'] as const) {
-        const owner = t.open(0);
-        const buffer = owner.exportDmaBuf(owner.dram.base, MiB);
-        using node = new Importer(t.target.driver);
-        const one = node.attach(buffer.fd, addressOf(t, 1));
-        if (state !== 'attached') one.map({ pages: state === 'with pages' });
-        owner.close();
-        assertErrno('EBUSY', () => open(t.target.driver, 0));
-        node[Symbol.dispose]();
-        opens(t, 0);
-      }
-    },
-    two,
-  );
-
-  test(
-    'memory is copied although its owner has closed the card and the dma-buf',
-    async (t) => {
-      const other = t.open(1);
-      const owner = t.open(0);
-      const bytes = Uint8Array.from({ length: 64 * KiB }, (_, i) => i >> 3);
-      await write(t, owner, owner.dram.base, bytes);
-      const buffer = owner.exportDmaBuf(owner.dram.base, 64 * KiB);
-      using peer = other.importDmaBuf(buffer.fd);
-      owner.close();
-      using staging = other.dram.allocate(64 * KiB);
-      await run(t, DOWN, new CommandStream().dma(staging, peer, 64 * KiB), other);
-      assertSame(await read(t, other, staging, 64 * KiB), bytes, 'what was read');
-      peer[Symbol.dispose]();
-      opens(t, 0);
-    },
-    two,
-  );
-
-  test(
-    'memory that a card has pinned stays imported when the importer is closed',
-    async (t) => {
-      const other = t.open(1);
-      const owner = t.open(0);
-      const buffer = owner.exportDmaBuf(owner.dram.base, 64 * KiB);
-      const bytes = Uint8Array.from({ length: 64 * KiB }, (_, i) => 255 - (i >> 3));
-      await write(t, owner, owner.dram.base, bytes);
-      const node = new Importer(t.target.driver);
-      const one = node.attach(buffer.fd, addressOf(t, 1));
-      one.map({ pages: true });
-      const memory = one.mmap();
-      const mapping = other.mapHost(memory.address, 64 * KiB);
-      memory.unmap();
-      node[Symbol.dispose]();
-      owner.close();
-      using staging = other.dram.allocate(64 * KiB);
-      await run(t, DOWN, new CommandStream().dma(staging, mapping.deviceAddress, 64 * KiB), other);
-      assertSame(await read(t, other, staging, 64 * KiB), bytes, 'what was read');
-      assertErrno('EBUSY', () => open(t.target.driver, 0));
-      mapping[Symbol.dispose]();
-      opens(t, 0);
-    },
-    two,
-  );
-
-  test(
-    'closing the importing card gives the memory back',
-    (t) => {
-      const other = t.open(1);
-      const { one } = held(t);
-      const memory = one.mmap();
-      other.mapHost(memory.address, 64 * KiB);
-      memory.unmap();
-      assertErrno('EBUSY', () => one.unmap());
-      other.close();
-      opens(t, 1);
-      one.unmap();
-      one.detach();
-    },
-    two,
-  );
-
-  test(
-    'a mapping of the program keeps all of it, though every descriptor is closed',
-    async (t) => {
-      const owner = t.open(0);
-      const bytes = Uint8Array.from({ length: 16 * KiB }, (_, i) => i >> 5);
-      await write(t, owner, owner.dram.base, bytes);
-      const buffer = owner.exportDmaBuf(owner.dram.base, 16 * KiB);
-      const node = new Importer(t.target.driver);
-      const one = node.attach(buffer.fd, addressOf(t, 1));
-      one.map({ pages: true });
-      const memory = one.mmap();
-      node[Symbol.dispose]();
-      owner.close();
-      assertSame(memory.bytes.slice(), bytes, 'through the mapping');
-      assertErrno('EBUSY', () => open(t.target.driver, 0));
-      memory.unmap();
-      opens(t, 0);
-    },
-    two,
-  );
-
-  test(
-    'what the importer forgets is given up when it is closed, in every state',
-    (t) => {
-      const owner = t.open(0);
-      for (let round = 0; round < 3; round++) {
-        using node = new Importer(t.target.driver);
-        for (let state = 0; state < 3; state++) {
-          using buffer = owner.exportDmaBuf(owner.dram.base, 4 * MiB);
-          const one = node.attach(buffer.fd, addressOf(t, 1));
-          if (state > 0) one.map({ pages: state === 2 });
-        }
-      }
-      owner.close();
-      opens(t, 0);
     },
     two,
   );

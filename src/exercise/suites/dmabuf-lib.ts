@@ -1,6 +1,6 @@
 /** What the tests of imports share. */
 
-import { type Driver, O_RDONLY, SystemError } from '../../driver/driver.ts';
+import { type Driver, O_CLOEXEC, O_RDONLY, O_RDWR, SystemError } from '../../driver/driver.ts';
 import { CommandStream, type Place } from '../../runtime/command-stream.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { DmaBuf } from '../../runtime/memory.ts';
@@ -78,4 +78,21 @@ export function eventually<T>(t: TestContext, codes: readonly string[], call: ()
       driver.sleep(5e6);
     }
   }
+}
+
+/** An import of the first card's memory for the second, with pages. */
+export function held(t: TestContext, size: number): Import {
+  const buffer = exported(t, t.open(0), size);
+  const one = importerOf(t).attach(buffer.fd, addressOf(t, 1));
+  one.map({ pages: true });
+  return one;
+}
+
+/** Whether a card's compute node can be opened, once the driver has cleaned up. */
+export function opens(t: TestContext, index: number): void {
+  eventually(t, ['EBUSY', 'EAGAIN'], () => t.target.driver.close(openNode(t.target.driver, index)));
+}
+
+export function openNode(driver: Driver, index: number): number {
+  return driver.open(driver.accelerators()[index]?.path ?? '', O_RDWR | O_CLOEXEC);
 }

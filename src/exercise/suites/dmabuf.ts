@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { DmaBuf } from '../../runtime/memory.ts';
 import { suite, type TestContext } from '../suite.ts';
 import { importTests } from './dmabuf-import.ts';
+import { lifetimeTests } from './dmabuf-lifetimes.ts';
 import { peerTests } from './dmabuf-peer.ts';
 import { assertErrno, GiB, MiB } from './lib.ts';
 
@@ -77,6 +78,7 @@ export const dmabuf = suite(
     });
 
     importTests(test);
+    lifetimeTests(test);
     peerTests(test);
   },
 );
