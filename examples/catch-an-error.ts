@@ -33,11 +33,11 @@ try {
 assert.equal(device.info.csTimeoutEvent().seq, stuck.sequence);
 console.log(`the driver's record of what hung names submission ${stuck.sequence}`);
 
-// 3. Another queue opens the fence, and the first is of use again.
-await device.wait(
-  device.submit({ queue: 'DMA_1_0', stream: new CommandStream().write(fenceAddress('DMA_0_0', 0), 1) }),
-);
+// 3. Another queue opens the fence, and the first goes on.
+const opening = new CommandStream().write(fenceAddress('DMA_0_0', 0), 1);
+await device.wait(device.submit({ queue: 'DMA_1_0', stream: opening }));
+await device.wait(stuck);
 using host = device.allocHost(4096);
 await device.wait(device.submit({ queue: 'DMA_0_0', stream: new CommandStream().memset(host, 7n, 8) }));
 assert.equal(host.bytes[0], 7);
-console.log('after the fence was opened the queue works again');
+console.log('after the fence was opened the work has ended, and the queue takes more');
