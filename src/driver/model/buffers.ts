@@ -132,7 +132,7 @@ export class Buffers {
         if (input.cb_size > cbConstants.HL_MAX_CB_SIZE.value) {
           this.#log(
             'err',
-            `User requested CB size ${input.cb_size} must be less than ${cbConstants.HL_MAX_CB_SIZE.value}`,
+            `User requested CB size ${input.cb_size | 0} must be less than ${cbConstants.HL_MAX_CB_SIZE.value}`,
           );
           refuse('EINVAL');
         }

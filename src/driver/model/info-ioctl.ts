@@ -4,6 +4,7 @@
  */
 
 import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
+import { packets } from '../../../specs/gaudi/cpucp.ts';
 import type { Steps } from '../../sim/process.ts';
 import { gaudiConstants } from '../../uapi/habanalabs/gaudi.ts';
 import { DRM_IOCTL_HL_INFO, hl_passthrough_type, type InfoName, infoOperations } from '../../uapi/habanalabs/info.ts';
@@ -362,7 +363,8 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
       card.log('err', 'buffer size cannot exceed 1MB');
       refuse('EINVAL');
     }
-    const answer = yield* card.firmware.ask('GENERIC_PASSTHROUGH', input.return_size, { port: input.fw_sub_opcode });
+    const request = card.firmware.ask('GENERIC_PASSTHROUGH', input.return_size, { port: input.fw_sub_opcode });
+    const answer = yield* logged(request, () => card.log('err', 'failed to send CPUCP data of generic fw pkt'));
     return now(answer.bytes.subarray(0, Math.min(Number(answer.result), input.return_size)));
   },
   HL_INFO_HW_ERR_EVENT: ({ card, input }) => {
@@ -378,11 +380,20 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
   HL_INFO_USER_ENGINE_ERR_EVENT: () => at(undefined),
 };
 
+function* logged<T>(steps: Steps<T>, log: () => void): Steps<T> {
+  try {
+    return yield* steps;
+  } catch (error) {
+    log();
+    throw error;
+  }
+}
+
 function* attest(card: Card, name: 'SEC_ATTEST_GET' | 'INFO_SIGNED_GET', nonce: number, size: number): Steps {
   try {
     yield* card.firmware.ask(name, size, { port: nonce });
   } catch (error) {
-    card.log('err', `Failed to handle CPU-CP pkt, error ${negative(errnoOf(error))}`);
+    card.log('err', `Failed to handle CPU-CP pkt ${packets[name].value}, error ${negative(errnoOf(error))}`);
     throw error;
   }
 }
