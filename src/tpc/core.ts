@@ -192,6 +192,7 @@ export class TpcCore {
 
   /** Does up to `budget` bundles. `ready`: the budget was not enough; see `spinning`. @throws like `step` */
   run(budget: number): TpcStatus {
+    this.machine.readConfig();
     let status: TpcStatus = this.#status === 'blocked' || this.#status === 'debug' ? 'ready' : this.#status;
     for (let n = 0; n < budget && status === 'ready'; n++) status = this.step();
     return status;

@@ -8,6 +8,7 @@ import { type RoundingMode, roundingModes } from './numbers/rounding.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { ConfigPort, InterruptCause, MemoryPort } from './ports.ts';
 import type { CoreState } from './state.ts';
+import { readTensor, type Tensor } from './tensor.ts';
 
 /** Registers of the configuration space that the core itself looks at (tpc0_cfg_regs.h; offsets in TPC_CFG). */
 export const CONFIG = {
@@ -49,6 +50,7 @@ export class Machine {
   vlmBytes = 0;
   #roundingMode: RoundingMode | undefined = 'rhne';
   #polynomial = 0;
+  readonly #tensors: Tensor[] = [];
   /** The random registers as they were before the step of this instruction. */
   readonly #random = new Uint32Array(64);
 
@@ -79,10 +81,17 @@ export class Machine {
     return 1;
   }
 
-  /** Looks at the registers of the configuration space that rule arithmetic: at a start, and when the program writes one. */
+  /** Looks at the configuration space again: when the core is told to go on, and when the program writes there. */
   readConfig(): void {
     this.#roundingMode = roundingModes[this.config.read(CONFIG.roundCsr) & 7];
     this.#polynomial = this.config.read(CONFIG.lfsrPolynomial) >>> 0;
+    this.#tensors.length = 0;
+  }
+
+  /** A tensor by its descriptor as it was when the configuration space was last looked at. @throws like `readTensor` */
+  tensor(number: number): Tensor {
+    this.#tensors[number] ??= readTensor(this.config, number);
+    return this.#tensors[number];
   }
 
   /** The mode that ROUND_CSR says. @throws ModelError where it says none */

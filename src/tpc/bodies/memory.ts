@@ -24,7 +24,6 @@ import {
   elementBytes,
   inside,
   type RmwOperation,
-  readTensor,
   rmwOperations,
   type Tensor,
   type TensorType,
@@ -135,9 +134,9 @@ function tensorReader(i: Instruction, m: Machine): () => Tensor {
   const named = operand(i, 'tensor');
   if (named.kind === 'register') {
     const word = wordReader(i, 'tensor', m);
-    return () => readTensor(m.config, word());
+    return () => m.tensor(word());
   }
-  return () => readTensor(m.config, named.value);
+  return () => m.tensor(named.value);
 }
 
 export const generateAddress: Body = (i, m) => {
@@ -227,7 +226,8 @@ const loadTensor =
       }
       const room = to.begin();
       const { from, to: end } = inside(found, where, count);
-      pad(m, found, room + first, count);
+      pad(m, found, room + first, from);
+      pad(m, found, room + first + end * width, count - end);
       if (end > from) {
         const start = addressOf(found, where) + from * width;
         m.load(start, (end - from) * width, room + first + from * width);
