@@ -50,20 +50,25 @@ export class SharedMemory implements Memory {
   zero(offset: number, length: number): void {
     const end = offset + length;
     if (length < GIVE_BACK) {
-      for (let at = offset; at < end; ) {
-        const untouched = this.untouched(at, end - at);
-        if (untouched <= 0) this.bytes.fill(0, at, at - untouched);
-        at += Math.abs(untouched);
-      }
+      this.#clear(offset, end);
       return;
     }
     if (this.untouched(offset, length) === length) return;
-    this.#usedTo = 0;
     const first = Math.ceil(offset / PAGE) * PAGE;
     const last = Math.floor(end / PAGE) * PAGE;
-    this.bytes.fill(0, offset, first);
-    this.bytes.fill(0, last, end);
+    this.#clear(offset, first);
+    this.#clear(last, end);
+    this.#usedTo = 0;
     punchHole(this.fd, first, last - first);
+  }
+
+  /** Writes zeros where something may be. */
+  #clear(from: number, to: number): void {
+    for (let at = from; at < to; ) {
+      const untouched = this.untouched(at, to - at);
+      if (untouched <= 0) this.bytes.fill(0, at, at - untouched);
+      at += Math.abs(untouched);
+    }
   }
 
   resident(): number {
