@@ -111,7 +111,9 @@ export const vpu = {
     ],
     switches: {
       st: saturate,
-      neg: flag('sw.1', 'subtract the product from the accumulator', { types: floats }),
+      neg: flag('sw.1', 'subtract the product from the accumulator', {
+        unverified: 'the switches allow it for integers, and the guide says that only float units have it',
+      }),
       acc_fp32: accumulateF32,
     },
     latency: multiplying,

@@ -130,6 +130,7 @@ class Assembler {
   /** Offsets of a line without its end. */
   #readLine(start: number, lineEnd: number): void {
     const text = this.#text;
+    if (this.#directives.takeWholeLine(() => text.slice(start, lineEnd))) return;
     let end = commentStart(text, start, lineEnd);
     while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
     if (end === start) {

@@ -31,6 +31,7 @@ export class SlotDecoder {
   readonly #cache = new Map<number, Map<number, DecodedSlot>>();
   readonly #own: readonly BitRange[];
   readonly #shared: readonly BitRange[];
+  readonly #ownMask = new Uint32Array(BUNDLE_WORDS);
 
   constructor(facts: VliwFacts, slot: Slot, rows: readonly CompiledInstruction[]) {
     this.#facts = facts;
@@ -50,6 +51,7 @@ export class SlotDecoder {
         ([name, layout]) => name !== slot && Object.values(layout.fields).some((other) => overlap(range, other)),
       );
     this.#shared = places.map(([, range]) => range).filter(shared);
+    for (const [, range] of places) if (!shared(range)) orBits(this.#ownMask, range, 0xffffffff);
     this.#own = [
       opcode,
       ...places.map(([, range]) => range).filter((range) => !shared(range)),
@@ -86,15 +88,35 @@ export class SlotDecoder {
     if (!row) {
       throw new ModelError('unsupported', `${this.#facts.name}.${this.#slot}`, `no instruction has opcode ${opcode}`);
     }
+    let open = -1;
     for (const form of row.forms) {
       const decoded = this.#decodeForm(words, row, form);
-      if (decoded) return decoded;
+      if (!decoded) continue;
+      const bit = this.#openBit(words, decoded.used);
+      if (bit < 0) return decoded;
+      open = bit;
+    }
+    if (open >= 0) {
+      throw new ModelError(
+        'undefined',
+        `${this.#facts.name}.${this.#slot}.${row.name}`,
+        `bit ${open} is set, which it does not use`,
+      );
     }
     throw new ModelError(
       'unsupported',
       `${this.#facts.name}.${this.#slot}.${row.name}`,
       'no form has such operands, data type, switches and predicate',
     );
+  }
+
+  /** A bit of this slot alone that is set without meaning; -1 where none is. */
+  #openBit(words: Uint32Array, used: Uint32Array): number {
+    for (let i = 0; i < BUNDLE_WORDS; i++) {
+      const open = (words[i] as number) & (this.#ownMask[i] as number) & ~(used[i] as number);
+      if (open !== 0) return i * 32 + 31 - Math.clz32(open);
+    }
+    return -1;
   }
 
   #decodeForm(words: Uint32Array, row: CompiledInstruction, form: Form): DecodedSlot | undefined {

@@ -73,13 +73,17 @@ export class Directives {
     return this.#section === '.text';
   }
 
-  /** Lines of sections that have a language of their own. True: the line was one of them. @throws Fault */
+  /** A line of .IndexMap, with what elsewhere is a comment. True: it was one. */
+  takeWholeLine(line: () => string): boolean {
+    if (!this.#inIndexMap) return false;
+    const text = line();
+    this.#indexMap?.push(text);
+    if (text.includes('SCEVEND')) this.#inIndexMap = false;
+    return true;
+  }
+
+  /** A line of .tpc_metadata, which has a language of its own. True: it was one. @throws Fault */
   takeLine(line: string, start: number): boolean {
-    if (this.#inIndexMap) {
-      this.#indexMap?.push(line);
-      if (line.includes('SCEVEND')) this.#inIndexMap = false;
-      return true;
-    }
     if (!this.#inMetadata || !this.#metadata) return false;
     if (metadataLine(this.#metadata, line, start)) return true;
     // What is no field begins the program.
@@ -137,8 +141,8 @@ export class Directives {
     if (this.#metadata) sections.set('.tpc_metadata', serializeMetadata(this.#metadata));
     if (this.#indexMap) {
       const text = this.#indexMap.join('\n');
-      const from = Math.max(0, text.indexOf('SCEVBEGIN'));
-      sections.set('.IndexMap', new TextEncoder().encode(text.slice(from)));
+      const [map = ''] = /SCEVBEGIN[\s\S]*?SCEVEND/.exec(text) ?? [];
+      sections.set('.IndexMap', new TextEncoder().encode(map));
     }
     return sections;
   }
