@@ -393,7 +393,7 @@ function* attest(card: Card, name: 'SEC_ATTEST_GET' | 'INFO_SIGNED_GET', nonce: 
   try {
     yield* card.firmware.ask(name, size, { port: nonce });
   } catch (error) {
-    card.log('err', `Failed to handle CPU-CP pkt ${packets[name].value}, error ${negative(errnoOf(error))}`);
+    card.log('err', `Failed to handle CPU-CP pkt ${packets[name].opcode}, error ${negative(errnoOf(error))}`);
     throw error;
   }
 }
