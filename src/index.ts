@@ -47,6 +47,7 @@ export type {
   TimestampBuffer,
 } from './runtime/memory.ts';
 export type { WaitOptions } from './runtime/patience.ts';
+export type { ImportedEntry, PeerMemory } from './runtime/peer.ts';
 export type {
   Chunk,
   Completion,

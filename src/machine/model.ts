@@ -3,6 +3,7 @@
 import { ModelDriver } from '../driver/model/driver.ts';
 import { type Gaudi, gaudi } from '../gaudi/device.ts';
 import type { Protocol } from '../gaudi/firmware.ts';
+import type { Fabric } from '../pci/fabric.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import type { ModelError } from '../sim/errors.ts';
 import { buildMachine, machineDescription } from './machines.ts';
@@ -27,6 +28,8 @@ export interface Refusal {
 export class ModelMachine implements Disposable {
   readonly driver: ModelDriver;
   readonly cards: readonly Gaudi[];
+  /** By which the cards reach each other and the host. */
+  readonly fabric: Fabric;
   #refusals: Refusal[] = [];
 
   /** @throws UserError for a machine that does not exist */
@@ -41,6 +44,7 @@ export class ModelMachine implements Disposable {
       },
     });
     this.cards = cards;
+    this.fabric = built.fabric;
     this.driver = new ModelDriver({ clock: new VirtualClock(), cards: built.functions, fabric: built.fabric });
   }
 

@@ -1,6 +1,7 @@
 /** dma-bufs attached, mapped, unmapped and let go by an importing device: what the exporter allows, and what lives how long. */
 
 import assert from 'node:assert/strict';
+import type { Mapping } from '../../driver/driver.ts';
 import { Import, Importer } from '../../runtime/peer.ts';
 import { importerIoctls } from '../../uapi/sagrada/importer.ts';
 import type { Declare, TestContext } from '../suite.ts';
@@ -11,6 +12,34 @@ import { assertErrno, assertSame, GiB, KiB, MiB } from './lib.ts';
 const NO_HANDLE = 77;
 const STATIC = { dynamic: false, peerToPeer: false } as const;
 const NOT_REACHED = /cannot be used for peer-to-peer DMA as the client and provider/;
+
+const CALLS = ['attach', 'map', 'map with pages', 'mmap', 'munmap', 'unmap', 'detach'] as const;
+
+/** What an attached handle is expected to answer. */
+class ExpectedState {
+  #mapped = false;
+  #pages = false;
+  /** Mappings of the program. */
+  readonly memory: Mapping[] = [];
+
+  /** @returns the errno, or undefined where the call succeeds; the state is then as after it */
+  call(name: Exclude<(typeof CALLS)[number], 'attach'>): string | undefined {
+    if (name === 'munmap') return undefined;
+    if (name === 'mmap') return this.#pages ? undefined : 'EINVAL';
+    if (name === 'detach') return this.#mapped ? 'EBUSY' : undefined;
+    if (name === 'unmap') {
+      if (!this.#mapped) return 'EINVAL';
+      if (this.memory.length > 0) return 'EBUSY';
+      this.#mapped = false;
+      this.#pages = false;
+      return undefined;
+    }
+    if (this.#mapped) return 'EBUSY';
+    this.#mapped = true;
+    this.#pages = name === 'map with pages';
+    return undefined;
+  }
+}
 
 export function importTests(test: Declare): void {
   badInput(test);
@@ -141,6 +170,40 @@ function states(test: Declare): void {
       one.detach();
       assertErrno('EINVAL', () => one.map());
       assertErrno('EINVAL', () => one.detach());
+    },
+    two,
+  );
+
+  test(
+    'any order of calls is answered as the state of each handle says',
+    (t) => {
+      const owner = t.open(0);
+      const node = importerOf(t);
+      const buffers = [0, MiB, 3 * MiB].map((offset) => exported(t, owner, 2 * MiB, offset));
+      const states = buffers.map(() => new ExpectedState());
+      const ones: (Import | undefined)[] = buffers.map(() => undefined);
+      for (let step = 0; step < 150; step++) {
+        const i = t.random.next() % buffers.length;
+        const state = states[i] as ExpectedState;
+        const one = ones[i];
+        const call = CALLS[t.random.next() % CALLS.length] as (typeof CALLS)[number];
+        if (call === 'attach' || one === undefined) {
+          if (one === undefined) ones[i] = node.attach(buffers[i]?.fd ?? -1, addressOf(t, 1));
+          continue;
+        }
+        const expected = state.call(call);
+        const body = () => {
+          if (call === 'map' || call === 'map with pages') one.map({ pages: call === 'map with pages' });
+          else if (call === 'mmap') state.memory.push(one.mmap());
+          else if (call === 'munmap') state.memory.pop()?.unmap();
+          else if (call === 'unmap') one.unmap();
+          else one.detach();
+        };
+        if (expected === undefined) body();
+        else assertErrno(expected, body);
+        if (call === 'detach' && expected === undefined) ones[i] = undefined;
+      }
+      for (const { memory } of states) for (const mapping of memory) mapping.unmap();
     },
     two,
   );

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { GaudiStats } from '../../gaudi/device.ts';
 import type { Protocol } from '../../gaudi/firmware.ts';
+import type { Traffic } from '../../pci/fabric.ts';
 import type { ErrorCount } from '../../sim/errors.ts';
 import { UserError } from '../../sim/errors.ts';
 import type { RegisterUse } from '../../sim/registers.ts';
@@ -32,6 +33,8 @@ export interface DeviceReport {
     readonly registers: readonly RegisterUse[];
     readonly stats: GaudiStats;
   }[];
+  /** What the devices have moved, among each other and to and from the host's memory. */
+  readonly traffic: readonly Readonly<Traffic>[];
   /** CPU time of the serving thread so far, microseconds. */
   readonly cpu: number;
   /** What the vfio-user servers had to say. */
@@ -50,7 +53,7 @@ export type FromWorker =
   | { readonly type: 'report'; readonly report: DeviceReport }
   | { readonly type: 'failed'; readonly message: string };
 
-const NOTHING: DeviceReport = { devices: [], cpu: 0, messages: [] };
+const NOTHING: DeviceReport = { devices: [], traffic: [], cpu: 0, messages: [] };
 
 export class DeviceServer {
   readonly #worker: Worker | undefined;

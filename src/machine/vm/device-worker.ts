@@ -32,6 +32,7 @@ function main(port: MessagePort, input: WorkerInput): void {
       registers: card.registerUses(),
       stats: card.stats(),
     })),
+    traffic: machine.fabric.traffic().map((moved) => ({ ...moved })),
     cpu: threadCpu(),
     messages,
   });
