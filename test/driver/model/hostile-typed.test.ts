@@ -141,9 +141,9 @@ describe('calls that are nearly right', () => {
       where: fc.constantFrom('compute', 'compute', 'compute', 'compute', 'control', 'eventfd', 'dmabuf', 'closed'),
       argument: fc.array(change, { maxLength: 2 }),
       arrays: fc.array(change, { maxLength: 2 }),
-      size: fc.option(fc.nat(255), { freq: 8 }),
+      size: fc.oneof({ weight: 9, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat(255) }),
     });
-    const property = fc.property(fc.array(call, { minLength: 1, maxLength: 40 }), (calls) => {
+    const property = fc.property(fc.array(call, { minLength: 20, maxLength: 60 }), (calls) => {
       burst(driver, calls);
       works(driver, 0);
       assert.ok(
@@ -152,7 +152,7 @@ describe('calls that are nearly right', () => {
       );
       works(driver, 1, neighbour);
     });
-    fc.assert(property, { seed: seed(), numRuns: 60 });
+    fc.assert(property, { seed: seed(), numRuns: 30 });
   });
 
   after(() => machine[Symbol.dispose]());
