@@ -94,6 +94,10 @@ export class Mmu {
     const offset = virtual % this.#size;
     const address = this.#page + offset;
     let known = this.#size - offset;
+    if (this.#size === SMALL_PAGE && known < length) {
+      const pages = Math.ceil((length - known) / SMALL_PAGE);
+      known += this.stlb.smallRun(asid, virtual + known, address + known, pages) * SMALL_PAGE;
+    }
     while (known < length && this.#find(asid, virtual + known) && this.#page === address + known) known += this.#size;
     return { address, length: Math.min(known, length) };
   }

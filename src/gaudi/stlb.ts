@@ -102,6 +102,19 @@ class Translations {
     return this.#physical[at];
   }
 
+  /** How many pages from `virtual` on, at most `limit`, are known to lie next to each other from `physical` on. */
+  run(asid: number, virtual: number, physical: number, limit: number): number {
+    const page = Math.floor(virtual / this.#pageSize);
+    const tag = asid * 2 ** 38 + page;
+    let n = 0;
+    for (; n < limit; n++) {
+      const at = ((page + n) ^ asid) & this.#mask;
+      if (this.#generations[at] !== this.#generation || this.#tags[at] !== tag + n) break;
+      if (this.#physical[at] !== physical + n * this.#pageSize) break;
+    }
+    return n;
+  }
+
   set(asid: number, virtual: number, physical: number): void {
     const page = Math.floor(virtual / this.#pageSize);
     const at = (page ^ asid) & this.#mask;
@@ -186,7 +199,12 @@ export class Stlb {
     return this.#small.get(asid, virtual);
   }
 
-  /** The same for large pages. */
+  /** How many small pages from `virtual` on, at most `limit`, are cached and lie next to each other from `physical` on. */
+  smallRun(asid: number, virtual: number, physical: number, limit: number): number {
+    return this.#small.run(asid, virtual, physical, limit);
+  }
+
+  /** The same as `small` for large pages. */
   large(asid: number, virtual: number): number | undefined {
     return this.#large.get(asid, virtual);
   }
