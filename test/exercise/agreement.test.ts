@@ -156,7 +156,7 @@ describe('sequences', () => {
     const target = { driver, devices: 2, messages: () => driver.messages(), features: new Set<never>() };
     await runTests(chosen ? [chosen] : [], target, { seed: 1, timeout: 60, trace: true }, (event) => {
       if (event.type !== 'result') return;
-      assert.equal(event.result.status, 'passed', event.result.failure?.message);
+      assert.equal(event.result.status, 'passed', event.result.failure?.message ?? '');
       found = event.result.steps ?? [];
     });
     return found;
@@ -206,7 +206,7 @@ describe('shrinking', () => {
     );
     const lines = (one?.failure?.message ?? '').split('\n').slice(2);
     assert.equal(one?.id, 'sequences: 3');
-    assert.equal(lines.length, 2, one?.failure?.message);
+    assert.equal(lines.length, 2, one?.failure?.message ?? '');
     assert.match(lines[0] ?? '', /cb_create\(.*: ok$/);
     assert.match(lines[1] ?? '', /> .* = signal\(.*: model ok, vm EIO$/);
   });
