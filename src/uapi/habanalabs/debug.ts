@@ -69,7 +69,8 @@ export const DRM_IOCTL_HL_DEBUG = ioctl('HL_IOCTL_DEBUG', 'Traces and profiles.'
 
 const common = {
   EBUSY: 'the device is not operational',
-  EFAULT: 'debug mode is off, or the parameters cannot be read',
+  EFAULT: 'debug mode is off, parameters cannot be read, the answer cannot be written, or a unit does not stop',
+  ENOMEM: 'an answer of more than 4 MiB',
   EINVAL: 'no such unit, or parameters that are not valid',
 };
 const takes = ['input_ptr', 'input_size', 'reg_idx', 'enable'];

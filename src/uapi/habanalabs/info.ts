@@ -84,7 +84,11 @@ const source = 'common/habanalabs_ioctl.c';
 const noBuffer: Errors = { EINVAL: 'no buffer, or of size 0', EFAULT: 'the buffer cannot be written' };
 const stopped: Errors = { EBUSY: 'the device is not operational' };
 /** Of questions that the driver passes on. */
-const asked: Errors = { EIO: 'the firmware refused', ETIMEDOUT: 'the firmware did not answer' };
+const asked: Errors = {
+  EIO: 'the firmware refused',
+  ETIMEDOUT: 'the firmware did not answer',
+  EAGAIN: 'it has not answered an earlier question, and is not asked again before a reset',
+};
 
 interface More {
   readonly answer?: Field<unknown, never>;
@@ -158,7 +162,7 @@ export const infoOperations = {
   HL_INFO_LAST_ERR_OPEN_DEV_TIME: always(23, 'When the node was last opened.', {
     answer: hl_info_last_err_open_dev_time,
   }),
-  HL_INFO_CS_TIMEOUT_EVENT: always(24, 'The last submission that did not end in time.', {
+  HL_INFO_CS_TIMEOUT_EVENT: always(24, 'The first submission that did not end in time.', {
     answer: hl_info_cs_timeout_event,
   }),
   HL_INFO_RAZWI_EVENT: always(25, 'The first illegal access; nothing is written when there was none.', {
@@ -189,7 +193,7 @@ export const infoOperations = {
     nodes: 'compute',
     errors: { EINVAL: 'no buffer, or smaller than 8 bytes', EOPNOTSUPP: 'on the control node' },
   }),
-  HL_INFO_UNDEFINED_OPCODE_EVENT: always(31, 'The last opcode a queue manager did not know.', {
+  HL_INFO_UNDEFINED_OPCODE_EVENT: always(31, 'The first opcode a queue manager did not know.', {
     answer: hl_info_undefined_opcode_event,
   }),
   HL_INFO_ENGINE_STATUS: operational(32, 'State of all engines, as text.', {
@@ -209,15 +213,15 @@ export const infoOperations = {
   }),
   HL_INFO_HW_ERR_EVENT: always(36, 'A hardware error; nothing is written when there was none.', {
     answer: hl_info_hw_err_event,
-    errors: { ENOMEM: 'the buffer is too small' },
+    errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_FW_ERR_EVENT: always(37, 'A firmware error; nothing is written when there was none.', {
     answer: hl_info_fw_err_event,
-    errors: { ENOMEM: 'the buffer is too small' },
+    errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_USER_ENGINE_ERR_EVENT: always(38, 'An engine in error; nothing is written when there was none.', {
     answer: hl_info_engine_err_event,
-    errors: { ENOMEM: 'the buffer is too small' },
+    errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_DEV_SIGNED: firmware(40, 'Device information, signed.', {
     answer: hl_info_signed,

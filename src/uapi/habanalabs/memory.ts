@@ -97,9 +97,9 @@ export const memoryOperations = {
     gives: ['out.device_virt_addr'],
     errors: {
       ...common,
-      EINVAL: '0 bytes, a handle that does not exist, or a hint that cannot be kept with FORCE_HINT',
-      EFAULT: 'the memory cannot be pinned',
-      ENOMEM: 'no memory, or no room in the device’s address space',
+      EINVAL: '0 bytes, an end beyond 2^64, a handle that does not exist, or a hint that source memory cannot keep',
+      EFAULT: 'the first page cannot be pinned',
+      ENOMEM: 'a later page cannot be pinned, no memory, no room in the device’s address space, or not where forced',
       EPERM: 'the handle belongs to another context and is not SHARED',
     },
     source,
