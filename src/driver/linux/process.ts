@@ -235,11 +235,22 @@ export class LinuxProcess implements ProgramProcess {
     return Number(this.#ask(method, args, bytes));
   }
 
+  /** @returns undefined when the process has ended */
+  #exchange(request: Request): Reply | undefined {
+    try {
+      send(this.#socket, request);
+      return receive(this.#socket) as Reply | undefined;
+    } catch (error) {
+      if (error instanceof libc.SystemError && (error.code === 'EPIPE' || error.code === 'ECONNRESET'))
+        return undefined;
+      throw error;
+    }
+  }
+
   #ask(method: string, args: readonly unknown[], bytes?: Uint8Array): unknown {
     if (this.#ended) throw new Error('the process has ended');
     const request: Request = { method, args, ...(bytes ? { bytes } : {}) };
-    send(this.#socket, request);
-    const reply = receive(this.#socket) as Reply | undefined;
+    const reply = this.#exchange(request);
     if (!reply) throw new Error(`the process ended in ${method}`);
     if (bytes && reply.bytes) bytes.set(reply.bytes);
     if (reply.failed) throw new libc.SystemError(reply.failed.call, reply.failed.errno);
