@@ -128,14 +128,10 @@ describe('answers of the driver', () => {
     for (const direction of [0, 2]) assert.throws(() => ask(32, direction), { code: 'EINVAL' });
   });
 
-  it('an answer of a trace unit is at most 4 MiB', () => {
-    const set = { op: debugOperations.HL_DEBUG_OP_SET_MODE.value, enable: 1 };
-    call(DRM_IOCTL_HL_DEBUG, set);
+  it('an answer of a trace unit that is longer than 4 MiB is out of memory', () => {
+    call(DRM_IOCTL_HL_DEBUG, { op: debugOperations.HL_DEBUG_OP_SET_MODE.value, enable: 1 });
     const op = debugOperations.HL_DEBUG_OP_TIMESTAMP.value;
-    assert.throws(() => call(DRM_IOCTL_HL_DEBUG, { op, output_ptr: 0x1000n, output_size: 8 << 20 }), {
-      code: 'ENOMEM',
-    });
-      code: 'EFAULT',
-    });
+    const ask = () => call(DRM_IOCTL_HL_DEBUG, { op, output_ptr: 0x1000n, output_size: 8 << 20 });
+    assert.throws(ask, { code: 'ENOMEM' });
   });
 });
