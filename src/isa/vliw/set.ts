@@ -181,7 +181,13 @@ class CompiledSet<L extends string, S extends string, V extends string, T extend
     if (imm !== undefined) orBits(words, this.facts.imm, imm);
     writeWords(words, bytes, 0);
     // Instructions that share bits and differ in them have made another bundle than the one asked for.
-    if (!sameBundle(this.decodeBundle(bytes), bundle)) {
+    let decoded: Bundle | Loop | undefined;
+    try {
+      decoded = this.decodeBundle(bytes);
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+    }
+    if (!decoded || !sameBundle(decoded, bundle)) {
       throw new EncodingFault('two instructions of the bundle use the same bits differently');
     }
     return bytes;
