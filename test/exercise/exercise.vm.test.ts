@@ -10,6 +10,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
+import { sequenceSuite } from '../../src/exercise/agreement/sequences.ts';
 import type { Result } from '../../src/exercise/events.ts';
 import type { Need } from '../../src/exercise/needs.ts';
 import { suites } from '../../src/exercise/suites/index.ts';
@@ -18,25 +19,36 @@ const cli = path.join(import.meta.dirname, '..', '..', 'bin', 'sagrada.js');
 
 interface Run {
   readonly args: readonly string[];
+  /** Suites. */
   readonly only?: readonly string[];
+  /** Targets. */
+  readonly on?: string;
   /** What this machine and kernel have not; tests that need it are left out. */
   readonly lacks?: readonly Need[];
 }
 
+const SEQUENCES = 25;
+const all = [...suites, sequenceSuite(1, SEQUENCES)];
+
 const runs: readonly Run[] = [
-  { args: ['--machine', 'gaudi-x2', '--kernel', 'backports'], lacks: ['no-p2p', 'apart'] },
+  {
+    args: ['--machine', 'gaudi-x2', '--kernel', 'backports', '--sequences', String(SEQUENCES)],
+    only: all.map((s) => s.name),
+    on: 'model,vm',
+    lacks: ['no-p2p', 'apart'],
+  },
   { args: ['--machine', 'gaudi-x2', '--kernel', 'stable', '--seed', '2'], lacks: ['p2p', 'apart'] },
   { args: ['--machine', 'gaudi-x2-apart', '--kernel', 'backports'], only: ['dmabuf'], lacks: ['p2p', 'no-p2p'] },
   { args: ['--firmware', 'static'], only: ['info'] },
   { args: ['--delay', 'DMA:20', '--delay', 'SYNC_MNGR:50', '--device-seed', '7'], only: ['sync'] },
 ];
 
-for (const { args: options, only, lacks = [] } of runs) {
-  const chosen = suites
-    .filter((s) => only === undefined || only.includes(s.name))
+for (const { args: options, only, on = 'vm', lacks = [] } of runs) {
+  const chosen = all
+    .filter((s) => (only === undefined ? suites.includes(s) : only.includes(s.name)))
     .flatMap((s) => s.tests)
     .filter((t) => t.options.needs === undefined || !lacks.includes(t.options.needs));
-  describe(`sagrada exercise ${[...(only ?? []), ...options].join(' ')}`, () => {
+  describe(`sagrada exercise --on ${on} ${[...(only ?? []), ...options].join(' ')}`, () => {
     const results = new Map<string, Result>();
     const waiting = new Map<string, (result: Result | undefined) => void>();
     let complaints = '';
@@ -44,7 +56,7 @@ for (const { args: options, only, lacks = [] } of runs) {
     let over = false;
 
     before(() => {
-      const args = ['exercise', ...(only ?? []), '--on', 'vm', ...options, '--format', 'json'];
+      const args = ['exercise', ...(only ?? []), '--on', on, ...options, '--format', 'json'];
       const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
       child.stderr.on('data', (data: Buffer) => {
         complaints += data.toString();
