@@ -364,7 +364,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     },
   }),
   reserve: operation({
-    weight: 2,
+    weight: 1,
     takes: ['compute'],
     makes: 'reservation',
     draw: (random) => ({

@@ -5,6 +5,7 @@
 
 import { SystemError } from '../../driver/driver.ts';
 import { Random } from '../../sim/random.ts';
+import { csFlags, DRM_IOCTL_HL_CS } from '../../uapi/habanalabs/cs.ts';
 import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { type Suite, suite, type TestContext } from '../suite.ts';
@@ -195,6 +196,16 @@ function keep(
       // a sequence may have closed it
       open.defer(() => void attempt(() => world.driver.close(value as number)));
       break;
+    case 'reservation': {
+      // a card that is closed with one is reset, which takes seconds
+      const give = {
+        encaps_sig_handle_id: value as number,
+        cs_flags: csFlags.HL_CS_FLAGS_UNRESERVE_SIGNALS_ONLY.value,
+      };
+      const argument = DRM_IOCTL_HL_CS.argument.encode({ in: give });
+      open.defer(() => void attempt(() => world.driver.ioctl(taken[0] as number, DRM_IOCTL_HL_CS.request, argument)));
+      break;
+    }
     case 'memory':
       open.adopt(value as { unmap(): void }, (memory) => memory.unmap());
       break;
