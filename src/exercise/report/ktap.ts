@@ -3,12 +3,17 @@ import { evidence, type Reporter, type Reproduce, type Write } from './reporter.
 
 /** KTAP version 1 with one subtest block per suite (Linux, Documentation/dev-tools/ktap.rst). */
 export function ktapReporter(write: Write, reproduce?: Reproduce): Reporter {
+  const leftOut: string[] = [];
   return {
     begin() {},
-    event() {},
+    event(event) {
+      if (event.type !== 'plan') return;
+      for (const { tests, reason } of event.leftOut ?? []) leftOut.push(`# left out ${tests.length}: ${reason}\n`);
+    },
     finish(results) {
       const suites = Map.groupBy(results, (r) => r.suite);
       write('KTAP version 1\n');
+      for (const line of leftOut) write(line);
       write(`1..${suites.size}\n`);
       let number = 0;
       for (const [suite, tests] of suites) {
