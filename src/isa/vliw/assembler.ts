@@ -331,17 +331,9 @@ class Assembler {
       (slot) => places[slots.indexOf(slot)] as Place,
       ({ register, reader, writer, distance, needed }) => {
         const { line } = this.#source.position(writer.place.start);
-        const later = distance === 1 ? 'the next bundle' : `${distance} bundles later`;
-        this.#report(
-          new Fault(
-            reader,
-            `${register} is read in ${later} than ${writer.mnemonic} in line ${line} writes it, whose latency is ${needed}: this reads the value before`.replace(
-              'the next bundle than',
-              'the next bundle after',
-            ),
-          ),
-          'warning',
-        );
+        const when = distance === 1 ? 'in the next bundle' : `${distance} bundles later`;
+        const message = `${register} is read ${when}; ${writer.mnemonic} in line ${line} writes it with a latency of ${needed}, so this reads the value before`;
+        this.#report(new Fault(reader, message), 'warning');
       },
     );
   }
