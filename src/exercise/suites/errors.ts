@@ -422,6 +422,14 @@ function signals(test: Declare): void {
     }
   });
 
+  test('chunks of signals and waits that are no memory are refused', (t) => {
+    t.expectMessages(/Failed to copy cs chunk array from user/);
+    for (const cs_flags of [CS.HL_CS_FLAGS_SIGNAL, CS.HL_CS_FLAGS_WAIT, CS.HL_CS_FLAGS_COLLECTIVE_WAIT]) {
+      const input = { chunks_execute: NOWHERE, num_chunks_execute: 1, cs_flags };
+      assertErrno('EFAULT', () => submitRaw(t.device, input));
+    }
+  });
+
   test('a signal’s sequence number that is no memory is refused', (t) => {
     t.expectMessages(/Failed to copy signal seq array from user/);
     const queue_index = queueNumber('DMA_1_0');
