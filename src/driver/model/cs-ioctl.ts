@@ -76,16 +76,19 @@ export class CsIoctl {
   *call(context: Context, argument: Uint8Array): Steps {
     const { in: input } = DRM_IOCTL_HL_CS.argument.decode(argument);
     let answer: Answer = { seq: NONE };
+    // until the restore phase is over the driver does not look at what it is asked for
+    let restored = false;
     const put = (out: Answer & { status: number }) => DRM_IOCTL_HL_CS.argument.encodeInto(argument, 0, { out });
     try {
       this.#check(input);
       yield* this.#restore(context, input);
+      restored = true;
       answer = this.#perform(context, input);
       put({ ...answer, status: csConstants.HL_CS_STATUS_SUCCESS.value });
     } catch (error) {
       // the driver leaves the argument alone for who tries again
       const code = errnoOf(error);
-      if (code !== 'EAGAIN') put({ ...this.#nothing(input), status: negative(code) >>> 0 });
+      if (code !== 'EAGAIN') put({ ...(restored ? this.#nothing(input) : answer), status: negative(code) >>> 0 });
       throw error;
     }
   }
