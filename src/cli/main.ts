@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../sim/errors.ts';
+import { Interruption } from './interruption.ts';
 
 /** A command's file exports `command()`, which builds it with its options and action. */
 interface CommandFile {
@@ -35,12 +36,12 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** Prints what went wrong. @returns the exit status: 2 for wrong usage, 1 for anything else. */
+/** Prints what went wrong. @returns the exit status: 2 for wrong usage, as a shell's for a signal, 1 for anything else. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UserError) {
     console.error(`sagrada: ${error.message}`);
-    return 1;
+    return error instanceof Interruption ? error.status : 1;
   }
   console.error('sagrada: internal error (a defect of ours; please report it)');
   console.error(error);
