@@ -196,7 +196,7 @@ export interface Idleness {
   readonly idle: boolean;
   /** Bit n: the engine with id n is busy. */
   readonly busy: bigint;
-  /** As HL_INFO_ENGINE_STATUS tells it. */
+  /** As HL_INFO_ENGINE_STATUS tells it: every line keeps the NUL that ends it (hl_engine_data_sprintf). */
   readonly text: string;
 }
 
@@ -208,7 +208,7 @@ export function idleness(card: PciDevice): Idleness {
   const line = (id: number, idle: boolean, name: keyof typeof gaudi_engine_id, ...columns: string[]) => {
     if (!idle) busy |= 1n << BigInt(gaudi_engine_id[name].value);
     const [first = '', second = '', third = ''] = columns;
-    text += `${`${id}`.padEnd(5)}${(idle ? 'Y' : 'N').padEnd(9)}${first.padEnd(14)}${second.padEnd(12)}${third}\n`;
+    text += `${`${id}`.padEnd(5)}${(idle ? 'Y' : 'N').padEnd(9)}${first.padEnd(14)}${second.padEnd(12)}${third}\n\0`;
   };
   const queue = (block: string) => {
     const [status, gating] = [card.read(qman(block, 'GLBL_STS0')), card.read(qman(block, 'CGM_STS'))];
@@ -234,12 +234,12 @@ export function idleness(card: PciDevice): Idleness {
     const { idle, columns } = n % 2 === 0 ? queue(`MME${n}`) : { idle: true, columns: ['-', '-'] };
     line(n, idle && (status & IDLE.MME) === IDLE.MME, `GAUDI_ENGINE_ID_MME_${n}`, ...columns, hex(status));
   }
-  text += '\nNIC  is_idle  QM_GLBL_STS0  QM_CGM_STS\n---  -------  ------------  ----------\n\n';
+  text += '\nNIC  is_idle  QM_GLBL_STS0  QM_CGM_STS\n---  -------  ------------  ----------\n\0\n\0';
   return { idle: busy === 0n, busy, text };
 }
 
 function heading(kind: string, last: string): string {
-  return `\n${kind}  is_idle  QM_GLBL_STS0  QM_CGM_STS  ${last}\n---  -------  ------------  ----------  ${'-'.repeat(last.length)}\n`;
+  return `\n${kind}  is_idle  QM_GLBL_STS0  QM_CGM_STS  ${last}\n---  -------  ------------  ----------  ${'-'.repeat(last.length)}\n\0`;
 }
 
 /** What a new context finds: completions of DMA cores count sync objects, no arbitration. */
