@@ -362,7 +362,7 @@ export class Card {
     if (!this.operational()) refuse('EBUSY');
     const name = nameOf(debugOperations, input.op) as keyof typeof debugOperations | undefined;
     if (name === undefined) {
-      this.log('err', `Invalid request ${input.op}`);
+      this.log('err', `Invalid request ${input.op | 0}`);
       refuse('EINVAL');
     }
     if (name === 'HL_DEBUG_OP_SET_MODE') {

@@ -79,7 +79,7 @@ export function* infoIoctl(
   if (input.pad !== 0) refuse('EINVAL');
   if (!row?.always && !card.operational()) refuse('EBUSY');
   if (name === undefined) {
-    card.log('err', `Invalid request ${input.op}`);
+    card.log('err', `Invalid request ${input.op | 0}`);
     refuse('EINVAL');
   }
   if (name === 'HL_INFO_REGISTER_EVENTFD' || name === 'HL_INFO_UNREGISTER_EVENTFD') {
