@@ -22,6 +22,17 @@
 /* One chunk's pages take 512 KiB; making and removing a chunk takes as long whatever its size. */
 #define USUAL_CHUNK SZ_32M
 
+#ifndef CONFIG_ZONE_DEVICE
+static void *memremap_pages(struct dev_pagemap *map, int node)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static void memunmap_pages(struct dev_pagemap *map)
+{
+}
+#endif
+
 struct chunk {
 	struct list_head node;
 	struct dev_pagemap map;
@@ -71,7 +82,7 @@ static struct chunk *make(phys_addr_t address)
 	u64 size;
 	void *there;
 
-	if (!IS_ENABLED(CONFIG_ZONE_DEVICE) || !find_bar(address, &bar))
+	if (!find_bar(address, &bar))
 		return ERR_PTR(-EOPNOTSUPP);
 	/* a BAR is a power of two and aligned to it, so whole chunks fit */
 	size = min_t(u64, range_len(&bar), USUAL_CHUNK);
