@@ -58,3 +58,14 @@ export async function asNew(t: TestContext): Promise<void> {
   await run(t, UP, new CommandStream().dma(result, dram, result.size), device);
   assertSame(result.bytes, source.bytes, 'copied');
 }
+
+/** How many hard resets there have been. */
+export function resets(node: ControlDevice): number {
+  return node.info.resetCount().hard_reset_cnt;
+}
+
+/** Has a new program copy through the card, which was not reset. */
+export async function untouched(t: TestContext, node: ControlDevice, before: number): Promise<void> {
+  await asNew(t);
+  assert.equal(node.info.resetCount().hard_reset_cnt, before, 'resets');
+}

@@ -166,6 +166,15 @@ export class Prepared {
   }
 }
 
+/** Work that waits until it is let go (`letGo`). */
+export function held(device: Device, queue: QueueName = 'DMA_0_0'): Submission {
+  return device.submit({ queue, stream: new CommandStream().fence(0) });
+}
+
+export function several<T>(count: number, make: (i: number) => T): T[] {
+  return Array.from({ length: count }, (_, i) => make(i));
+}
+
 /** Lets a queue go on that waits in fence `id`. */
 export async function letGo(t: TestContext, device: Device, queue: QueueName, by: QueueName, id = 0): Promise<void> {
   const stream = new CommandStream().write(fenceAddress(queue, id), 1);

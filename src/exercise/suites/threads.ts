@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
-import type { Device } from '../../runtime/device.ts';
 import { cbOperations, DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
 import { csFlags, DRM_IOCTL_HL_CS } from '../../uapi/habanalabs/cs.ts';
 import { type QueueName, queueNames } from '../../uapi/habanalabs/gaudi.ts';
@@ -12,27 +11,28 @@ import { waitStatus } from '../../uapi/habanalabs/wait-cs.ts';
 import { values } from '../../uapi/rows.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, fill, KiB, MiB, run } from './lib.ts';
-import { asNew, control, KILLING, REQUESTED, recovered, SLOW, writeHardReset } from './reset-lib.ts';
+import { asNew, control, KILLING, recovered, SLOW } from './reset-lib.ts';
 import { assertValue, externalQueues } from './sync-lib.ts';
-import { begin, beginWait, beginWaitAny, blocked, errnoOf, letGo, Prepared, returned, thread } from './threads-lib.ts';
+import {
+  begin,
+  beginWait,
+  beginWaitAny,
+  blocked,
+  errnoOf,
+  held,
+  letGo,
+  Prepared,
+  returned,
+  several,
+  thread,
+} from './threads-lib.ts';
+import { resets } from './threads-resets.ts';
 
 const STATUS = values(waitStatus);
 const FLAG = values(csFlags);
 const DOWN = 'DMA_0_0';
 const OTHER = 'DMA_0_1';
 const UP = 'DMA_1_0';
-/** The driver finds waits that it has to end, and says so (command_submission.c, force_complete_multi_cs). */
-const FORCED = /multi-CS completion context \d still waiting when calling force completion/;
-const ABORTED = /has been aborted while user process is waiting/;
-
-/** Work that waits until it is let go. */
-function held(device: Device, queue: QueueName = DOWN) {
-  return device.submit({ queue, stream: new CommandStream().fence(0) });
-}
-
-function several<T>(count: number, make: (i: number) => T): T[] {
-  return Array.from({ length: count }, (_, i) => make(i));
-}
 
 function waiting(test: Declare): void {
   test('one thread waits while another lets the work go', async (t) => {
@@ -477,95 +477,6 @@ function descriptors(test: Declare): void {
 async function open(t: TestContext): Promise<void> {
   const { driver } = t.target;
   driver.close(driver.open(driver.accelerators()[0]?.path ?? '', 2));
-}
-
-function resets(test: Declare): void {
-  test(
-    'a reset ends the waits of all threads',
-    async (t) => {
-      t.expectMessages(REQUESTED, KILLING, ABORTED);
-      const node = control(t);
-      const before = node.info.resetCount().hard_reset_cnt;
-      const device = t.open(0);
-      const works = [held(device, DOWN), held(device, UP)];
-      const waits = [...works, ...works].map((work) => beginWait(t, thread(t), device, work));
-      for (const { call } of waits) await blocked(t, call);
-      writeHardReset(t, '1');
-      try {
-        for (const { answer } of waits) assert.equal(await errnoOf(answer()), 'EIO');
-      } finally {
-        device.close();
-      }
-      assert.equal(await recovered(t, node), before + 1);
-      await asNew(t);
-    },
-    SLOW,
-  );
-
-  test(
-    'a reset ends waits for several',
-    async (t) => {
-      t.expectMessages(REQUESTED, KILLING, ABORTED, /wait_for_fence error :-5 for CS seq/, FORCED);
-      const node = control(t);
-      const before = node.info.resetCount().hard_reset_cnt;
-      const device = t.open(0);
-      const works = [held(device, DOWN), held(device, UP)];
-      const wait = beginWaitAny(t, thread(t), device, works);
-      await blocked(t, wait.call);
-      writeHardReset(t, '1');
-      try {
-        assert.equal(await errnoOf(wait.answer()), 'EIO');
-      } finally {
-        device.close();
-      }
-      assert.equal(await recovered(t, node), before + 1);
-      await asNew(t);
-    },
-    SLOW,
-  );
-
-  test(
-    'a submission that takes too long ends all waits for it',
-    async (t) => {
-      t.expectMessages(/Command submission \d+ has not finished in \d+ seconds!/, KILLING, /CS \d+ has timed-out/);
-      const node = control(t);
-      const before = node.info.resetCount().hard_reset_cnt;
-      const device = t.open(0);
-      try {
-        const work = device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: 1 });
-        const waits = several(3, () => beginWait(t, thread(t), device, work));
-        for (const { answer } of waits) assert.equal(await errnoOf(answer()), 'ETIMEDOUT');
-      } finally {
-        device.close();
-      }
-      assert.equal(await recovered(t, node), before + 1);
-      await asNew(t);
-    },
-    SLOW,
-  );
-
-  test(
-    'during a reset every thread is refused',
-    async (t) => {
-      t.expectMessages(REQUESTED);
-      const node = control(t);
-      const device = t.open(0);
-      const prepared = new Prepared(t, device, DOWN, new CommandStream().nop());
-      const ended = (await prepared.begin(thread(t)).answer()).out.seq;
-      await device.wait(ended, { signal: t.signal });
-      const [submitter, waiter] = [thread(t), thread(t)];
-      writeHardReset(t, '1');
-      try {
-        assert.equal(await errnoOf(prepared.begin(submitter).answer()), 'EBUSY');
-        assert.equal(await errnoOf(beginWait(t, waiter, device, { sequence: ended }).answer()), 'EBUSY');
-      } finally {
-        device.close();
-      }
-      await recovered(t, node);
-      await asNew(t);
-    },
-    SLOW,
-  );
 }
 
 export const threads = suite('threads', 'Several threads of a program that use one card at a time.', (test) => {
