@@ -21,6 +21,8 @@ import { type Action, CONFIG, Machine, MemoryNotReady } from './machine.ts';
 import { type LatencyMode, Pipeline } from './pipeline.ts';
 import type { ConfigPort, InterruptCause, MemoryPort } from './ports.ts';
 import { CoreState } from './state.ts';
+import { LoopCompiler, type RunResult, SETTLED, STATE_PAGES } from './wasm/compiler.ts';
+import { createMemory } from './wasm/webassembly.ts';
 
 export interface TpcPorts {
   readonly memory: MemoryPort;
@@ -36,6 +38,11 @@ export interface TpcOptions {
   readonly decoder?: VliwDecoder<string, string, string, string>;
   /** Memory for the state, of at least `STATE_BYTES`; default: its own. */
   readonly buffer?: ArrayBufferLike;
+  /**
+   * Compile hot loops to WebAssembly; then `buffer` must be absent. Registers, memory, cycles and counts are the same. It is
+   * without effect where the ports ask for interrupts or have memory that must be waited for: compiled code tells neither.
+   */
+  readonly compile?: boolean;
 }
 
 export interface Launch {
@@ -108,6 +115,7 @@ export class TpcCore {
   readonly #loops: LoopStack;
   readonly #fetched = new Map<number, Fetched>();
   readonly #recent = new Float64Array(RECENT);
+  #compiler: LoopCompiler | undefined;
   #generation = 0;
   #status: TpcStatus = 'idle';
   #statistics = emptyStatistics();
@@ -115,7 +123,9 @@ export class TpcCore {
   #delayed: { readonly body: number | undefined; readonly last: number } | undefined;
 
   constructor(ports: TpcPorts, options: TpcOptions = {}) {
-    this.state = new CoreState(options.buffer);
+    const compile = options.compile === true && !ports.onInterrupt && !ports.memory.read;
+    const shared = compile ? createMemory(STATE_PAGES) : undefined;
+    this.state = new CoreState(shared?.buffer ?? options.buffer);
     this.#memory = ports.memory;
     this.#decoder = options.decoder ?? tpcGaudi;
     this.#pipeline = new Pipeline(this.state, options.latency ?? 'exposed');
@@ -128,6 +138,12 @@ export class TpcCore {
       interrupt: ports.onInterrupt ?? (() => {}),
       latencyOf: (i) => this.#decoder.latencyOf(i),
     });
+    if (shared) this.#compiler = new LoopCompiler(this.machine, shared, (pc) => this.bundleAt(pc));
+  }
+
+  /** Rounds of loops that compiled code has done. */
+  get compiledRounds(): number {
+    return this.#compiler?.rounds ?? 0;
   }
 
   get status(): TpcStatus {
@@ -194,8 +210,29 @@ export class TpcCore {
   run(budget: number): TpcStatus {
     this.machine.readConfig();
     let status: TpcStatus = this.#status === 'blocked' || this.#status === 'debug' ? 'ready' : this.#status;
-    for (let n = 0; n < budget && status === 'ready'; n++) status = this.step();
+    for (let n = 0; n < budget && status === 'ready'; n++) {
+      status = this.step();
+      if (this.#compiler && status === 'ready') n += this.#runCompiled(this.#compiler, budget - n - 1);
+    }
     return status;
+  }
+
+  /** After a bundle that began a loop again: the rounds that compiled code does. */
+  #runCompiled(compiler: LoopCompiler, budget: number): number {
+    const loop = this.#loops.repeated;
+    // What came before the loop must have arrived.
+    if (!loop || this.#pipeline.cycle - loop.since < 2 * SETTLED) return 0;
+    let result: RunResult | undefined;
+    try {
+      result = compiler.run(loop, this.#loops.depth - 1, budget);
+    } catch (error) {
+      this.#status = 'failed';
+      throw located(error, this.machine.pc);
+    }
+    if (!result) return 0;
+    this.#statistics.bundles += result.bundles;
+    for (const slot of slots) this.#statistics.issued[slot] += result.issued[slot];
+    return result.bundles;
   }
 
   /** Where the last bundles were: first and last address. For a program that does not end. */
@@ -325,7 +362,15 @@ export class TpcCore {
       }
       this.#loops.setCounter(this.#loops.depth, start);
       if (!zeroTrip(loop.comparison, start, boundary)) {
-        this.#loops.push({ first, last, boundary, step, comparison: loop.comparison, once: loop.repeatAtMostOnce });
+        this.#loops.push({
+          first,
+          last,
+          boundary,
+          step,
+          comparison: loop.comparison,
+          once: loop.repeatAtMostOnce,
+          since: this.#pipeline.cycle,
+        });
         body = first;
       }
     }

@@ -13,6 +13,8 @@ export interface ActiveLoop {
   readonly step: number;
   readonly comparison: Comparison;
   readonly once: boolean;
+  /** Cycle in which it began. */
+  readonly since: number;
 }
 
 const compare: Readonly<Record<Comparison, (a: number, b: number) => boolean>> = {
@@ -32,6 +34,8 @@ export function zeroTrip(comparison: Comparison, start: number, boundary: number
 export class LoopStack {
   readonly #state: CoreState;
   readonly #loops: ActiveLoop[] = [];
+  /** The loop that the last `next` began again. */
+  repeated: ActiveLoop | undefined;
 
   constructor(state: CoreState) {
     this.#state = state;
@@ -43,6 +47,7 @@ export class LoopStack {
 
   clear(): void {
     this.#loops.length = 0;
+    this.repeated = undefined;
   }
 
   push(loop: ActiveLoop): void {
@@ -58,11 +63,15 @@ export class LoopStack {
    * holds the body begins again. The counter keeps the value that ended the loop.
    */
   next(pc: number): number {
+    this.repeated = undefined;
     for (let loop = this.#loops.at(-1); loop && loop.last === pc; loop = this.#loops.at(-1)) {
       const at = LOOP_COUNTER + this.#loops.length - 1;
       const counter = (this.#state.scalar(at) + loop.step) | 0;
       this.#state.setScalar(at, counter);
-      if (!loop.once && compare[loop.comparison](counter, loop.boundary)) return loop.first;
+      if (!loop.once && compare[loop.comparison](counter, loop.boundary)) {
+        this.repeated = loop;
+        return loop.first;
+      }
       this.#loops.pop();
     }
     return pc + BUNDLE_BYTES;

@@ -1,0 +1,311 @@
+/**
+ * Compiles hot hardware loops to WebAssembly, on the same memory that the interpreter's state is in. A loop is compiled if its
+ * body is straight, each of its instructions has an emitter, and no result is read before its latency has passed; then its
+ * rounds do exactly what the interpreter does. The first and the last rounds are always interpreted: what they leave in the
+ * pipeline is as if all had been.
+ *
+ * V8 runs new code in its baseline tier, in which SIMD is slow, until a function that is called again has used up its budget; a
+ * long call is never replaced. So rounds are done in calls of limited length.
+ */
+
+import type { Bundle, Instruction, Loop, Slot } from '../../isa/vliw/bundle.ts';
+import { BUNDLE_BYTES, slots } from '../../isa/vliw/bundle.ts';
+import * as layout from '../layout.ts';
+import type { ActiveLoop } from '../loops.ts';
+import type { Machine } from '../machine.ts';
+import { constant, offsetOf, operand, register } from '../operands.ts';
+import { addressOf, inside, type Tensor } from '../tensor.ts';
+import { type Effects, effectsOf, overlaps } from './effects.ts';
+import {
+  canonicalize,
+  type Emit,
+  emitMove,
+  emitScalar,
+  emitVector,
+  givesNumbers,
+  type Knowledge,
+  type Locals,
+  setFusedProbe,
+} from './emit.ts';
+import { Code, moduleBytes } from './encoder.ts';
+import { createMemory, instantiate, type WasmMemory } from './webassembly.ts';
+
+/** Pages of memory for the state of one core. */
+export const STATE_PAGES = Math.ceil(layout.STATE_BYTES / 65536);
+/** Latest cycle after which a result has arrived. */
+export const SETTLED = 8;
+/** Longest body, in bundles: longer ones make functions that take long to compile. */
+const MAX_BODY = 64;
+/** Bundles in one call of compiled code. */
+const CALL_BUNDLES = 4096;
+
+export interface RunResult {
+  readonly bundles: number;
+  readonly issued: Readonly<Record<Slot, number>>;
+}
+
+interface Compiled {
+  /** The bundles that it was made of. */
+  readonly body: readonly (Bundle | Loop)[];
+  /** Undefined: it cannot be compiled. */
+  readonly run: ((rounds: number) => void) | undefined;
+  readonly issued: Readonly<Record<Slot, number>>;
+  /** Registers that the body only reads, of which it relies on that they hold no denormal f32. */
+  readonly assumed: readonly number[];
+}
+
+const locals: Locals = { a: 1, b: 2, c: 3, result: 4, scalarA: 0, scalarB: 0 };
+
+export class LoopCompiler {
+  readonly #machine: Machine;
+  readonly #memory: WasmMemory;
+  readonly #bundleAt: (pc: number) => Bundle | Loop;
+  readonly #compiled = new Map<string, Compiled>();
+  /** Rounds that compiled code has done. */
+  rounds = 0;
+
+  /** @param memory what the machine's state is in */
+  constructor(machine: Machine, memory: WasmMemory, bundleAt: (pc: number) => Bundle | Loop) {
+    this.#machine = machine;
+    this.#memory = memory;
+    this.#bundleAt = bundleAt;
+  }
+
+  /**
+   * A loop is about to begin another round: does as many of them as it may, and says how many bundles that were.
+   *
+   * @param depth of the loop, from 0
+   * @param budget most bundles
+   */
+  run(loop: ActiveLoop, depth: number, budget: number): RunResult | undefined {
+    const machine = this.#machine;
+    const length = (loop.last - loop.first) / BUNDLE_BYTES + 1;
+    const counter = machine.state.scalar(layout.LOOP_COUNTER + depth) | 0;
+    const rounds = Math.min(
+      remainingRounds(loop, counter) - Math.ceil(SETTLED / length) - 1,
+      Math.floor(budget / length),
+    );
+    if (!(rounds > 0) || machine.roundingMode() !== 'rhne') return undefined;
+    const compiled = this.#find(loop, depth);
+    if (!compiled.run) return undefined;
+    machine.pipeline.drain();
+    const perCall = Math.max(1, Math.floor(CALL_BUNDLES / length));
+    for (let done = 0; done < rounds; done += perCall) compiled.run(Math.min(perCall, rounds - done));
+    this.rounds += rounds;
+    machine.pipeline.cycle += rounds * length;
+    const issued = Object.fromEntries(slots.map((slot) => [slot, rounds * compiled.issued[slot]])) as Record<
+      Slot,
+      number
+    >;
+    return { bundles: rounds * length, issued };
+  }
+
+  #find(loop: ActiveLoop, depth: number): Compiled {
+    const key = `${loop.first} ${loop.last} ${loop.step} ${depth}`;
+    const body: (Bundle | Loop)[] = [];
+    for (let pc = loop.first; pc <= loop.last; pc += BUNDLE_BYTES) body.push(this.#bundleAt(pc));
+    const known = this.#compiled.get(key);
+    const same = known?.body.length === body.length && known.body.every((bundle, n) => bundle === body[n]);
+    // What it was compiled to rely on has to hold now.
+    if (same && known.assumed.every((register) => isNormal(this.#machine, register))) return known;
+    const compiled = this.#compile(body, loop, depth);
+    this.#compiled.set(key, compiled);
+    return compiled;
+  }
+
+  #compile(body: readonly (Bundle | Loop)[], loop: ActiveLoop, depth: number): Compiled {
+    const issued: Record<Slot, number> = { load: 0, spu: 0, vpu: 0, store: 0 };
+    const none = { body, run: undefined, issued, assumed: [] };
+    if (body.length > MAX_BODY) return none;
+    const ordered: (readonly Instruction[])[] = [];
+    for (const bundle of body) {
+      const order = bundle.kind === 'bundle' ? orderOf(bundle) : undefined;
+      if (!order) return none;
+      ordered.push(order);
+    }
+    if (this.#hazard(ordered)) return none;
+    const { knowledge, assumed, late } = knowledgeOf(this.#machine, ordered.flat());
+    const code = new Code();
+    const transfers: (() => void)[] = [];
+    code.loop();
+    for (const [n, order] of ordered.entries()) {
+      for (const i of order) {
+        const emit = this.#emitter(i, loop.first + n * BUNDLE_BYTES, transfers, knowledge);
+        if (!emit) return none;
+        emit(code, locals);
+        issued[i.slot]++;
+      }
+    }
+    const counter = layout.SRF + (layout.LOOP_COUNTER + depth) * 4;
+    code.at().load(counter).constant(loop.step).op('i32.add').store(counter);
+    code.get(0).constant(1).op('i32.sub').tee(0).branchIf(0).op('end');
+    for (const register of late) canonicalize(code, locals, register);
+    const bytes = moduleBytes({ code, words: 0, vectors: 4, memoryPages: STATE_PAGES });
+    return { body, run: instantiate(bytes, this.#memory, (n) => transfers[n]?.()), issued, assumed };
+  }
+
+  #emitter(i: Instruction, pc: number, transfers: (() => void)[], known: Knowledge): Emit | undefined {
+    if (i.predicate) return undefined;
+    if (i.slot === 'vpu') return emitVector(i, known);
+    if (i.slot === 'spu') return emitScalar(i);
+    if (i.slot === 'load' && i.mnemonic === 'mov') return emitMove(i);
+    if (i.mnemonic === 'set_indx') return emitScalar(i);
+    const transfer = i.mnemonic === 'ld_tnsr' || i.mnemonic === 'st_tnsr' ? this.#transfer(i, pc) : undefined;
+    if (!transfer) return undefined;
+    const index = transfers.push(transfer) - 1;
+    return (code) => void code.constant(index).call(0);
+  }
+
+  /** A whole vector between a tensor and a register; tensors change only when the core is told to go on. */
+  #transfer(i: Instruction, pc: number): (() => void) | undefined {
+    if (i.switches.partial === true || i.switches.rmw_sel === true || i.switches.pack === true) return undefined;
+    const loading = i.mnemonic === 'ld_tnsr';
+    const vector = register(i, loading ? 'dest' : 'value');
+    if (vector.file !== 'V' || operand(i, 'tensor').kind === 'register') return undefined;
+    if (vector.number >= layout.GENERAL_VECTORS) return undefined;
+    const number = constant(i, 'tensor');
+    const at = offsetOf(i, vector);
+    const machine = this.#machine;
+    const index = offsetOf(i, register(i, 'coords')) / 4;
+    const where = machine.state.i32.subarray(index, index + layout.DIMENSIONS);
+    if (!loading && machine.tensor(number).rmw) return undefined;
+    const move = loading ? loadVector : storeVector;
+    return () => {
+      machine.pc = pc;
+      move(machine, machine.tensor(number), where, at);
+    };
+  }
+
+  /** Whether a result is read in its own slot before it has arrived, in this round or the next. */
+  #hazard(body: readonly (readonly Instruction[])[]): boolean {
+    return body.some((order, n) =>
+      order.some((i) => {
+        const dest = i.operands[i.roles.indexOf('dest')];
+        if (dest?.kind !== 'register') return false;
+        const { writes } = effectsOf(i);
+        const latency = this.#machine.exposedLatency(i, dest.file);
+        for (let later = 1; later < latency; later++) {
+          const reader = body[(n + later) % body.length]?.find((other) => other.slot === i.slot);
+          if (reader && overlaps(writes, effectsOf(reader).reads)) return true;
+        }
+        return false;
+      }),
+    );
+  }
+}
+
+/** How often the body is done until the loop ends, with the round that begins; infinite or unknown: 0. */
+export function remainingRounds(loop: ActiveLoop, counter: number): number {
+  const { boundary, step, comparison, once } = loop;
+  if (once || step === 0) return 0;
+  const distance = boundary - counter;
+  const rounds = {
+    '<': step > 0 ? Math.ceil(distance / step) : 0,
+    '<=': step > 0 ? Math.floor(distance / step) + 1 : 0,
+    '>': step < 0 ? Math.ceil(distance / step) : 0,
+    '>=': step < 0 ? Math.floor(distance / step) + 1 : 0,
+    '!=': distance % step === 0 && distance / step > 0 ? distance / step : 0,
+    '==': 0,
+  }[comparison];
+  // The counter must not wrap on the way.
+  const end = counter + rounds * step;
+  return end > 2 ** 31 - 1 || end < -(2 ** 31) ? 0 : rounds;
+}
+
+/** Whether no lane of the vector register at `offset` is a denormal f32. */
+function isNormal(machine: Machine, offset: number): boolean {
+  for (let lane = 0; lane < layout.VECTOR_BYTES / 4; lane++) {
+    const bits = (machine.state.u32[offset / 4 + lane] as number) & 0x7fffffff;
+    if (bits !== 0 && bits < 0x00800000) return false;
+  }
+  return true;
+}
+
+/**
+ * What can be relied on in all rounds but the first, which is interpreted: a register that only f32 arithmetic writes is
+ * flushed; one that nothing writes stays as it is now; one that only f32 arithmetic reads may hold any NaN meanwhile.
+ */
+function knowledgeOf(
+  machine: Machine,
+  instructions: readonly Instruction[],
+): { readonly knowledge: Knowledge; readonly assumed: readonly number[]; readonly late: readonly number[] } {
+  const written = new Map<number, boolean>();
+  const read = new Map<number, boolean>();
+  const note = (map: Map<number, boolean>, from: number, good: boolean) =>
+    map.set(from, good && (map.get(from) ?? true));
+  for (const i of instructions) {
+    i.operands.forEach((o, n) => {
+      if (o.kind !== 'register' || o.file !== 'V') return;
+      const from = offsetOf(i, o);
+      if (i.roles[n] === 'dest') note(written, from, givesNumbers(i));
+      else note(read, from, givesNumbers(i));
+    });
+  }
+  const assumed = [...read].flatMap(([from]) => (!written.has(from) && isNormal(machine, from) ? [from] : []));
+  const late = [...written].flatMap(([from, numbers]) => (numbers && read.get(from) !== false ? [from] : []));
+  return {
+    knowledge: {
+      normal: (offset) => written.get(offset) === true || assumed.includes(offset),
+      anyNan: (offset) => late.includes(offset),
+    },
+    assumed,
+    late,
+  };
+}
+
+/** An order of the slots in which none writes what a later one reads, and memory is read before it is written. */
+function orderOf(bundle: Bundle): readonly Instruction[] | undefined {
+  const left = slots.flatMap((slot) => (bundle[slot] ? [bundle[slot]] : []));
+  const effects = new Map<Instruction, Effects>(left.map((i) => [i, effectsOf(i)]));
+  const of = (i: Instruction) => effects.get(i) as Effects;
+  if (left.some((i) => left.some((j) => i !== j && overlaps(of(i).writes, of(j).writes)))) return undefined;
+  const order: Instruction[] = [];
+  while (left.length > 0) {
+    const next = left.findIndex((i) =>
+      left.every(
+        (j) => i === j || (!overlaps(of(i).writes, of(j).reads) && !(i.slot === 'store' && j.slot === 'load')),
+      ),
+    );
+    if (next < 0) return undefined;
+    order.push(...left.splice(next, 1));
+  }
+  return order;
+}
+
+function loadVector(machine: Machine, tensor: Tensor, where: Int32Array, at: number): void {
+  const width = tensor.elementBytes;
+  const count = layout.VECTOR_BYTES / width;
+  const { from, to } = inside(tensor, where, count);
+  const { bytes } = machine.state;
+  for (let byte = 0; byte < layout.VECTOR_BYTES; byte++) {
+    if (byte === from * width) byte = to * width;
+    if (byte < layout.VECTOR_BYTES) bytes[at + byte] = tensor.padding >>> (8 * (byte % width));
+  }
+  if (to > from) machine.load(addressOf(tensor, where) + from * width, (to - from) * width, at + from * width);
+}
+
+function storeVector(machine: Machine, tensor: Tensor, where: Int32Array, at: number): void {
+  const width = tensor.elementBytes;
+  const { from, to } = inside(tensor, where, layout.VECTOR_BYTES / width);
+  if (to > from) machine.store(addressOf(tensor, where) + from * width, (to - from) * width, at + from * width);
+}
+
+/** Asks this machine: (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24 if it is rounded once, and 0 if the product is rounded first. */
+setFusedProbe(() => {
+  const bits = (x: number) => new Uint32Array(Float32Array.of(x).buffer)[0] as number;
+  const code = new Code();
+  code
+    .at()
+    .splat(bits(1 + 2 ** -12))
+    .splat(bits(1 + 2 ** -12))
+    .splat(bits(-(1 + 2 ** -11)))
+    .op('f32x4.relaxed_madd')
+    .storeVector(0);
+  const memory = createMemory(1);
+  try {
+    instantiate(moduleBytes({ code, words: 0, vectors: 0, memoryPages: 1 }), memory, () => {})(0);
+  } catch {
+    return false;
+  }
+  return new Float32Array(memory.buffer)[0] === 2 ** -24;
+});

@@ -1,0 +1,348 @@
+/**
+ * Code for single instructions, bit for bit what their bodies do while ROUND_CSR says round to nearest. What is not here is
+ * not compiled: the interpreter does it.
+ */
+
+import type { Instruction, Operand } from '../../isa/vliw/bundle.ts';
+import * as layout from '../layout.ts';
+import { offsetOf, operand, register } from '../operands.ts';
+import type { Code, PlainOpcode, SimdOpcode } from './encoder.ts';
+
+/** Vectors that code may use: locals of the function. */
+export interface Locals {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly result: number;
+  readonly scalarA: number;
+  readonly scalarB: number;
+}
+
+/** An emitter, or undefined where the instruction is not compiled. */
+export type Emit = (code: Code, locals: Locals) => void;
+
+const CHUNK = 16;
+const CHUNKS = layout.VECTOR_BYTES / CHUNK;
+const MIN_NORMAL = 0x00800000;
+const ABS = 0x7fffffff;
+const NAN = 0x7fffffff;
+
+/** The local's f32 lanes with denormals as zeros of their sign. */
+function flush(code: Code, local: number): void {
+  code
+    .get(local)
+    .get(local)
+    .op('f32x4.abs')
+    .splat(MIN_NORMAL)
+    .op('f32x4.lt')
+    .splat(ABS)
+    .op('v128.and', 'v128.andnot')
+    .set(local);
+}
+
+/** The local's f32 lanes with every NaN as the one that the core has. */
+function canonical(code: Code, local: number): void {
+  code.splat(NAN).get(local).get(local).get(local).op('f32x4.ne', 'v128.bitselect').set(local);
+}
+
+/** What is known of vector registers, by their offset in the state, throughout a loop. */
+export interface Knowledge {
+  /** All lanes are f32 numbers that are not denormal. */
+  readonly normal: (offset: number) => boolean;
+  /** Only read as f32 numbers: which NaN it holds matters first when the loop has ended. */
+  readonly anyNan: (offset: number) => boolean;
+}
+
+/** What to do with the lanes of one chunk: operands in locals a and b (and c), result left in `result`. */
+type Lanes = (code: Code, locals: Locals) => void;
+
+/** Which of the operands a, b, c need not be flushed, and whether the result's NaN may be any. */
+interface Shortcuts {
+  readonly a: boolean;
+  readonly b: boolean;
+  readonly c: boolean;
+  readonly anyNan: boolean;
+}
+
+const isPlain = (i: Instruction, flags: readonly string[]) => flags.every((flag) => i.switches[flag] !== true);
+
+function f32Lanes(i: Instruction, known: Shortcuts): Lanes | undefined {
+  const binary =
+    (op: SimdOpcode, flushResult: boolean): Lanes =>
+    (code, l) => {
+      if (!known.a) flush(code, l.a);
+      if (!known.b) flush(code, l.b);
+      code.get(l.a).get(l.b).op(op).set(l.result);
+      if (flushResult) flush(code, l.result);
+      if (!known.anyNan) canonical(code, l.result);
+    };
+  switch (i.mnemonic) {
+    case 'add':
+      return isPlain(i, ['st', 'carry']) ? binary('f32x4.add', true) : undefined;
+    case 'sub':
+      return isPlain(i, ['st', 'neg']) ? binary('f32x4.sub', true) : undefined;
+    case 'mul':
+      return binary('f32x4.mul', true);
+    case 'max':
+      return binary('f32x4.max', false);
+    case 'min':
+      return binary('f32x4.min', false);
+    case 'mac':
+      if (!isPlain(i, ['st', 'acc_fp32']) || !fused()) return undefined;
+      return (code, l) => {
+        if (!known.a) flush(code, l.a);
+        if (!known.b) flush(code, l.b);
+        if (!known.c) flush(code, l.c);
+        const op = i.switches.neg === true ? 'f32x4.relaxed_nmadd' : 'f32x4.relaxed_madd';
+        code.get(l.a).get(l.b).get(l.c).op(op).set(l.result);
+        flush(code, l.result);
+        if (!known.anyNan) canonical(code, l.result);
+      };
+    default:
+      return undefined;
+  }
+}
+
+const wordOps: Readonly<Record<string, SimdOpcode | { readonly i32: SimdOpcode; readonly u32: SimdOpcode }>> = {
+  add: 'i32x4.add',
+  sub: 'i32x4.sub',
+  and: 'v128.and',
+  or: 'v128.or',
+  xor: 'v128.xor',
+  max: { i32: 'i32x4.max_s', u32: 'i32x4.max_u' },
+  min: { i32: 'i32x4.min_s', u32: 'i32x4.min_u' },
+};
+
+function wordLanes(i: Instruction): Lanes | undefined {
+  const bitwise = i.mnemonic === 'and' || i.mnemonic === 'or' || i.mnemonic === 'xor';
+  const type = i.type === 'i32' || i.type === 'u32' ? i.type : undefined;
+  if ((!type && !bitwise) || !isPlain(i, ['st', 'carry', 'neg'])) return undefined;
+  const found = Object.hasOwn(wordOps, i.mnemonic) ? wordOps[i.mnemonic] : undefined;
+  const op = typeof found === 'object' ? found[type ?? 'i32'] : found;
+  return op ? (code, l) => void code.get(l.a).get(l.b).op(op).set(l.result) : undefined;
+}
+
+const comparisons: Readonly<Record<string, readonly [f32: SimdOpcode, i32: SimdOpcode, u32: SimdOpcode]>> = {
+  eq: ['f32x4.eq', 'i32x4.eq', 'i32x4.eq'],
+  neq: ['f32x4.ne', 'i32x4.ne', 'i32x4.ne'],
+  less: ['f32x4.lt', 'i32x4.lt_s', 'i32x4.lt_u'],
+  leq: ['f32x4.le', 'i32x4.le_s', 'i32x4.le_u'],
+  grt: ['f32x4.gt', 'i32x4.gt_s', 'i32x4.gt_u'],
+  geq: ['f32x4.ge', 'i32x4.ge_s', 'i32x4.ge_u'],
+};
+
+/** Is the operand a vector of the register file, or the same word in all lanes? */
+type Source = { readonly at: number } | { readonly word: number } | { readonly scalar: number };
+
+function sourceOf(i: Instruction, o: Operand): Source | undefined {
+  if (o.kind !== 'register') return { word: o.value };
+  if (o.number >= layout.GENERAL_VECTORS && o.file === 'V' && o.number < 42) return undefined;
+  if (o.file === 'V') return { at: offsetOf(i, o) };
+  if (o.file === 'S' && o.number < layout.SCALARS) return { scalar: offsetOf(i, o) };
+  return undefined;
+}
+
+function loadChunk(code: Code, source: Source, chunk: number): void {
+  if ('at' in source) code.loadVector(source.at + chunk * CHUNK);
+  else if ('word' in source) code.splat(source.word);
+  else code.load(source.scalar).op('i32x4.splat');
+}
+
+/** An instruction of the vector unit. */
+export function emitVector(i: Instruction, known: Knowledge): Emit | undefined {
+  if (i.mnemonic === 'nop' || i.predicate?.file === 'VP') return undefined;
+  if (i.mnemonic === 'mov') return emitMove(i);
+  const dest = register(i, 'dest');
+  if (dest.file !== 'V' || dest.number >= layout.GENERAL_VECTORS) return undefined;
+  const to = offsetOf(i, dest);
+  const selecting = i.mnemonic.startsWith('sel_');
+  if (!i.roles.includes('a') || !i.roles.includes('b')) return undefined;
+  const [a, b] = [sourceOf(i, operand(i, 'a')), sourceOf(i, operand(i, 'b'))];
+  const normal = (source: Source | undefined) => source !== undefined && 'at' in source && known.normal(source.at);
+  const shortcuts = { a: normal(a), b: normal(b), c: known.normal(to), anyNan: known.anyNan(to) };
+  const lanes = selecting ? selectLanes(i) : givesNumbers(i) ? f32Lanes(i, shortcuts) : wordLanes(i);
+  if (!lanes) return undefined;
+  const c = selecting ? sourceOf(i, operand(i, 'c')) : { at: to };
+  const d = selecting ? sourceOf(i, operand(i, 'd')) : undefined;
+  if (!a || !b || !c || (selecting && !d)) return undefined;
+  return (code, l) => {
+    for (let chunk = 0; chunk < CHUNKS; chunk++) {
+      loadChunk(code, a, chunk);
+      code.set(l.a);
+      loadChunk(code, b, chunk);
+      code.set(l.b);
+      if (i.mnemonic === 'mac' || selecting) {
+        loadChunk(code, c, chunk);
+        code.set(l.c);
+      }
+      if (d) {
+        loadChunk(code, d, chunk);
+        code.set(l.result);
+      }
+      lanes(code, l);
+      code
+        .at()
+        .get(l.result)
+        .storeVector(to + chunk * CHUNK);
+    }
+  };
+}
+
+function selectLanes(i: Instruction): Lanes | undefined {
+  const found = comparisons[i.mnemonic.slice(4)];
+  const kind = ['f32', 'i32', 'u32'].indexOf(String(i.type));
+  const op = kind < 0 ? undefined : found?.[kind];
+  if (!op || i.switches.mask_eq_zero === true) return undefined;
+  return (code, l) => {
+    if (kind === 0) {
+      flush(code, l.a);
+      flush(code, l.b);
+    }
+    code.get(l.c).get(l.result).get(l.a).get(l.b).op(op, 'v128.bitselect').set(l.result);
+  };
+}
+
+const f32Mnemonics = ['add', 'sub', 'mul', 'max', 'min', 'mac'];
+
+/** Whether the result of a vector instruction is f32 numbers, flushed. */
+export function givesNumbers(i: Instruction): boolean {
+  return i.slot === 'vpu' && i.type === 'f32' && f32Mnemonics.includes(i.mnemonic);
+}
+
+/** Gives a register's NaNs the core's bits. */
+export function canonicalize(code: Code, l: Locals, register: number): void {
+  for (let chunk = 0; chunk < CHUNKS; chunk++) {
+    code.loadVector(register + chunk * CHUNK).set(l.result);
+    canonical(code, l.result);
+    code
+      .at()
+      .get(l.result)
+      .storeVector(register + chunk * CHUNK);
+  }
+}
+
+/** MOV of words: registers of a file to the same, and scalars to vectors. */
+export function emitMove(i: Instruction): Emit | undefined {
+  const dest = register(i, 'dest');
+  const source = sourceOf(i, operand(i, 'a'));
+  if (i.predicate?.file === 'VP' || !source || i.roles.includes('flavor')) return undefined;
+  if (dest.file === 'V' && dest.number < layout.GENERAL_VECTORS) {
+    if (!('at' in source) && i.type !== undefined && !['f32', 'i32', 'u32', 'b'].includes(i.type)) return undefined;
+    const to = offsetOf(i, dest);
+    return (code) => {
+      for (let chunk = 0; chunk < CHUNKS; chunk++) {
+        code.at();
+        loadChunk(code, source, chunk);
+        code.storeVector(to + chunk * CHUNK);
+      }
+    };
+  }
+  if (dest.file === 'S' && dest.number < layout.LOOP_COUNTER && !('at' in source)) {
+    const to = offsetOf(i, dest);
+    return (code) => {
+      code.at();
+      pushWord(code, source);
+      code.store(to);
+    };
+  }
+  return undefined;
+}
+
+function pushWord(code: Code, source: Source): void {
+  if ('word' in source) code.constant(source.word);
+  else if ('scalar' in source) code.load(source.scalar);
+}
+
+const scalarOps: Readonly<Record<string, PlainOpcode>> = {
+  add: 'i32.add',
+  sub: 'i32.sub',
+  mul: 'i32.mul',
+  and: 'i32.and',
+  or: 'i32.or',
+  xor: 'i32.xor',
+};
+
+const scalarComparisons: Readonly<Record<string, readonly [i32: PlainOpcode, u32: PlainOpcode]>> = {
+  cmp_eq: ['i32.eq', 'i32.eq'],
+  cmp_neq: ['i32.ne', 'i32.ne'],
+  cmp_less: ['i32.lt_s', 'i32.lt_u'],
+  cmp_leq: ['i32.le_s', 'i32.le_u'],
+  cmp_grt: ['i32.gt_s', 'i32.gt_u'],
+  cmp_geq: ['i32.ge_s', 'i32.ge_u'],
+};
+
+/** An instruction of the scalar unit: words in scalar and index registers. */
+export function emitScalar(i: Instruction): Emit | undefined {
+  const dest = register(i, 'dest');
+  if (i.mnemonic === 'mov') return dest.file === 'I' ? emitIndex(i, undefined) : emitMove(i);
+  if (i.mnemonic === 'set_indx') return emitIndex(i, undefined);
+  if (!i.roles.includes('a') || !i.roles.includes('b')) return undefined;
+  if (!isPlain(i, ['st', 'carry', 'neg', 'acc_fp32', 'upper32', 'mask_eq_zero'])) return undefined;
+  const op = Object.hasOwn(scalarOps, i.mnemonic) ? scalarOps[i.mnemonic] : undefined;
+  if (dest.file === 'I') return op ? emitIndex(i, op) : undefined;
+  if (i.type !== 'i32' && i.type !== 'u32') return undefined;
+  const compare = Object.hasOwn(scalarComparisons, i.mnemonic) ? scalarComparisons[i.mnemonic] : undefined;
+  const chosen = dest.file === 'SP' ? compare?.[i.type === 'i32' ? 0 : 1] : dest.file === 'S' ? op : undefined;
+  if (
+    !chosen ||
+    !dest ||
+    (dest.file === 'S' && dest.number >= layout.LOOP_COUNTER) ||
+    (dest.file === 'SP' && dest.number === 0)
+  ) {
+    return undefined;
+  }
+  const [a, b] = [sourceOf(i, operand(i, 'a')), sourceOf(i, operand(i, 'b'))];
+  if (!a || !b || 'at' in a || 'at' in b) return undefined;
+  const to = offsetOf(i, dest);
+  return (code) => {
+    code.at();
+    pushWord(code, a);
+    pushWord(code, b);
+    code.op(chosen).store(to);
+  };
+}
+
+/** An operation on the dimensions of index registers; `undefined` sets them to operand a. */
+function emitIndex(i: Instruction, op: PlainOpcode | undefined): Emit | undefined {
+  const to = offsetOf(i, register(i, 'dest'));
+  const word = (role: string) => {
+    const o = operand(i, role);
+    if (o.kind === 'register' && o.file === 'I') {
+      const from = offsetOf(i, o);
+      return (code: Code, d: number) => void code.load(from + 4 * d);
+    }
+    const source = sourceOf(i, o);
+    return source && !('at' in source) ? (code: Code) => pushWord(code, source) : undefined;
+  };
+  const a = word('a');
+  const b = op ? word('b') : undefined;
+  if (!a || (op && !b)) return undefined;
+  const mask = i.dimMask ?? 0x1f;
+  return (code) => {
+    for (let d = 0; d < layout.DIMENSIONS; d++) {
+      if (!((mask >> d) & 1)) continue;
+      code.at();
+      a(code, d);
+      if (op && b) {
+        b(code, d);
+        code.op(op);
+      }
+      code.store(to + 4 * d);
+    }
+  };
+}
+
+let fusedHere: boolean | undefined;
+
+/** Whether relaxed_madd rounds once on this machine, as MAC does: decided by asking it. */
+export function fused(): boolean {
+  fusedHere ??= probeFused();
+  return fusedHere;
+}
+
+/** Set by `module.ts`, which can instantiate; kept apart so that this file only emits. */
+let probeFused = (): boolean => false;
+
+export function setFusedProbe(probe: () => boolean): void {
+  probeFused = probe;
+}
