@@ -91,6 +91,7 @@ export class LoopCompiler {
     machine.pipeline.drain();
     const perCall = Math.max(1, Math.floor(CALL_BUNDLES / length));
     for (let done = 0; done < rounds; done += perCall) compiled.run(Math.min(perCall, rounds - done));
+    machine.pc = loop.first;
     this.rounds += rounds;
     machine.pipeline.cycle += rounds * length;
     const issued = Object.fromEntries(slots.map((slot) => [slot, rounds * compiled.issued[slot]])) as Record<

@@ -1,0 +1,219 @@
+/** Compiled loops against the interpreter: the same registers, memory, cycles and counts, bit for bit. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { TpcCore } from '../../src/tpc/core.ts';
+import { FlatMemory, PlainConfig } from '../../src/tpc/flat.ts';
+import { LFSR, SCALAR_LFSR, SLM, SLM_BYTES } from '../../src/tpc/layout.ts';
+import type { ActiveLoop } from '../../src/tpc/loops.ts';
+import { remainingRounds } from '../../src/tpc/wasm/compiler.ts';
+import { seed } from '../seed.ts';
+import { assemble, CODE, DATA } from './fixture.ts';
+
+const ELEMENTS = 64 * 24;
+
+interface Outcome {
+  readonly registers: Uint8Array;
+  readonly memory: Uint8Array;
+  readonly statistics: unknown;
+  readonly compiledRounds: number;
+}
+
+/** Runs a program on vectors and tensors filled from `words`. */
+function outcome(text: string, words: Uint32Array, compile: boolean, rounds: number): Outcome {
+  const memory = new FlatMemory();
+  const config = new PlainConfig();
+  memory.add(CODE, assemble(`${text}\nnop; halt; halt; nop`));
+  const data = Uint32Array.from({ length: 3 * ELEMENTS }, (_, n) => words[(n * 7) % words.length] as number);
+  memory.add(DATA, new Uint8Array(data.buffer));
+  for (const t of [0, 1, 2])
+    config.setTensor(t, { base: DATA + 4 * ELEMENTS * t, type: 'f32', sizes: [ELEMENTS - 10], padding: 0x40000000 });
+  const core = new TpcCore({ memory, config }, { compile });
+  core.start({ pc: CODE, srf: [0, rounds, 5, 0x3fc00000, 0xfffffff0] });
+  for (let v = 1; v < 12; v++) {
+    const vector = core.state.vector(v);
+    new Uint32Array(vector.buffer, vector.byteOffset, 64).forEach((_, lane, all) => {
+      all[lane] = words[(v * 64 + lane) % words.length] as number;
+    });
+  }
+  assert.equal(core.run(1_000_000), 'halted');
+  const all = core.state.bytes;
+  return {
+    registers: Uint8Array.from([
+      ...all.subarray(0, LFSR),
+      ...all.subarray(LFSR + 1280, SCALAR_LFSR),
+      ...all.subarray(SLM, SLM + SLM_BYTES),
+    ]),
+    memory: new Uint8Array(data.buffer),
+    statistics: core.statistics,
+    compiledRounds: core.compiledRounds,
+  };
+}
+
+/** Bits of all kinds of f32: numbers of like size, infinities, NaNs, denormals, and anything. */
+const word = fc.oneof(
+  fc.nat(0xffffffff),
+  fc.constantFrom(
+    0,
+    0x80000000,
+    0x7f800000,
+    0xff800000,
+    0x7fc00000,
+    0x7f800001,
+    0xffffffff,
+    1,
+    0x807fffff,
+    0x00800000,
+    0x7f7fffff,
+  ),
+  fc.float({ noNaN: true, min: -4, max: 4 }).map((x) => new Uint32Array(Float32Array.of(x).buffer)[0] as number),
+  fc
+    .float({ noNaN: true, min: Math.fround(-1e-30), max: Math.fround(1e-30) })
+    .map((x) => new Uint32Array(Float32Array.of(x).buffer)[0] as number),
+);
+const words = fc.array(word, { minLength: 97, maxLength: 97 }).map((list) => Uint32Array.from(list));
+
+const v = fc.integer({ min: 1, max: 11 }).map((n) => `V${n}`);
+const vs = fc.oneof(v, fc.constantFrom('S2', 'S3', 'S4', '0x3f000000', '7'));
+const vpu = fc.oneof(
+  fc.tuple(fc.constantFrom('add.f32', 'sub.f32', 'mul.f32', 'max.f32', 'min.f32', 'mac.f32', 'mac.f32.neg'), v, v, vs),
+  fc.tuple(
+    fc.constantFrom('add.i32', 'sub.i32', 'add.u32', 'max.i32', 'min.u32', 'max.u32', 'and.i32', 'or.u32', 'xor.f32'),
+    v,
+    v,
+    vs,
+  ),
+  fc.tuple(
+    fc.constantFrom('sel_less.f32', 'sel_geq.f32', 'sel_eq.i32', 'sel_grt.u32', 'sel_neq.f32', 'sel_leq.i32'),
+    v,
+    v,
+    v,
+    v,
+    v,
+  ),
+  fc.tuple(fc.constantFrom('mov.f32'), v, v),
+  fc.tuple(fc.constantFrom('mov.i32'), v, fc.constantFrom('S2', '9')),
+);
+const slot = (parts: readonly string[]) => `${parts[0]} ${parts.slice(1).join(', ')}`;
+const load = fc.constantFrom('nop', 'ld_tnsr V1, 0, I2', 'ld_tnsr V2, 1, I3', 'mov V5, V6');
+const store = fc.constantFrom('nop', 'nop', 'st_tnsr 2, I4, V3', 'st_tnsr 2, I4, V7');
+/** No immediates here: a bundle has only one, which the vector unit may use. */
+const spu = fc.constantFrom(
+  'nop',
+  'add.i32 b00001 I2, S6, I2',
+  'add.i32 b00001 I3, S6, I3',
+  'add.i32 b00001 I4, S6, I4',
+  'add.i32 S7, S7, S32',
+  'xor.u32 S8, S7, S4',
+  'cmp_less.i32 SP2, S7, S2',
+  'mov.i32 S9, S32',
+);
+/** Selections use operand fields that they share with LOAD and STORE. */
+const bundle = fc
+  .tuple(load, spu, fc.oneof(vpu.map(slot), fc.constant('nop')), store)
+  .map(([l, s, x, t]) => (x.startsWith('sel') ? `nop; ${s}; ${x}; nop` : `${l}; ${s}; ${x}; ${t}`));
+
+const NOPS = 'nop; nop; nop; nop\n'.repeat(6);
+const program = (bundles: readonly string[]) =>
+  `nop; mov.i32 S6, 64; nop; nop\n${NOPS}loop 0, S1, 1, <, end\nnop; nop; nop; nop\n${bundles.map((line) => `${line}\n${NOPS}`).join('')}end:`;
+
+test('random loops: compiled and interpreted agree in every bit', () => {
+  let compiled = 0;
+  fc.assert(
+    fc.property(
+      fc.array(bundle, { minLength: 1, maxLength: 5 }),
+      words,
+      fc.integer({ min: 1, max: 30 }),
+      (bundles, bits, rounds) => {
+        const text = program(bundles);
+        const want = outcome(text, bits, false, rounds);
+        const got = outcome(text, bits, true, rounds);
+        assert.deepEqual(got.statistics, want.statistics);
+        assert.deepEqual(got.memory, want.memory);
+        assert.deepEqual(got.registers, want.registers);
+        compiled += got.compiledRounds;
+      },
+    ),
+    { seed: seed(), numRuns: 150 },
+  );
+  assert.ok(compiled > 500, `only ${compiled} rounds were compiled`);
+});
+
+test('a loop that reads a result before its latency has passed is left to the interpreter', () => {
+  const early =
+    'loop 0, S1, 1, <, end\nnop; nop; nop; nop\nnop; nop; add.f32 V1, V1, V2; nop\nnop; nop; add.f32 V1, V1, V2; nop\nend:';
+  const bits = Uint32Array.from({ length: 97 }, (_, n) => 0x3f800000 + n);
+  const got = outcome(early, bits, true, 50);
+  assert.equal(got.compiledRounds, 0);
+  assert.deepEqual(got.registers, outcome(early, bits, false, 50).registers);
+});
+
+test('what has no compiled form is interpreted, and a budget holds in the middle of a compiled loop', () => {
+  const bits = Uint32Array.from({ length: 97 }, (_, n) => n);
+  const text = program(['nop; nop; popcnt.u32 set=1 V3, V4; nop']);
+  assert.equal(outcome(text, bits, true, 50).compiledRounds, 0);
+  const memory = new FlatMemory();
+  memory.add(CODE, assemble(`${program(['nop; add.i32 S7, S7, S2; nop; nop'])}\nnop; halt; halt; nop`));
+  const core = new TpcCore({ memory, config: new PlainConfig() }, { compile: true });
+  core.start({ pc: CODE, srf: [0, 1000, 1] });
+  let runs = 0;
+  while (core.run(500) === 'ready') runs++;
+  assert.equal(core.status, 'halted');
+  assert.equal(core.state.scalar(7), 1000);
+  assert.ok(runs >= Math.floor(core.statistics.bundles / 500) - 1);
+  assert.ok(core.compiledRounds > 500);
+});
+
+test('an access outside of memory in a compiled loop names the bundle, as the interpreter does', () => {
+  const text = program(['nop; add.i32 b00001 I2, S6, I2; nop; nop', 'ld_tnsr V1, 0, I2; nop; nop; nop']);
+  const failure = (compile: boolean) => {
+    const memory = new FlatMemory();
+    memory.add(CODE, assemble(`${text}\nnop; halt; halt; nop`));
+    memory.add(DATA, new Uint8Array(4 * 64 * 40));
+    const config = new PlainConfig();
+    config.setTensor(0, { base: DATA, type: 'f32', sizes: [1 << 20] });
+    const core = new TpcCore({ memory, config }, { compile });
+    core.start({ pc: CODE, srf: [0, 100] });
+    try {
+      core.run(1_000_000);
+    } catch (error) {
+      return String(error);
+    }
+    return 'none';
+  };
+  assert.match(failure(false), /guest: TPC bundle 0x.*nothing to read/);
+  assert.equal(
+    failure(true).replace(/ load\.ld_tnsr| 0x100000/g, ''),
+    failure(false).replace(/ load\.ld_tnsr| 0x100000/g, ''),
+  );
+});
+
+test('how many rounds remain is what counting gives', () => {
+  const comparisons = {
+    '<': (a: number, b: number) => a < b,
+    '<=': (a: number, b: number) => a <= b,
+    '>': (a: number, b: number) => a > b,
+    '>=': (a: number, b: number) => a >= b,
+    '!=': (a: number, b: number) => a !== b,
+  } as const;
+  const small = fc.integer({ min: -20, max: 20 });
+  fc.assert(
+    fc.property(
+      small,
+      small,
+      fc.integer({ min: -3, max: 3 }),
+      fc.constantFrom(...(Object.keys(comparisons) as (keyof typeof comparisons)[])),
+      (counter, boundary, step, comparison) => {
+        fc.pre(comparisons[comparison](counter, boundary));
+        const loop: ActiveLoop = { first: 0, last: 0, boundary, step, comparison, once: false, since: 0 };
+        const got = remainingRounds(loop, counter);
+        if (got <= 0) return;
+        let counted = 0;
+        for (let c = counter; comparisons[comparison](c, boundary); c += step) counted++;
+        assert.equal(got, counted);
+      },
+    ),
+    { seed: seed() },
+  );
+});
