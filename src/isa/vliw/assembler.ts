@@ -8,7 +8,7 @@ import type { AssembleOptions, Assembly, ListingEntry } from '../assembler.ts';
 import { AssemblyError, type Diagnostic, SourceText } from '../diagnostics.ts';
 import { Fault } from '../expressions.ts';
 import { BUNDLE_WORDS, orBits, readWords, writeWords } from './bits.ts';
-import { BUNDLE_BYTES, type Instruction, type Slot, slots } from './bundle.ts';
+import { BUNDLE_BYTES, type Slot, slots } from './bundle.ts';
 import { Directives } from './directives.ts';
 import { HazardFinder } from './hazards.ts';
 import { encodeLoop } from './loop.ts';
@@ -59,7 +59,6 @@ class Assembler {
   readonly #labels = new Map<string, Place & { readonly bundle: number }>();
   readonly #uses: LabelUse[] = [];
   readonly #hazards: HazardFinder | undefined;
-  readonly #listing: ListingEntry[] = [];
   /** Slots of the bundle that is being read. */
   #pending: ParsedSlot[] = [];
   #places: Place[] = [];
@@ -67,6 +66,10 @@ class Assembler {
   /** The line, from 1. */
   #line = 0;
   #words = new Uint32Array(BUNDLE_WORDS * 256);
+  /** The bundle that is being put together. */
+  readonly #bundle = new Uint32Array(BUNDLE_WORDS);
+  /** Lines of bundles. */
+  #lines = new Uint32Array(256);
   #bundles = 0;
 
   constructor(set: VliwSet, source: SourceText, options: AssembleOptions) {
@@ -114,11 +117,14 @@ class Assembler {
     for (let i = 0; i < this.#bundles; i++) {
       writeWords(this.#words.subarray(i * BUNDLE_WORDS, (i + 1) * BUNDLE_WORDS), bytes, i * BUNDLE_BYTES);
     }
+    const lines = this.#lines.subarray(0, this.#bundles);
     const labels = new Map<string, bigint>();
     for (const [name, { bundle }] of this.#labels) labels.set(name, BigInt(bundle * BUNDLE_BYTES));
     return {
       bytes,
-      listing: this.#listing,
+      get listing() {
+        return listing(lines);
+      },
       labels,
       source: this.#source,
       warnings: this.#diagnostics,
@@ -181,7 +187,7 @@ class Assembler {
       return;
     }
     const statement = text.slice(start, end);
-    if (first === DOT || ASSIGNMENT.test(statement)) {
+    if (first === DOT || (statement.includes('=') && ASSIGNMENT.test(statement))) {
       if (this.#pending.length > 0) throw new Fault(place, 'a directive cannot stand within a bundle');
       this.#directives.directive(statement, start);
       return;
@@ -192,9 +198,13 @@ class Assembler {
 
   /** Where the statement goes on after its label; `start` where it has none. */
   #label(start: number, end: number): number {
-    const colon = this.#text.indexOf(':', start);
-    if (colon < 0 || colon >= end) return start;
-    const name = this.#text.slice(start, colon).trimEnd();
+    const text = this.#text;
+    let after = start;
+    while (after < end && isNamePart(text.charCodeAt(after))) after++;
+    let colon = after;
+    while (colon < end && isBlank(text.charCodeAt(colon))) colon++;
+    if (text.charCodeAt(colon) !== COLON || colon >= end) return start;
+    const name = text.slice(start, after);
     if (!LABEL.test(name)) return start;
     const place = { start, end: start + name.length };
     if (this.#pending.length > 0) throw new Fault(place, 'a label cannot stand within a bundle');
@@ -224,14 +234,15 @@ class Assembler {
       this.#closeBrace({ start: place.end - 1, end: place.end });
       return;
     }
-    if (LOOP.test(statement)) {
+    const initial = statement.charCodeAt(0) | 32;
+    if (initial === LETTER_L && LOOP.test(statement)) {
       if (this.#pending.length > 0) throw new Fault(place, 'LOOP is a bundle of its own');
       this.#loop(statement, place);
       return;
     }
     const slot = slots[this.#pending.length];
     if (!slot) throw new Fault(place, 'a bundle has four slots; this is the fifth');
-    if (slot === 'load' && HALT.test(statement)) {
+    if (slot === 'load' && initial === LETTER_H && HALT.test(statement)) {
       this.#halt(place);
       return;
     }
@@ -274,19 +285,20 @@ class Assembler {
     while (pending.length < slots.length) {
       pending.push(this.#slotParser.parse(slots[pending.length] as Slot, 'nop', 0));
     }
-    const words = new Uint32Array(BUNDLE_WORDS);
+    const words = this.#bundle.fill(0);
     let imm: number | undefined;
     let owner: number | undefined;
-    pending.forEach(({ bits, label }, i) => {
+    for (let i = 0; i < pending.length; i++) {
+      const { bits, label } = pending[i] as ParsedSlot;
       for (let w = 0; w < BUNDLE_WORDS; w++) words[w] = (words[w] as number) | (bits.words[w] as number);
-      if (bits.imm === undefined) return;
+      if (bits.imm === undefined) continue;
       if (owner !== undefined && (label || pending[owner]?.label || imm !== bits.imm)) {
         this.#defect(places[i], 'a bundle has one immediate, and another slot of it has another value');
       }
       owner = i;
       imm = bits.imm;
       if (label) this.#uses.push({ ...label, bundle: this.#bundles, loop: false });
-    });
+    }
     if (imm !== undefined) orBits(words, this.#set.facts.imm, imm);
     this.#checkShared(pending, places);
     this.#checkPacking(pending, places);
@@ -322,20 +334,13 @@ class Assembler {
 
   #findHazards(pending: readonly ParsedSlot[], places: readonly Place[]): void {
     if (!this.#hazards) return;
-    const bundle: Partial<Record<Slot, Instruction>> = {};
-    pending.forEach(({ instruction }, i) => {
-      if (instruction.mnemonic !== 'nop') bundle[slots[i] as Slot] = instruction;
+    const bundle = pending.map(({ instruction }) => (instruction.mnemonic === 'nop' ? undefined : instruction));
+    this.#hazards.next(bundle, places, ({ register, reader, writer, distance, needed }) => {
+      const { line } = this.#source.position(writer.place.start);
+      const when = distance === 1 ? 'in the next bundle' : `${distance} bundles later`;
+      const message = `${register} is read ${when}; ${writer.mnemonic} in line ${line} writes it with a latency of ${needed}, so this reads the value before`;
+      this.#report(new Fault(reader, message), 'warning');
     });
-    this.#hazards.next(
-      bundle,
-      (slot) => places[slots.indexOf(slot)] as Place,
-      ({ register, reader, writer, distance, needed }) => {
-        const { line } = this.#source.position(writer.place.start);
-        const when = distance === 1 ? 'in the next bundle' : `${distance} bundles later`;
-        const message = `${register} is read ${when}; ${writer.mnemonic} in line ${line} writes it with a latency of ${needed}, so this reads the value before`;
-        this.#report(new Fault(reader, message), 'warning');
-      },
-    );
   }
 
   #emit(words: Uint32Array): void {
@@ -345,9 +350,12 @@ class Assembler {
       const more = new Uint32Array(this.#words.length * 2);
       more.set(this.#words);
       this.#words = more;
+      const moreLines = new Uint32Array(this.#lines.length * 2);
+      moreLines.set(this.#lines);
+      this.#lines = moreLines;
     }
     this.#words.set(words, at);
-    this.#listing.push({ offset: this.#bundles * BUNDLE_BYTES, size: BUNDLE_BYTES, line: this.#line });
+    this.#lines[this.#bundles] = this.#line;
     this.#bundles++;
   }
 
@@ -400,12 +408,19 @@ class Assembler {
   }
 }
 
+function listing(lines: Uint32Array): readonly ListingEntry[] {
+  return Array.from(lines, (line, i) => ({ offset: i * BUNDLE_BYTES, size: BUNDLE_BYTES, line }));
+}
+
 /** Diagnostics with suggestions; more than anybody reads. */
 const MAX_HINTS = 100;
 
 const OPEN = 123;
 const CLOSE = 125;
 const DOT = 46;
+const COLON = 58;
+const LETTER_H = 104;
+const LETTER_L = 108;
 const HASH = 35;
 const SLASH = 47;
 const LABEL = /^(?:[A-Za-z_.$][\w.$]*|\d+)$/;
@@ -422,6 +437,12 @@ const SHARED = [
 
 function isBlank(code: number): boolean {
   return code === 32 || code === 9 || code === 13 || code === 11 || code === 12 || code === 0xfeff || code === 0xa0;
+}
+
+/** Letters, digits, and what else names may have. */
+function isNamePart(code: number): boolean {
+  const lower = code | 32;
+  return (lower >= 97 && lower <= 122) || (code >= 48 && code <= 57) || code === 95 || code === 46 || code === 36;
 }
 
 /** Where the comment of a line begins, or the line ends. */

@@ -14,8 +14,15 @@ export function getBits(words: Uint32Array, { lo, width }: BitRange): number {
   return width === 32 ? value >>> 0 : value & ((1 << width) - 1);
 }
 
+/** Words that are built: a plain list is made and freed faster than a typed one. */
+export type Words = Uint32Array | number[];
+
+export function noWords(): number[] {
+  return [0, 0, 0, 0, 0, 0, 0, 0];
+}
+
 /** Sets bits by or, as the composers of bundles do. */
-export function orBits(words: Uint32Array, { lo, width }: BitRange, value: number): void {
+export function orBits(words: Words, { lo, width }: BitRange, value: number): void {
   const index = lo >>> 5;
   const shift = lo & 31;
   const bits = width === 32 ? value : value & ((1 << width) - 1);

@@ -1,6 +1,6 @@
 /** From instructions to bits. What cannot be encoded is an EncodingFault, which names the operand. */
 
-import { BUNDLE_WORDS, fits, orBits } from './bits.ts';
+import { fits, noWords, orBits } from './bits.ts';
 import type { DataType, Instruction, Operand, SwitchValue } from './bundle.ts';
 import type { CompiledInstruction, Form, FormSwitch, OperandForm } from './forms.ts';
 import type { BitRange, VliwFacts } from './rows.ts';
@@ -11,9 +11,10 @@ export class EncodingFault extends Error {
 
 /** The bits of one slot, and what it does with the bundle's immediate. */
 export interface SlotBits {
-  readonly words: Uint32Array;
+  /** 32 bits each, of any sign. */
+  readonly words: readonly number[];
   /** Bits that mean something to the slot, whatever their value. */
-  readonly used: Uint32Array;
+  readonly used: readonly number[];
   readonly form: Form;
   /** Undefined where the immediate is not used. */
   readonly imm: number | undefined;
@@ -70,8 +71,8 @@ function operandFits(facts: VliwFacts, form: OperandForm, operand: Operand): boo
  * @throws EncodingFault
  */
 export function encodeForm(facts: VliwFacts, form: Form, instruction: Instruction, lenient = false): SlotBits {
-  const words = new Uint32Array(BUNDLE_WORDS);
-  const used = new Uint32Array(BUNDLE_WORDS);
+  const words = noWords();
+  const used = noWords();
   const { layout, row } = form.instruction;
   let imm: number | undefined;
   const set = (place: BitRange, value: number) => {

@@ -4,8 +4,7 @@
  */
 
 import type { Instruction, RegisterFile, Slot } from './bundle.ts';
-import { slots } from './bundle.ts';
-import type { VliwFacts } from './rows.ts';
+import type { LatencyRule, VliwFacts } from './rows.ts';
 
 export interface HazardPlace {
   readonly start: number;
@@ -15,8 +14,8 @@ export interface HazardPlace {
 interface Write {
   readonly bundle: number;
   readonly slot: Slot;
-  readonly latency: number;
   readonly mnemonic: string;
+  readonly latency: number;
   readonly place: HazardPlace;
 }
 
@@ -24,22 +23,38 @@ export interface Hazard {
   readonly register: string;
   readonly reader: HazardPlace;
   readonly writer: Write;
+  /** Bundles between them. */
   readonly distance: number;
   readonly needed: number;
 }
 
-/** Operands that an instruction writes, by role. */
-const writtenRoles = new Set(['dest']);
+/** Registers, pairs and quads taken apart; each is the number of its file times 64, plus its own. */
+interface Effects {
+  readonly reads: readonly number[];
+  readonly writes: readonly number[];
+  readonly latency: number;
+}
 
 export class HazardFinder {
-  readonly #facts: VliwFacts;
   readonly #latency: (instruction: Instruction) => number;
-  readonly #writes = new Map<string, Write>();
+  readonly #files: readonly RegisterFile[];
+  readonly #registers: ReadonlyMap<RegisterFile, { readonly base: number; readonly span: number }>;
+  /** By slot of the writer, file, slot of the reader; the first that fits holds. */
+  readonly #rules = new Map<string, readonly LatencyRule[]>();
+  readonly #writes: (Write | undefined)[] = [];
+  readonly #effects = new WeakMap<Instruction, Effects>();
   #bundle = 0;
 
   constructor(facts: VliwFacts, latency: (instruction: Instruction) => number) {
-    this.#facts = facts;
     this.#latency = latency;
+    this.#files = facts.registers.map((row) => row.file);
+    this.#registers = new Map(
+      facts.registers.map(({ file, of, span }) => [file, { base: this.#files.indexOf(of ?? file) * 64, span }]),
+    );
+    for (const rule of facts.latencyRules) {
+      const key = `${rule.from} ${rule.file} ${rule.to}`;
+      this.#rules.set(key, [...(this.#rules.get(key) ?? []), rule]);
+    }
   }
 
   /** A LOOP, or what else is no bundle of slots. */
@@ -47,77 +62,71 @@ export class HazardFinder {
     this.#bundle++;
   }
 
-  /** The next bundle. */
+  /** The next bundle: the instructions of its slots, of which those that do nothing are undefined. */
   next(
-    bundle: Readonly<Partial<Record<Slot, Instruction>>>,
-    place: (slot: Slot) => HazardPlace,
+    bundle: readonly (Instruction | undefined)[],
+    places: readonly HazardPlace[],
     found: (hazard: Hazard) => void,
   ): void {
-    for (const slot of slots) {
-      const instruction = bundle[slot];
-      if (instruction) this.#reads(instruction, place(slot), found);
+    for (let i = 0; i < bundle.length; i++) {
+      const instruction = bundle[i];
+      if (instruction) this.#checkReads(instruction, places[i] as HazardPlace, found);
     }
-    for (const slot of slots) {
-      const instruction = bundle[slot];
-      if (instruction) this.#write(instruction, place(slot));
+    for (let i = 0; i < bundle.length; i++) {
+      const instruction = bundle[i];
+      if (!instruction) continue;
+      const { writes, latency } = this.#effectsOf(instruction);
+      if (writes.length === 0) continue;
+      const { slot, mnemonic } = instruction;
+      const write: Write = { bundle: this.#bundle, slot, mnemonic, latency, place: places[i] as HazardPlace };
+      for (const register of writes) this.#writes[register] = write;
     }
     this.#bundle++;
   }
 
-  #reads(instruction: Instruction, reader: HazardPlace, found: (hazard: Hazard) => void): void {
-    const { operands, roles, predicate } = instruction;
-    operands.forEach((operand, i) => {
-      if (operand.kind !== 'register') return;
-      // A multiply-accumulate reads what it writes, but at its own end.
-      if (!writtenRoles.has(roles[i] as string)) this.#read(instruction, operand.file, operand.number, reader, found);
-    });
-    if (predicate) this.#read(instruction, predicate.file, predicate.number, reader, found);
-  }
-
-  #read(
-    instruction: Instruction,
-    file: RegisterFile,
-    number: number,
-    reader: HazardPlace,
-    found: (hazard: Hazard) => void,
-  ): void {
-    for (const [single, n] of this.#singles(file, number)) {
-      const register = `${single}${n}`;
-      const writer = this.#writes.get(register);
+  #checkReads(instruction: Instruction, reader: HazardPlace, found: (hazard: Hazard) => void): void {
+    for (const register of this.#effectsOf(instruction).reads) {
+      const writer = this.#writes[register];
       if (!writer) continue;
       const distance = this.#bundle - writer.bundle;
-      const needed = this.#needed(writer, single, instruction);
-      if (distance < needed) found({ register, reader, writer, distance, needed });
+      // No latency is longer.
+      if (distance >= LONGEST) continue;
+      const file = this.#files[register >>> 6] as RegisterFile;
+      const needed = this.#needed(writer, file, instruction);
+      if (distance < needed) found({ register: `${file}${register & 63}`, reader, writer, distance, needed });
     }
   }
 
   #needed(writer: Write, file: RegisterFile, reader: Instruction): number {
-    const rule = this.#facts.latencyRules.find(
-      (each) =>
-        each.from === writer.slot &&
-        each.file === file &&
-        each.to === reader.slot &&
-        (!each.readers || each.readers.includes(reader.mnemonic)),
-    );
+    const rules = this.#rules.get(`${writer.slot} ${file} ${reader.slot}`);
+    const rule = rules?.find((each) => !each.readers || each.readers.includes(reader.mnemonic));
     if (!rule) return 1;
     return (rule.bundles === 'own' ? writer.latency : rule.bundles) + (rule.plus ?? 0);
   }
 
-  #write(instruction: Instruction, place: HazardPlace): void {
-    const { slot, mnemonic, roles, operands } = instruction;
-    const at = roles.indexOf('dest');
-    const dest = operands[at];
-    if (dest?.kind !== 'register') return;
-    const latency = this.#latency(instruction);
-    for (const [file, number] of this.#singles(dest.file, dest.number)) {
-      this.#writes.set(`${file}${number}`, { bundle: this.#bundle, slot, latency, mnemonic, place });
+  #effectsOf(instruction: Instruction): Effects {
+    let effects = this.#effects.get(instruction);
+    if (!effects) {
+      const reads: number[] = [];
+      const writes: number[] = [];
+      const { operands, roles, predicate } = instruction;
+      operands.forEach((operand, i) => {
+        // A multiply-accumulate reads what it writes, but at its own end.
+        if (operand.kind === 'register') this.#add(roles[i] === 'dest' ? writes : reads, operand.file, operand.number);
+      });
+      if (predicate) this.#add(reads, predicate.file, predicate.number);
+      effects = { reads, writes, latency: this.#latency(instruction) };
+      this.#effects.set(instruction, effects);
     }
+    return effects;
   }
 
-  #singles(file: RegisterFile, number: number): readonly (readonly [RegisterFile, number])[] {
-    const row = this.#facts.registers.find((each) => each.file === file);
-    if (!row?.of) return [[file, number]];
-    const of = row.of;
-    return Array.from({ length: row.span }, (_, i) => [of, number + i] as const);
+  #add(to: number[], file: RegisterFile, number: number): void {
+    const row = this.#registers.get(file);
+    if (!row) return;
+    for (let i = 0; i < row.span; i++) to.push(row.base + ((number + i) & 63));
   }
 }
+
+/** Bundles; more than any latency. */
+const LONGEST = 16;

@@ -58,7 +58,7 @@ interface Attempt {
   readonly form: Form;
   /** How many operands fitted. */
   readonly reached: number;
-  readonly reason: string;
+  readonly reason: () => string;
   readonly place: Place;
 }
 
@@ -72,20 +72,21 @@ function attempt(
 ): Match | undefined {
   const { row, mnemonic } = asked;
   for (const form of row.forms) {
-    const fail = (reached: number, reason: string, place: Place) => {
+    const fail = (reached: number, reason: () => string, place: Place) => {
       attempts.push({ form, reached, reason, place });
     };
     const type = asked.type ?? form.defaultType;
-    if (form.type === 'none' && type) fail(-1, `${row.name} takes no data type here`, asked.typePlace ?? mnemonic);
+    if (form.type === 'none' && type)
+      fail(-1, () => `${row.name} takes no data type here`, asked.typePlace ?? mnemonic);
     else if (form.type === 'encoded' && !type)
-      fail(-1, `${row.name} needs a data type, e.g. ${exampleOf(row)}`, mnemonic);
+      fail(-1, () => `${row.name} needs a data type, e.g. ${exampleOf(row)}`, mnemonic);
     else if (form.types && !(type && form.types.includes(type)))
-      fail(-1, `${row.name} has no such form for ${type}`, asked.typePlace ?? mnemonic);
+      fail(-1, () => `${row.name} has no such form for ${type}`, asked.typePlace ?? mnemonic);
     else {
       const switches = switchValues(form, type, explicit);
       const wrong = switches === undefined ? 'switch' : wrongCondition(form, switches);
       if (!switches || wrong) {
-        fail(-1, 'these switches do not go together', mnemonic);
+        fail(-1, () => 'these switches do not go together', mnemonic);
         continue;
       }
       const defects: Fault[] = [];
@@ -95,7 +96,7 @@ function attempt(
         continue;
       }
       if (predicate && !form.predicate.split('|').includes(predicate.file)) {
-        fail(given.length, `${row.name} takes no predicate ${predicate.file}${predicate.number}`, predicate);
+        fail(given.length, () => `${row.name} takes no predicate ${predicate.file}${predicate.number}`, predicate);
         continue;
       }
       for (const fault of defects) context.defect(fault);
@@ -252,7 +253,7 @@ interface Aligned {
 
 interface Misfit {
   readonly reached: number;
-  readonly reason: string;
+  readonly reason: () => string;
   readonly place: Place | undefined;
 }
 
@@ -273,7 +274,7 @@ function align(context: MatchContext, form: Form, given: readonly Given[]): Alig
     }
     required--;
     if (!value) {
-      return { reached: at, reason: `${form.instruction.name} takes ${operandNames(form)}`, place: undefined };
+      return { reached: at, reason: () => `${form.instruction.name} takes ${operandNames(form)}`, place: undefined };
     }
     const fitted = fit(context, operand, value);
     if ('reason' in fitted) return { reached: at, reason: fitted.reason, place: value };
@@ -283,7 +284,8 @@ function align(context: MatchContext, form: Form, given: readonly Given[]): Alig
   }
   const extra = given[at];
   if (extra) {
-    const reason = `${form.instruction.name} takes ${operandNames(form)}${form.predicate ? ' and a predicate' : ''}`;
+    const reason = () =>
+      `${form.instruction.name} takes ${operandNames(form)}${form.predicate ? ' and a predicate' : ''}`;
     return { reached: at, reason, place: extra };
   }
   return { operands, label };
@@ -297,9 +299,9 @@ function fit(
   context: MatchContext,
   form: OperandForm,
   given: Given,
-): { readonly operand: Operand } | { readonly reason: string } {
+): { readonly operand: Operand } | { readonly reason: () => string } {
   const { kinds } = form;
-  const expected = { reason: `${form.role} is ${kindNames(form)}` };
+  const expected = { reason: () => `${form.role} is ${kindNames(form)}` };
   if (given.kind === 'register') {
     const { file, number } = given;
     if (form.implied) {
@@ -340,12 +342,13 @@ function wide(
   context: MatchContext,
   form: OperandForm,
   given: Extract<Given, { kind: 'register' }>,
-): { readonly operand: Operand } | { readonly reason: string } | undefined {
+): { readonly operand: Operand } | { readonly reason: () => string } | undefined {
   const row = context.facts.registers.find((each) => each.of === given.file && form.kinds.includes(each.file));
   if (!row || form.kinds.length > 1 || given.number >= 40) return undefined;
   if (given.number % row.span !== 0) {
     return {
-      reason: `${form.role} is ${row.doc}: ${given.file}${given.number} cannot begin one, its number is no multiple of ${row.span}`,
+      reason: () =>
+        `${form.role} is ${row.doc}: ${given.file}${given.number} cannot begin one, its number is no multiple of ${row.span}`,
     };
   }
   return { operand: { kind: 'register', file: row.file, number: given.number } };
@@ -388,8 +391,9 @@ function explain(
   const [first] = best;
   if (!first) return new Fault(mnemonic, `${row.name} has no forms`);
   const [conflict] = explicit.values();
-  if (farthest < 0 && first.reason.startsWith('these switches') && conflict) return new Fault(conflict, first.reason);
-  const reasons = [...new Set(best.filter((each) => each.place === first.place).map((each) => each.reason))];
+  if (farthest < 0 && first.reason().startsWith('these switches') && conflict)
+    return new Fault(conflict, first.reason());
+  const reasons = [...new Set(best.filter((each) => each.place === first.place).map((each) => each.reason()))];
   const place = first.place === given.predicate ? (given.predicate ?? mnemonic) : first.place;
   return new Fault(place, reasons.slice(0, 3).join('; or ') || `${operands.length} operands do not fit ${row.name}`);
 }

@@ -26,7 +26,8 @@ export interface SlotContext {
   warn(fault: Fault): void;
 }
 
-const MAX_KNOWN = 50_000;
+/** Slots that are remembered: enough for the body of a program, few enough to be young when they are forgotten. */
+const MAX_KNOWN = 4096;
 
 export class SlotParser {
   readonly #context: SlotContext;
@@ -50,7 +51,10 @@ export class SlotParser {
     this.#clean = true;
     const parsed = this.#parse(slot, scan(text, start));
     // What was complained about is complained about again; a label may be far or near.
-    if (this.#clean && !parsed.label && known.size < MAX_KNOWN) known.set(text, parsed);
+    if (this.#clean && !parsed.label) {
+      if (known.size >= MAX_KNOWN) known.clear();
+      known.set(text, parsed);
+    }
     return parsed;
   }
 
