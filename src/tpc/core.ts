@@ -231,7 +231,10 @@ export class TpcCore {
     }
     if (!result) return 0;
     this.#statistics.bundles += result.bundles;
-    for (const slot of slots) this.#statistics.issued[slot] += result.issued[slot];
+    for (const slot of slots) {
+      this.#statistics.issued[slot] += result.issued[slot];
+      this.#statistics.skipped[slot] += result.skipped[slot];
+    }
     return result.bundles;
   }
 

@@ -1,7 +1,7 @@
 /**
  * Compiles hot hardware loops to WebAssembly, on the same memory that the interpreter's state is in. A loop is compiled if its
- * body is straight, each of its instructions has an emitter, and no result is read before its latency has passed; then its
- * rounds do exactly what the interpreter does. The first and the last rounds are always interpreted: what they leave in the
+ * body is straight and no result is read before its latency has passed; then its rounds do exactly what the interpreter does.
+ * An instruction without an emitter is done by its body, called from the compiled code. The first and the last rounds are always interpreted: what they leave in the
  * pipeline is as if all had been.
  *
  * V8 runs new code in its baseline tier, in which SIMD is slow, until a function that is called again has used up its budget; a
@@ -10,12 +10,13 @@
 
 import type { Bundle, Instruction, Loop, Slot } from '../../isa/vliw/bundle.ts';
 import { BUNDLE_BYTES, slots } from '../../isa/vliw/bundle.ts';
+import { bind } from '../bodies/index.ts';
 import * as layout from '../layout.ts';
 import type { ActiveLoop } from '../loops.ts';
 import type { Machine } from '../machine.ts';
 import { constant, offsetOf, operand, register } from '../operands.ts';
 import { addressOf, inside, type Tensor } from '../tensor.ts';
-import { type Effects, effectsOf, overlaps } from './effects.ts';
+import { type Effects, effectsOf, hasSideEffects, overlaps, type Range } from './effects.ts';
 import {
   canonicalize,
   type Emit,
@@ -42,6 +43,7 @@ const CALL_BUNDLES = 4096;
 export interface RunResult {
   readonly bundles: number;
   readonly issued: Readonly<Record<Slot, number>>;
+  readonly skipped: Readonly<Record<Slot, number>>;
 }
 
 interface Compiled {
@@ -61,6 +63,8 @@ export class LoopCompiler {
   readonly #memory: WasmMemory;
   readonly #bundleAt: (pc: number) => Bundle | Loop;
   readonly #compiled = new Map<string, Compiled>();
+  /** Instructions of the current call that their predicate skipped. */
+  readonly #skipped: Record<Slot, number> = { load: 0, spu: 0, vpu: 0, store: 0 };
   /** Rounds that compiled code has done. */
   rounds = 0;
 
@@ -89,16 +93,17 @@ export class LoopCompiler {
     const compiled = this.#find(loop, depth);
     if (!compiled.run) return undefined;
     machine.pipeline.drain();
+    const skipped = this.#skipped;
+    for (const slot of slots) skipped[slot] = 0;
     const perCall = Math.max(1, Math.floor(CALL_BUNDLES / length));
     for (let done = 0; done < rounds; done += perCall) compiled.run(Math.min(perCall, rounds - done));
     machine.pc = loop.first;
     this.rounds += rounds;
     machine.pipeline.cycle += rounds * length;
-    const issued = Object.fromEntries(slots.map((slot) => [slot, rounds * compiled.issued[slot]])) as Record<
-      Slot,
-      number
-    >;
-    return { bundles: rounds * length, issued };
+    const issued = Object.fromEntries(
+      slots.map((slot) => [slot, rounds * compiled.issued[slot] - skipped[slot]]),
+    ) as Record<Slot, number>;
+    return { bundles: rounds * length, issued, skipped: { ...skipped } };
   }
 
   #find(loop: ActiveLoop, depth: number): Compiled {
@@ -146,19 +151,34 @@ export class LoopCompiler {
   }
 
   #emitter(i: Instruction, pc: number, transfers: (() => void)[], known: Knowledge): Emit | undefined {
-    if (i.predicate) return undefined;
-    if (i.slot === 'vpu') return emitVector(i, known);
-    if (i.slot === 'spu') return emitScalar(i);
-    if (i.slot === 'load' && i.mnemonic === 'mov') return emitMove(i);
-    if (i.mnemonic === 'set_indx') return emitScalar(i);
-    const transfer = i.mnemonic === 'ld_tnsr' || i.mnemonic === 'st_tnsr' ? this.#transfer(i, pc) : undefined;
-    if (!transfer) return undefined;
-    const index = transfers.push(transfer) - 1;
+    if (hasSideEffects(i)) return undefined;
+    const emit = i.predicate ? undefined : emitterOf(i, known);
+    if (emit) return emit;
+    const index = transfers.push(this.#transfer(i, pc) ?? this.#interpreted(i, pc)) - 1;
     return (code) => void code.constant(index).call(0);
+  }
+
+  /** What the interpreter does for an instruction, its results arriving at once. */
+  #interpreted(i: Instruction, pc: number): () => void {
+    const machine = this.#machine;
+    const { pipeline, state } = machine;
+    const action = bind(i, machine);
+    const predicate = i.predicate?.file === 'SP' ? (layout.SPRF + i.predicate.number * 4) / 4 : -1;
+    const off = i.predicate?.inverted ? 1 : 0;
+    return () => {
+      if (predicate >= 0 && ((state.u32[predicate] as number) & 1) === off) {
+        this.#skipped[i.slot]++;
+        return;
+      }
+      machine.pc = pc;
+      action();
+      pipeline.arrive();
+    };
   }
 
   /** A whole vector between a tensor and a register; tensors change only when the core is told to go on. */
   #transfer(i: Instruction, pc: number): (() => void) | undefined {
+    if ((i.mnemonic !== 'ld_tnsr' && i.mnemonic !== 'st_tnsr') || i.predicate) return undefined;
     if (i.switches.partial === true || i.switches.rmw_sel === true || i.switches.pack === true) return undefined;
     const loading = i.mnemonic === 'ld_tnsr';
     const vector = register(i, loading ? 'dest' : 'value');
@@ -193,6 +213,12 @@ export class LoopCompiler {
       }),
     );
   }
+}
+
+function emitterOf(i: Instruction, known: Knowledge): Emit | undefined {
+  if (i.slot === 'vpu') return emitVector(i, known);
+  if (i.slot === 'spu' || i.mnemonic === 'set_indx') return emitScalar(i);
+  return i.slot === 'load' && i.mnemonic === 'mov' ? emitMove(i) : undefined;
 }
 
 /** How often the body is done until the loop ends, with the round that begins; infinite or unknown: 0. */
@@ -234,13 +260,15 @@ function knowledgeOf(
   const read = new Map<number, boolean>();
   const note = (map: Map<number, boolean>, from: number, good: boolean) =>
     map.set(from, good && (map.get(from) ?? true));
-  for (const i of instructions) {
-    i.operands.forEach((o, n) => {
-      if (o.kind !== 'register' || o.file !== 'V') return;
-      const from = offsetOf(i, o);
-      if (i.roles[n] === 'dest') note(written, from, givesNumbers(i));
-      else note(read, from, givesNumbers(i));
+  const vectorsIn = (ranges: readonly Range[]) =>
+    ranges.flatMap(({ from, to }) => {
+      if (from >= layout.LFSR) return [];
+      return Array.from({ length: (to - from) / layout.VECTOR_BYTES }, (_, n) => from + n * layout.VECTOR_BYTES);
     });
+  for (const i of instructions) {
+    const { reads, writes } = effectsOf(i);
+    for (const from of vectorsIn(writes)) note(written, from, givesNumbers(i) && !i.predicate);
+    for (const from of vectorsIn(reads)) note(read, from, givesNumbers(i));
   }
   const assumed = [...read].flatMap(([from]) => (!written.has(from) && isNormal(machine, from) ? [from] : []));
   const late = [...written].flatMap(([from, numbers]) => (numbers && read.get(from) !== false ? [from] : []));

@@ -27,25 +27,48 @@ const bytes: Readonly<Record<RegisterOperand['file'], number>> = {
   HW: 0,
 };
 
-/** @throws ModelError for registers that do not exist */
+/** Instructions whose destination is an operand, too. */
+const accumulating = ['mac', 'udiv_4step'];
+
+function rangeOf(i: Instruction, r: RegisterOperand): Range {
+  const from = offsetOf(i, r);
+  // A pair that is written like a vector.
+  const pair =
+    i.mnemonic === 'convert' && i.type === 'bf16' && i.switches.target_type === 'fp32' && r === i.operands[0];
+  return { from, to: from + (pair ? bytes.D : bytes[r.file]) };
+}
+
+/**
+ * A destination that is written in part keeps the rest in its own place: that is not a read.
+ *
+ * @throws ModelError for registers that do not exist
+ */
 export function effectsOf(i: Instruction): Effects {
   const reads: Range[] = [];
   const writes: Range[] = [];
+  const scalar = (number: number) => reads.push({ from: layout.SRF + number * 4, to: layout.SRF + number * 4 + 4 });
   i.operands.forEach((operand, n) => {
     if (operand.kind !== 'register') return;
-    const from = offsetOf(i, operand);
-    const range = { from, to: from + bytes[operand.file] };
-    if (i.roles[n] === 'dest') {
-      writes.push(range);
-      // What is not written keeps its value, and MAC adds to it: the destination is read, too, but in its own place.
-    } else reads.push(range);
+    (i.roles[n] === 'dest' ? writes : reads).push(rangeOf(i, operand));
   });
-  if (i.mnemonic === 'mac') reads.push(...writes);
-  if (i.predicate?.file === 'SP') {
-    const from = layout.SPRF + i.predicate.number * 4;
-    reads.push({ from, to: from + 4 });
+  if (accumulating.includes(i.mnemonic)) reads.push(...writes);
+  if (i.switches.partial === true) scalar(i.slot === 'load' ? layout.LOAD_PARTIAL : layout.STORE_PARTIAL);
+  if (i.switches.rmw_sel === true) scalar(layout.RMW_INFO);
+  if (i.predicate) {
+    const { file, number } = i.predicate;
+    const from = file === 'SP' ? layout.SPRF + number * 4 : layout.VPRF + number * layout.PREDICATE_BYTES;
+    reads.push({ from, to: from + bytes[file] });
   }
   return { reads, writes };
+}
+
+/** Instructions that change more than registers and memory: where the program goes, random numbers, the configuration. */
+export function hasSideEffects(i: Instruction): boolean {
+  const random = i.operands.some(
+    (o) => o.kind === 'register' && (o.file === 'V' || o.file === 'S') && (o.number === 40 || o.number === 41),
+  );
+  if (random || i.switches.rm === 'sr' || i.switches.mmio === true) return true;
+  return ['halt', 'dbg', 'jmpr', 'jmpa', 'aso', 'cache_flush', 'cache_invalidate'].includes(i.mnemonic);
 }
 
 export function overlaps(a: readonly Range[], b: readonly Range[]): boolean {
