@@ -40,7 +40,8 @@ export interface TpcOptions {
   readonly buffer?: ArrayBufferLike;
   /**
    * Compile hot loops to WebAssembly; then `buffer` must be absent. Registers, memory, cycles and counts are the same. It is
-   * without effect where the ports ask for interrupts or have memory that must be waited for: compiled code tells neither.
+   * without effect while INTR_MASK lets causes of arithmetic pass to `onInterrupt`, which compiled code does not tell, and
+   * where memory may have to be waited for.
    */
   readonly compile?: boolean;
 }
@@ -123,7 +124,7 @@ export class TpcCore {
   #delayed: { readonly body: number | undefined; readonly last: number } | undefined;
 
   constructor(ports: TpcPorts, options: TpcOptions = {}) {
-    const compile = options.compile === true && !ports.onInterrupt && !ports.memory.read;
+    const compile = options.compile === true && (!ports.memory.read || ports.memory.neverWaits === true);
     const shared = compile ? createMemory(STATE_PAGES) : undefined;
     this.state = new CoreState(shared?.buffer ?? options.buffer);
     this.#memory = ports.memory;
@@ -135,7 +136,7 @@ export class TpcCore {
       pipeline: this.#pipeline,
       memory: ports.memory,
       config: ports.config,
-      interrupt: ports.onInterrupt ?? (() => {}),
+      interrupt: ports.onInterrupt,
       latencyOf: (i) => this.#decoder.latencyOf(i),
     });
     if (shared) this.#compiler = new LoopCompiler(this.machine, shared, (pc) => this.bundleAt(pc));

@@ -16,8 +16,12 @@ export const CONFIG = {
   roundCsr: 0x8fc,
   semaphore: 0x908,
   lfsrPolynomial: 0x918,
+  interruptMask: 0x95c,
   lutBase: 0x978,
 } as const;
+
+/** Bits of INTR_CAUSE that arithmetic sets: overflows, NaN, infinity, denormals. */
+const ARITHMETIC_CAUSES = 0xffc;
 
 /** Thrown, and caught by the core, when memory has no answer yet: the instruction is tried again later. */
 export class MemoryNotReady extends Error {
@@ -51,6 +55,10 @@ export class Machine {
   #roundingMode: RoundingMode | undefined = 'rhne';
   #polynomial = 0;
   readonly #tensors: Tensor[] = [];
+  readonly #views: (Uint8Array | null | undefined)[] = [];
+  readonly #watched: boolean;
+  /** Someone wants to be told of arithmetic's interrupt causes: INTR_MASK lets one pass. */
+  causesMatter = false;
   /** The random registers as they were before the step of this instruction. */
   readonly #random = new Uint32Array(64);
 
@@ -59,14 +67,15 @@ export class Machine {
     readonly pipeline: Pipeline;
     readonly memory: MemoryPort;
     readonly config: ConfigPort;
-    readonly interrupt: (cause: InterruptCause) => void;
+    readonly interrupt: ((cause: InterruptCause) => void) | undefined;
     readonly latencyOf: (i: Instruction) => number;
   }) {
     this.state = ports.state;
     this.pipeline = ports.pipeline;
     this.memory = ports.memory;
     this.config = ports.config;
-    this.interrupt = ports.interrupt;
+    this.interrupt = ports.interrupt ?? (() => {});
+    this.#watched = ports.interrupt !== undefined;
     this.latencyOf = ports.latencyOf;
   }
 
@@ -86,6 +95,23 @@ export class Machine {
     this.#roundingMode = roundingModes[this.config.read(CONFIG.roundCsr) & 7];
     this.#polynomial = this.config.read(CONFIG.lfsrPolynomial) >>> 0;
     this.#tensors.length = 0;
+    this.#views.length = 0;
+    const mask = this.config.read(CONFIG.interruptMask) & ARITHMETIC_CAUSES;
+    this.causesMatter = this.#watched && mask !== ARITHMETIC_CAUSES;
+  }
+
+  /** All bytes of a tensor, if memory gives them directly and in one piece. Valid until the core returns. */
+  tensorView(number: number, access: 'read' | 'write'): Uint8Array | undefined {
+    const at = 2 * number + (access === 'read' ? 0 : 1);
+    const known = this.#views[at];
+    if (known !== undefined) return known ?? undefined;
+    const tensor = this.tensor(number);
+    let last = 0;
+    for (const d of tensor.dims) last += ((tensor.sizes[d] as number) - 1) * (tensor.strides[d] as number);
+    const length = (last + 1) * tensor.elementBytes;
+    const view = Number.isSafeInteger(length) && length > 0 ? this.memory.view(tensor.base, length, access) : undefined;
+    this.#views[at] = view ?? null;
+    return view;
   }
 
   /** A tensor by its descriptor as it was when the configuration space was last looked at. @throws like `readTensor` */

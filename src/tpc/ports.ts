@@ -15,6 +15,8 @@ export interface MemoryPort {
    * and the instruction is tried again by the next `run`, when this is asked for the same bytes once more.
    */
   read?(address: number, target: Uint8Array): boolean;
+  /** `read` never returns false: all memory answers at once. */
+  readonly neverWaits?: boolean;
   /** Writes what `view` could not give. The bytes are the core's: copy what is kept. */
   write?(address: number, source: Uint8Array): void;
 }

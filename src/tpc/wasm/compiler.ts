@@ -89,7 +89,7 @@ export class LoopCompiler {
       remainingRounds(loop, counter) - Math.ceil(SETTLED / length) - 1,
       Math.floor(budget / length),
     );
-    if (!(rounds > 0) || machine.roundingMode() !== 'rhne') return undefined;
+    if (!(rounds > 0) || machine.causesMatter || machine.roundingMode() !== 'rhne') return undefined;
     const compiled = this.#find(loop, depth);
     if (!compiled.run) return undefined;
     machine.pipeline.drain();
@@ -191,9 +191,17 @@ export class LoopCompiler {
     const where = machine.state.i32.subarray(index, index + layout.DIMENSIONS);
     if (!loading && machine.tensor(number).rmw) return undefined;
     const move = loading ? loadVector : storeVector;
+    const access = loading ? 'read' : 'write';
+    const { bytes } = machine.state;
     return () => {
-      machine.pc = pc;
-      move(machine, machine.tensor(number), where, at);
+      const tensor = machine.tensor(number);
+      const offset = wholeVector(tensor, where);
+      const view = offset < 0 ? undefined : machine.tensorView(number, access);
+      if (!view) {
+        machine.pc = pc;
+        move(machine, tensor, where, at);
+      } else if (loading) bytes.set(view.subarray(offset, offset + layout.VECTOR_BYTES), at);
+      else view.set(bytes.subarray(at, at + layout.VECTOR_BYTES), offset);
     };
   }
 
@@ -299,6 +307,21 @@ function orderOf(bundle: Bundle): readonly Instruction[] | undefined {
     order.push(...left.splice(next, 1));
   }
   return order;
+}
+
+/** Byte offset in the tensor of the vector at these coordinates; negative where it is not all inside. */
+function wholeVector(tensor: Tensor, where: Int32Array): number {
+  const { dims, sizes, strides } = tensor;
+  if (dims[0] !== 0 || strides[0] !== 1) return -1;
+  let elements = where[0] as number;
+  if (elements < 0 || elements + layout.VECTOR_BYTES / tensor.elementBytes > (sizes[0] as number)) return -1;
+  for (let n = 1; n < dims.length; n++) {
+    const d = dims[n] as number;
+    const coordinate = where[d] as number;
+    if (coordinate < 0 || coordinate >= (sizes[d] as number)) return -1;
+    elements += coordinate * (strides[d] as number);
+  }
+  return elements * tensor.elementBytes;
 }
 
 function loadVector(machine: Machine, tensor: Tensor, where: Int32Array, at: number): void {
