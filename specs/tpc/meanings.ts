@@ -77,7 +77,7 @@ export const meanings = {
   brev: meaning('Reverse the order of the bits.', 'bit n of dest = bit (width - 1 - n) of a'),
   calc_fp_special: meaning(
     'Correct the result of a special function for special arguments: zero, infinity, NaN, a negative argument.',
-    'dest = value of func for the class of a (and b, for div and pow)',
+    'a and b are classes of the arguments, as FCLASS tells them; dest = the result of func for such a class where it is special, else dest is kept',
   ),
   set_indx: meaning('Set dimensions of an index register to one value.', 'dest[n] = a for each n in mask'),
   prmt_indx: meaning(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { instructionSets } from '../../specs/index.ts';
 import { tpcGaudi } from '../../specs/tpc/gaudi.ts';
@@ -128,6 +129,12 @@ describe('the rows', () => {
 });
 
 describe('the grammar for editors', () => {
+  it('in the tree is what the rows say', async () => {
+    const isa = await instructionSets['tpc-gaudi']?.load();
+    const file = new URL('../../editors/tpc/tpc.tmLanguage.json', import.meta.url);
+    assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), JSON.parse(JSON.stringify(isa?.grammar?.())));
+  });
+
   it('marks every mnemonic and register', async () => {
     const isa = await instructionSets['tpc-gaudi']?.load();
     const grammar = isa?.grammar?.() as { patterns: { match?: string; name?: string }[] };
