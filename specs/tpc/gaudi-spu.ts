@@ -266,11 +266,12 @@ export const spu = {
   }),
   udiv_4step: instruction(40, 'Four steps of an unsigned division; eight make one of 32 bits.', {
     operation:
-      'dest = (quotient, remainder) after the four steps that begin at bit step, of the pair and the divisor a',
+      'dest = (remainder, quotient); at first (numerator, 0). Steps step to step + 3 each decide one bit of the quotient by the divisor a, from the highest bit on',
     types: ['u32', 'u16', 'u8'],
     forms: ['.type sw.0:4=step:n dest:Z a:S'],
     latency: 7,
     chips: ['gaudi'],
+    unverified: 'only the operands before the first and after the last step are described',
     example: 'udiv_4step.u32 28 Z2, S4',
   }),
   calc_fp_special: instruction(52, meanings.calc_fp_special.doc, {

@@ -14,7 +14,10 @@ function localVector(opcode: number, name: string, doc: string, half: string): I
 const pack = flag('sw.2', 'narrow each element to half its width', {
   unverified: 'which widths it converts, and how it rounds, is not public',
 });
-const modify = flag('sw.1', 'combine with what is there, as S29 says: add, subtract, minimum, maximum');
+const modify = flag(
+  'sw.1',
+  'combine with what is there, as S29 says: data type in bits 0 to 3, operation in 4 and 5 (add, subtract, minimum, maximum); bits 6 and 7 are named rmw and dl',
+);
 
 const tensor = 'b.0:4=tensor:t a=coords:I';
 /** The tensor's number is in S28; the assembler encodes the register's number, too. */
@@ -113,7 +116,8 @@ export const store = {
       pack,
     },
     example: 'st_tnsr 0x1, I2, V5',
-    unverified: 'where in S31 size and offset are, and how S29 says the operation and the type, is not public',
+    unverified:
+      'where in S31 size and offset are is not public; the fields of S29 are those of a macro, st_tnsr_rmw in tpc-intrinsics.h',
   }),
   st_tnsr_low: halfTensor(12, 'st_tnsr_low', 'lower'),
   st_tnsr_high: halfTensor(13, 'st_tnsr_high', 'upper'),

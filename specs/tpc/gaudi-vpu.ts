@@ -421,14 +421,14 @@ export const vpu = {
     unverified: calcFpSpecialOpen,
   }),
   convert_int8: instruction(53, 'Convert 16-bit fixed point of a pair to 8 bits.', {
-    operation: 'dest = saturate(round(a * 2^b, rm)) to 8 bits, signed',
+    operation: 'dest = saturate(round(a * 2^n, rm)) to 8 bits, signed; n is the lower 8 bits of b, signed',
     forms: ['dest:V a:D b:V|S|imm'],
     switches: { rm: fixedRounding },
     example: 'convert_int8 rz V1, D2, V4',
     unverified: 'the order of the elements of the pair, and its data type, are not public',
   }),
   convert_uint8: instruction(54, 'Convert unsigned 16-bit fixed point of a pair to 8 bits.', {
-    operation: 'dest = saturate(round(a * 2^b, rm)) to 8 bits, unsigned',
+    operation: 'dest = saturate(round(a * 2^n, rm)) to 8 bits, unsigned; n is the lower 8 bits of b, signed',
     forms: ['dest:V a:D b:V|S|imm'],
     switches: { rm: fixedRounding },
     example: 'convert_uint8 rz V1, D2, V4',

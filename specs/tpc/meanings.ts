@@ -41,24 +41,24 @@ export const meanings = {
   shl: meaning('Shift left.', 'dest = a << b'),
   ash: meaning(
     'Shift arithmetically: left for a positive amount, right for a negative one, with saturation.',
-    'dest = b >= 0 ? saturate(a << b) : a >> -b; with rhu the right shift rounds half up',
+    'n = lower 8 bits of b, signed; dest = n >= 0 ? saturate(a << n) : a >> -n; with rhu the right shift rounds half up',
   ),
   convert: meaning('Convert to another data type.', 'dest = (target_type) a, rounded by rm'),
   convert_int32: meaning(
     'Convert 32-bit fixed point to 16 or 8 bits.',
-    'dest = saturate(round(a * 2^b, rm)) to 8 or 16 bits, signed',
+    'dest = saturate(round(a * 2^n, rm)) to 8 or 16 bits, signed; n is the lower 8 bits of b, signed',
   ),
   convert_uint32: meaning(
     'Convert unsigned 32-bit fixed point to 16 or 8 bits.',
-    'dest = saturate(round(a * 2^b, rm)) to 8 or 16 bits, unsigned',
+    'dest = saturate(round(a * 2^n, rm)) to 8 or 16 bits, unsigned; n is the lower 8 bits of b, signed',
   ),
   convert_int16: meaning(
     'Convert 16-bit fixed point to 8 bits.',
-    'dest = saturate(round(a * 2^b, rm)) to 8 bits, signed',
+    'dest = saturate(round(a * 2^n, rm)) to 8 bits, signed; n is the lower 8 bits of b, signed',
   ),
   convert_uint16: meaning(
     'Convert unsigned 16-bit fixed point to 8 bits.',
-    'dest = saturate(round(a * 2^b, rm)) to 8 bits, unsigned',
+    'dest = saturate(round(a * 2^n, rm)) to 8 bits, unsigned; n is the lower 8 bits of b, signed',
   ),
   popcnt: meaning('Count the bits that equal set.', 'dest = number of bits of a that are set'),
   find_first: meaning(

@@ -104,7 +104,9 @@ export function encodeForm(facts: VliwFacts, form: Form, instruction: Instructio
   }
   for (const s of form.switches) {
     const { type, switches } = instruction;
-    if (switchApplies(s, type, switches)) set(s.place, switchCode(s, switches[s.name] ?? s.row.default));
+    const value = switches[s.name] ?? s.row.default;
+    if (switchApplies(s, type, switches)) set(s.place, switchCode(s, value));
+    else if (lenient && sharesBits(form, s)) set(s.place, switchCode(s, value));
   }
   if (form.predicate !== '') {
     const { predicate } = instruction;
@@ -123,6 +125,14 @@ export function switchApplies(
   if (s.row.types && type && !s.row.types.includes(type)) return false;
   for (const name in s.row.when) if (switches[name] !== s.row.when[name]) return false;
   return true;
+}
+
+/** Whether the bits of a switch that does not apply are those of one that does. */
+function sharesBits(form: Form, s: FormSwitch): boolean {
+  return form.switches.some(
+    (other) =>
+      other !== s && other.place.lo < s.place.lo + s.place.width && s.place.lo < other.place.lo + other.place.width,
+  );
 }
 
 /** @throws EncodingFault for a value that the switch does not have */

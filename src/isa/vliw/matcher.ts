@@ -23,6 +23,8 @@ export interface Match {
 
 export interface MatchContext {
   readonly facts: VliwFacts;
+  /** A switch that no form can hold is lost instead of refused. */
+  readonly lenient?: boolean;
   defect(fault: Fault): void;
 }
 
@@ -50,6 +52,16 @@ export function matchForm(context: MatchContext, asked: Asked): Match {
     const predicate = { file, number, inverted: false, start, end };
     const shorter = attempt(context, asked, operands.slice(0, -1), predicate, explicit, attempts);
     if (shorter) return shorter;
+  }
+  if (context.lenient) {
+    for (const [s, place] of explicit) {
+      const fewer = new Map(explicit);
+      fewer.delete(s);
+      const match = attempt(context, asked, operands, given.predicate, fewer, []);
+      if (!match) continue;
+      context.defect(new Fault(place, `${s.name} cannot be encoded with these operands`));
+      return match;
+    }
   }
   throw explain(asked, operands, explicit, attempts);
 }

@@ -85,7 +85,10 @@ export class SlotParser {
     if (type && typePlace) this.#checkType(row.name, row.row.types, type, typePlace, defect);
     const operandContext = { registers: set.registers, constants: context.constants, defect };
     const given = new OperandParser(operandContext, row, rest).parse(switches);
-    const match = matchForm({ facts: set.facts, defect }, { row, mnemonic, type, typePlace, given });
+    const match = matchForm(
+      { facts: set.facts, lenient: context.lenient, defect },
+      { row, mnemonic, type, typePlace, given },
+    );
     try {
       const bits = encodeForm(set.facts, match.form, match.instruction, context.lenient);
       return { bits, instruction: match.instruction, label: match.label };
