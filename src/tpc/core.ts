@@ -21,6 +21,7 @@ import { type Action, CONFIG, Machine, MemoryNotReady } from './machine.ts';
 import { type LatencyMode, Pipeline } from './pipeline.ts';
 import type { ConfigPort, InterruptCause, MemoryPort } from './ports.ts';
 import { CoreState } from './state.ts';
+import type { Arena } from './wasm/arena.ts';
 import { LoopCompiler, type RunResult, SETTLED, STATE_PAGES } from './wasm/compiler.ts';
 import { createMemory } from './wasm/webassembly.ts';
 
@@ -44,6 +45,8 @@ export interface TpcOptions {
    * where memory may have to be waited for.
    */
   readonly compile?: boolean;
+  /** With `compile`: the memory for the state of this core alone, and for the tensors of who made it. */
+  readonly arena?: Arena;
 }
 
 export interface Launch {
@@ -125,7 +128,7 @@ export class TpcCore {
 
   constructor(ports: TpcPorts, options: TpcOptions = {}) {
     const compile = options.compile === true && (!ports.memory.read || ports.memory.neverWaits === true);
-    const shared = compile ? createMemory(STATE_PAGES) : undefined;
+    const shared = compile ? (options.arena?.memory ?? createMemory(STATE_PAGES)) : undefined;
     this.state = new CoreState(shared?.buffer ?? options.buffer);
     this.#memory = ports.memory;
     this.#decoder = options.decoder ?? tpcGaudi;

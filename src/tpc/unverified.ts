@@ -91,6 +91,12 @@ export const unverifiedReadings = [
     reason: 'the argument has exponent 0 or 1; which half of the table comes first is in the coefficients only',
   },
   {
+    about: 'lookup: entries out of range',
+    reading: 'wrap around within the table',
+    reason:
+      "the vendor's tanh looks up entries beyond the table for arguments of 8 and above, and then does not use them",
+  },
+  {
     about: 'lookup with 16-bit results',
     reading: 'lookup_1c reads at 2 * entry, lookup_2c two values at 4 * entry',
     reason: 'tables of 16-bit values keep C0 apart from C1 and C2; their exact order is not public',
@@ -99,6 +105,42 @@ export const unverifiedReadings = [
     about: 'ld_tnsr_high, st_tnsr_high',
     reading: 'coordinates are those of the first element of the upper half',
     reason: 'not public',
+  },
+  {
+    about: 'ld_l_v_high, st_l_v_high',
+    reading: 'the address is that of the 128 bytes that are moved',
+    reason: 'not public',
+  },
+  {
+    about: 'gen_addr, ld_g, st_g',
+    reading:
+      'an address register has the type of its tensor, so that ld_g and st_g move one element; no bounds are checked',
+    reason: 'address registers have 92 bits, and ld_g has no data type',
+  },
+  {
+    about: 'results in scalar registers that are narrower than 32 bits',
+    reading: 'extended to 32 bits: with the sign for signed integers, else with zeros',
+    reason: 'not public',
+  },
+  {
+    about: 'shr, shl: amounts',
+    reading: 'the low 8 bits of the lane count; nothing is left of a value shifted by its width or more',
+    reason: 'amounts are bytes in the scalar intrinsics; what large ones do is not public',
+  },
+  {
+    about: 'loop: a jump out of the body',
+    reading: 'ends the loop',
+    reason: 'compilers make such jumps for `break`; how the chip notices is not public',
+  },
+  {
+    about: 'loop: repeat_at_most_once',
+    reading: 'the body is done once at most',
+    reason: 'the name of the bit',
+  },
+  {
+    about: 'registers at the start of a program',
+    reading: '0, but I0, I1, the scalar parameters, SP0, VP0 and the random numbers',
+    reason: 'what was there before is not defined; local memories keep their content',
   },
   {
     about: 'partial',

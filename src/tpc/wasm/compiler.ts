@@ -22,6 +22,7 @@ import {
   type Emit,
   emitMove,
   emitScalar,
+  emitTransfer,
   emitVector,
   givesNumbers,
   type Knowledge,
@@ -56,7 +57,7 @@ interface Compiled {
   readonly assumed: readonly number[];
 }
 
-const locals: Locals = { a: 1, b: 2, c: 3, result: 4, scalarA: 0, scalarB: 0 };
+const locals: Locals = { address: 1, a: 2, b: 3, c: 4, result: 5 };
 
 export class LoopCompiler {
   readonly #machine: Machine;
@@ -132,7 +133,7 @@ export class LoopCompiler {
     if (this.#hazard(ordered)) return none;
     const { knowledge, assumed, late } = knowledgeOf(this.#machine, ordered.flat());
     const code = new Code();
-    const transfers: (() => void)[] = [];
+    const transfers: (() => number)[] = [];
     code.loop();
     for (const [n, order] of ordered.entries()) {
       for (const i of order) {
@@ -146,20 +147,24 @@ export class LoopCompiler {
     code.at().load(counter).constant(loop.step).op('i32.add').store(counter);
     code.get(0).constant(1).op('i32.sub').tee(0).branchIf(0).op('end');
     for (const register of late) canonicalize(code, locals, register);
-    const bytes = moduleBytes({ code, words: 0, vectors: 4, memoryPages: STATE_PAGES });
-    return { body, run: instantiate(bytes, this.#memory, (n) => transfers[n]?.()), issued, assumed };
+    const bytes = moduleBytes({ code, words: 1, vectors: 4, memoryPages: STATE_PAGES });
+    return { body, run: instantiate(bytes, this.#memory, (n) => transfers[n]?.() ?? -1), issued, assumed };
   }
 
-  #emitter(i: Instruction, pc: number, transfers: (() => void)[], known: Knowledge): Emit | undefined {
+  #emitter(i: Instruction, pc: number, transfers: (() => number)[], known: Knowledge): Emit | undefined {
     if (hasSideEffects(i)) return undefined;
     const emit = i.predicate ? undefined : emitterOf(i, known);
     if (emit) return emit;
-    const index = transfers.push(this.#transfer(i, pc) ?? this.#interpreted(i, pc)) - 1;
-    return (code) => void code.constant(index).call(0);
+    const transfer = this.#transfer(i, pc);
+    const index = transfers.push(transfer ?? this.#interpreted(i, pc)) - 1;
+    if (!transfer) return (code) => void code.constant(index).call(0).op('drop');
+    const loading = i.slot === 'load';
+    const at = offsetOf(i, register(i, loading ? 'dest' : 'value'));
+    return (code, l) => emitTransfer(code, l, index, at, loading);
   }
 
   /** What the interpreter does for an instruction, its results arriving at once. */
-  #interpreted(i: Instruction, pc: number): () => void {
+  #interpreted(i: Instruction, pc: number): () => number {
     const machine = this.#machine;
     const { pipeline, state } = machine;
     const action = bind(i, machine);
@@ -168,16 +173,17 @@ export class LoopCompiler {
     return () => {
       if (predicate >= 0 && ((state.u32[predicate] as number) & 1) === off) {
         this.#skipped[i.slot]++;
-        return;
+        return -1;
       }
       machine.pc = pc;
       action();
       pipeline.arrive();
+      return -1;
     };
   }
 
   /** A whole vector between a tensor and a register; tensors change only when the core is told to go on. */
-  #transfer(i: Instruction, pc: number): (() => void) | undefined {
+  #transfer(i: Instruction, pc: number): (() => number) | undefined {
     if ((i.mnemonic !== 'ld_tnsr' && i.mnemonic !== 'st_tnsr') || i.predicate) return undefined;
     if (i.switches.partial === true || i.switches.rmw_sel === true || i.switches.pack === true) return undefined;
     const loading = i.mnemonic === 'ld_tnsr';
@@ -200,8 +206,10 @@ export class LoopCompiler {
       if (!view) {
         machine.pc = pc;
         move(machine, tensor, where, at);
-      } else if (loading) bytes.set(view.subarray(offset, offset + layout.VECTOR_BYTES), at);
+      } else if (view.buffer === bytes.buffer) return view.byteOffset + offset;
+      else if (loading) bytes.set(view.subarray(offset, offset + layout.VECTOR_BYTES), at);
       else view.set(bytes.subarray(at, at + layout.VECTOR_BYTES), offset);
+      return -1;
     };
   }
 
@@ -355,7 +363,7 @@ setFusedProbe(() => {
     .storeVector(0);
   const memory = createMemory(1);
   try {
-    instantiate(moduleBytes({ code, words: 0, vectors: 0, memoryPages: 1 }), memory, () => {})(0);
+    instantiate(moduleBytes({ code, words: 0, vectors: 0, memoryPages: 1 }), memory, () => -1)(0);
   } catch {
     return false;
   }

@@ -14,8 +14,8 @@ export interface Locals {
   readonly b: number;
   readonly c: number;
   readonly result: number;
-  readonly scalarA: number;
-  readonly scalarB: number;
+  /** The one i32: an address. */
+  readonly address: number;
 }
 
 /** An emitter, or undefined where the instruction is not compiled. */
@@ -207,6 +207,25 @@ const f32Mnemonics = ['add', 'sub', 'mul', 'max', 'min', 'mac'];
 /** Whether the result of a vector instruction is f32 numbers, flushed. */
 export function givesNumbers(i: Instruction): boolean {
   return i.slot === 'vpu' && i.type === 'f32' && f32Mnemonics.includes(i.mnemonic);
+}
+
+/** Calls transfer `index`, and moves the vector if that tells where it is: from there to the register, or back. */
+export function emitTransfer(code: Code, l: Locals, index: number, register: number, loading: boolean): void {
+  code.constant(index).call(0).tee(l.address).constant(0).op('i32.ge_s').if();
+  for (let chunk = 0; chunk < CHUNKS; chunk++) {
+    const offset = chunk * CHUNK;
+    if (loading)
+      code
+        .at()
+        .loadVectorAt(l.address, offset)
+        .storeVector(register + offset);
+    else
+      code
+        .get(l.address)
+        .loadVector(register + offset)
+        .storeVectorAt(offset);
+  }
+  code.op('end');
 }
 
 /** Gives a register's NaNs the core's bits. */

@@ -155,6 +155,18 @@ export class Code {
     return this;
   }
 
+  /** Loads a vector at the address in a local, plus an offset. */
+  loadVectorAt(local: number, offset: number): this {
+    this.bytes.push(0x20, ...unsigned(local), 0xfd, 0x00, 0, ...unsigned(offset));
+    return this;
+  }
+
+  /** Stores the vector on the stack at the address below it, plus an offset. */
+  storeVectorAt(offset: number): this {
+    this.bytes.push(0xfd, 0x0b, 0, ...unsigned(offset));
+    return this;
+  }
+
   loadVector(address: number): this {
     this.bytes.push(0x41, 0, 0xfd, 0x00, 4, ...unsigned(address));
     return this;
@@ -196,13 +208,16 @@ export interface ModuleOptions {
 
 /**
  * A module with one function `run`, of one i32 and without result. It imports the memory `state.memory`, and as function 0
- * `state.transfer`, of one i32.
+ * `state.transfer`, from i32 to i32.
  */
 export function moduleBytes({ code, words, vectors, memoryPages }: ModuleOptions): Uint8Array<ArrayBuffer> {
-  const type = [0x60, 1, valueType.i32, 0];
+  const types = [
+    [0x60, 1, valueType.i32, 0],
+    [0x60, 1, valueType.i32, 1, valueType.i32],
+  ];
   const imports = [
-    [...name('state'), ...name('memory'), 0x02, 0x01, ...unsigned(memoryPages), ...unsigned(memoryPages)],
-    [...name('state'), ...name('transfer'), 0x00, 0],
+    [...name('state'), ...name('memory'), 0x02, 0x00, ...unsigned(memoryPages)],
+    [...name('state'), ...name('transfer'), 0x00, 1],
   ];
   const locals = vector([
     [...unsigned(words), valueType.i32],
@@ -211,7 +226,7 @@ export function moduleBytes({ code, words, vectors, memoryPages }: ModuleOptions
   const body = [...locals, ...code.bytes, 0x0b];
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    ...section(1, vector([type])),
+    ...section(1, vector(types)),
     ...section(2, vector(imports)),
     ...section(3, vector([[0]])),
     ...section(7, vector([[...name('run'), 0x00, 1]])),

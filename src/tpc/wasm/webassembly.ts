@@ -6,12 +6,15 @@ export interface WasmMemory {
 
 export type WasmFunction = (n: number) => void;
 
+/** Does transfer n; or tells where in the memory the tensor's vector is, and leaves the rest to the caller. Else negative. */
+export type Transfer = (n: number) => number;
+
 interface Engine {
   readonly Memory: new (size: { readonly initial: number; readonly maximum: number }) => WasmMemory;
   readonly Module: new (bytes: Uint8Array) => object;
   readonly Instance: new (
     module: object,
-    imports: { readonly state: { readonly memory: WasmMemory; readonly transfer: WasmFunction } },
+    imports: { readonly state: { readonly memory: WasmMemory; readonly transfer: Transfer } },
   ) => { readonly exports: { readonly run: WasmFunction } };
 }
 
@@ -23,6 +26,6 @@ export function createMemory(pages: number): WasmMemory {
 }
 
 /** The function `run` of a module that `moduleBytes` wrote. */
-export function instantiate(bytes: Uint8Array, memory: WasmMemory, transfer: WasmFunction): WasmFunction {
+export function instantiate(bytes: Uint8Array, memory: WasmMemory, transfer: Transfer): WasmFunction {
   return new engine.Instance(new engine.Module(bytes), { state: { memory, transfer } }).exports.run;
 }
