@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { stripVTControlCharacters } from 'node:util';
@@ -11,11 +11,12 @@ import { type Contender, runAgreement } from '../exercise/agreement/run.ts';
 import { agentBundle } from '../exercise/bundle.ts';
 import type { Result, RunEvent } from '../exercise/events.ts';
 import { runInProcess } from '../exercise/in-process.ts';
+import { runInLanes } from '../exercise/lanes.ts';
 import { judge, type Refusal } from '../exercise/refusals.ts';
 import { runRemotely, type Station } from '../exercise/remote.ts';
 import { chosenTests } from '../exercise/selection.ts';
-import type { Test } from '../exercise/suite.ts';
-import { ModelMachine } from '../machine/model.ts';
+import { machineDescription } from '../machine/machines.ts';
+import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
 import { bootVm, type Vm, type VmOptions } from '../machine/vm/vm.ts';
 import { type MachineOptions, machineSetup, progressLine } from './machine-options.ts';
@@ -24,6 +25,8 @@ import { type MachineOptions, machineSetup, progressLine } from './machine-optio
 export interface PlaceOptions extends MachineOptions {
   readonly seed: number;
   readonly timeout: number;
+  /** Suites that run at a time on `model`. */
+  readonly jobs?: number;
 }
 
 /** Where the suites run. */
@@ -37,34 +40,43 @@ export interface Place {
   close(): Promise<void>;
 }
 
+/** Suites side by side in worker threads, or one after the other on one machine where its registers are asked for. */
 export class InProcess implements Place {
   readonly system = 'the model of the driver in this process';
   readonly #options: PlaceOptions;
   readonly #config: AgentConfig;
-  readonly #tests: readonly Test[];
   readonly #signal: AbortSignal;
   #machine: ModelMachine | undefined;
 
   constructor(options: PlaceOptions, config: AgentConfig, signal: AbortSignal) {
     this.#options = options;
     this.#config = config;
-    this.#tests = chosenTests(config);
     this.#signal = signal;
   }
 
-  async prepare(): Promise<void> {
+  get #machineOptions(): ModelMachineOptions {
     const { machine, delay, deviceSeed, firmware } = this.#options;
-    this.#machine = new ModelMachine({
+    return {
       machine,
       ...(delay ? { delays: delay } : {}),
       ...(deviceSeed === undefined ? {} : { seed: deviceSeed }),
       ...(firmware ? { firmware } : {}),
-    });
+    };
+  }
+
+  async prepare(): Promise<void> {
+    // a machine that does not exist is told of before anything else
+    machineDescription(this.#options.machine);
   }
 
   async run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]> {
-    const tests = only === undefined ? this.#tests : chosenTests({ ...this.#config, only });
-    return runInProcess(tests, this.#machine as ModelMachine, this.#config, emit, this.#signal);
+    const config = only === undefined ? this.#config : { ...this.#config, only };
+    const { traceRegisters, jobs = availableParallelism() } = this.#options;
+    const machine = this.#machineOptions;
+    const signal = this.#signal;
+    if (!traceRegisters) return runInLanes(config, { machine, jobs, signal }, emit);
+    this.#machine ??= new ModelMachine(machine);
+    return runInProcess(chosenTests(config), this.#machine, config, emit, signal);
   }
 
   async report(): Promise<Pick<DeviceReport, 'devices'>> {
@@ -102,7 +114,7 @@ export class InVm implements Place {
   }
 
   get system(): string {
-    return this.#station.system;
+    return this.#station.title;
   }
 
   prepare(): Promise<void> {
@@ -174,6 +186,7 @@ function keepLog(text: string): void {
 
 /** A virtual machine in which the agent runs. */
 class VmStation implements Station {
+  readonly system = 'the guest';
   readonly #options: VmOptions;
   readonly #folder: string;
   #vm: Vm | undefined;
@@ -186,7 +199,7 @@ class VmStation implements Station {
   }
 
   /** The kernel, and what was done to it. */
-  get system(): string {
+  get title(): string {
     return this.#vm?.title ?? 'not booted';
   }
 

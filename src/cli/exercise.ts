@@ -52,6 +52,7 @@ export function command(): Command {
     .option('--output <file>', 'write the report there; progress still goes to the terminal')
     .option('--seed <n>', 'of all that is random in the tests', integer, 1)
     .option('--timeout <seconds>', 'a test may take, if it does not ask for more', seconds, 60)
+    .option('--jobs <n>', 'suites that run at a time on model (default: one for each processor)', jobs)
     .option(
       '--sequences <n>',
       `random sequences of calls in the suite "${SUITE}", which runs when it is named`,
@@ -73,6 +74,11 @@ function targetNames(text: string): readonly TargetName[] {
 
 function integer(text: string): number {
   if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('a whole number is expected.');
+  return Number(text);
+}
+
+function jobs(text: string): number {
+  if (!/^[1-9]\d{0,2}$/.test(text)) throw new InvalidArgumentError('a whole number of at least 1 is expected.');
   return Number(text);
 }
 

@@ -10,6 +10,8 @@ import { explained, failsAfterAll } from './refusals.ts';
 
 /** The other system. */
 export interface Station {
+  /** What to call it in a sentence, e.g. `the guest`. */
+  readonly system: string;
   /** Runs the agent; calls `onLine` for each line it prints. @param input its standard input. @returns its exit status. */
   launch(config: AgentConfig, onLine: (line: string) => void, input: AsyncIterable<Uint8Array>): Promise<number>;
   /** Looks at the devices while the agent waits; may find that a test which passed has failed. */
@@ -100,7 +102,7 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
   const hung = new Promise<string>((resolve) => {
     silence = setInterval(() => {
       const seconds = (performance.now() - since) / 1000;
-      if (seconds > allowed + GRACE) resolve(`no sign of life for ${Math.round(seconds)} s: the guest hangs`);
+      if (seconds > allowed + GRACE) resolve(`no sign of life for ${Math.round(seconds)} s: ${station.system} hangs`);
     }, 500);
   });
   const exited = station
@@ -146,7 +148,8 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
     })
     .then(
       (status) => `the exerciser ended with status ${status} in the middle of a test${quote(noise)}`,
-      (error: unknown) => `the guest is gone: ${error instanceof Error ? error.message : String(error)}${quote(noise)}`,
+      (error: unknown) =>
+        `${station.system} is gone: ${error instanceof Error ? error.message : String(error)}${quote(noise)}`,
     );
   const reason = await Promise.race([exited, hung]);
   clearInterval(silence);

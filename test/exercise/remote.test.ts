@@ -58,6 +58,7 @@ class Agent {
 }
 
 class ScriptedStation implements Station {
+  readonly system = 'the guest';
   readonly lives: Life[];
   readonly configs: AgentConfig[] = [];
   restarts = 0;

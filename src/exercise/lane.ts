@@ -1,0 +1,18 @@
+/**
+ * A worker thread of `lanes.ts`: for each list of tests it is told, runs them on a machine of their own, and tells each event
+ * as a line of JSON; an empty message says that the list is done.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
+import { runInProcess } from './in-process.ts';
+import { chosenTests, type RunConfig } from './selection.ts';
+
+const port = parentPort;
+if (!port) throw new Error('this program is a worker thread of the exerciser');
+const options = workerData as ModelMachineOptions;
+port.on('message', async (config: RunConfig) => {
+  using machine = new ModelMachine(options);
+  await runInProcess(chosenTests(config), machine, config, (event) => port.postMessage(JSON.stringify(event)));
+  port.postMessage('');
+});
