@@ -3,7 +3,7 @@
  * n % 8 of byte n / 8. Goya's layout is the same without LOAD and STORE switches; greco and later have others.
  */
 
-import type { Bundle, Loop } from '../../src/isa/vliw/bundle.ts';
+import type { Bundle } from '../../src/isa/vliw/bundle.ts';
 import { at, type RegisterFileRow, type SlotLayout } from '../../src/isa/vliw/rows.ts';
 import { vliwSet } from '../../src/isa/vliw/set.ts';
 import { load } from './gaudi-load.ts';
@@ -16,7 +16,6 @@ export type SpuMnemonic = keyof typeof spu;
 export type VpuMnemonic = keyof typeof vpu;
 export type StoreMnemonic = keyof typeof store;
 export type TpcBundle = Bundle<LoadMnemonic, SpuMnemonic, VpuMnemonic, StoreMnemonic>;
-export type TpcProgram = readonly (TpcBundle | Loop)[];
 
 const files = '[R] TPCRegisterInfo.td';
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { instructionSets } from '../../specs/index.ts';
 import { type Kernel, readKernel, writeKernel } from '../../src/isa/vliw/elf.ts';
 import { ModelError } from '../../src/sim/errors.ts';
 import { seed } from '../seed.ts';
@@ -86,6 +87,20 @@ describe('an object file that is broken is refused with a category', () => {
       }),
       { seed: seed(), numRuns: 5000 },
     );
+  });
+});
+
+describe('names of symbols that no label can have', () => {
+  const names = ['S1', 'b00011', 'i32_1', 'L_20', 'a b', 'x\n\u001b[2J', 'V2', '', 'ok', 'ok'];
+
+  it('do not come between a program and its text', async () => {
+    const isa = await instructionSets['tpc-gaudi']?.load();
+    const text = isa?.assemble('a: nop\nnop; jmpr a\nnop; jmpr b\nb: nop').bytes as Uint8Array;
+    const symbols = names.map((name, i) => ({ name, value: (i % 4) * 32, global: false }));
+    const program = isa?.objects?.read(writeKernel({ ...kernel, text, symbols }));
+    const again = isa?.disassemble(text, { symbols: program?.symbols ?? new Map() }) ?? '';
+    assert.deepEqual([...(program?.symbols.values() ?? [])], ['ok']);
+    assert.deepEqual(isa?.assemble(again).bytes, text);
   });
 });
 

@@ -31,12 +31,25 @@ export function vliwInstructionSet(set: VliwSet): InstructionSet {
       read(bytes) {
         const { text, symbols } = readKernel(bytes);
         const names = new Map<number, string>();
-        for (const { name, value } of symbols)
-          if (value % BUNDLE_BYTES === 0 && !names.has(value)) names.set(value, name);
+        const taken = new Set<string>();
+        for (const { name, value } of symbols) {
+          if (value % BUNDLE_BYTES !== 0 || names.has(value) || taken.has(name) || !isLabel(set, name)) continue;
+          names.set(value, name);
+          taken.add(name);
+        }
         return { bytes: text, symbols: names };
       },
     },
   };
+}
+
+/** Whether a name of an object file, which may be anything, can be a label of a text. */
+function isLabel(set: VliwSet, name: string): boolean {
+  if (!/^[A-Za-z_.$][\w.$]{0,254}$/.test(name)) return false;
+  // What begins like this is a register, a mask or a number where a label may stand; the last are labels made here.
+  return (
+    !set.registers.has(name.toUpperCase()) && !/^((?:AD|SP|VP|[VDASZI])\d+|b[01]+|(?:[uif]|bf)\d+_.*|L_.*)$/i.test(name)
+  );
 }
 
 function writeObject(assembly: Assembly, name: string): Uint8Array {
