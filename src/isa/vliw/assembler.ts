@@ -327,7 +327,8 @@ class Assembler {
       const one = pending[a]?.instruction.mnemonic ?? '';
       const other = pending[b]?.instruction.mnemonic ?? '';
       if (first[1].includes(one) && second[1].includes(other)) {
-        this.#defect(places[b], `${one} and ${other} cannot share a bundle: ${doc}`);
+        const message = `the vendor's compiler never puts ${one} and ${other} into one bundle: ${doc}`;
+        this.#report(new Fault(places[b] ?? { start: 0, end: 0 }, message), 'warning');
       }
     }
   }

@@ -174,7 +174,7 @@ export interface LoopLayout {
   readonly source: string;
 }
 
-/** Two slots that may not do these in one bundle. */
+/** What compilers never put into one bundle, though it can be encoded. */
 export interface PackingRule {
   readonly first: readonly [Slot, readonly string[]];
   readonly second: readonly [Slot, readonly string[]];
