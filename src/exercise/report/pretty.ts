@@ -17,6 +17,7 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
     options.colour ? styleText(style, text, { validateStream: false }) : text;
   const planned = new Map<string, number>();
   const done = new Map<string, Result[]>();
+  let leftOut: readonly LeftOut[] = [];
 
   const bar = (text: string) => {
     if (options.live) write(`\r\x1b[2K${text}`);
@@ -55,7 +56,7 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
     event(event) {
       if (event.type === 'plan') {
         for (const test of event.tests) planned.set(test.suite, (planned.get(test.suite) ?? 0) + 1);
-        for (const { tests, reason } of event.leftOut ?? []) write(`left out ${tests.length}: ${reason}\n`);
+        leftOut = event.leftOut ?? [];
       } else if (event.type === 'start') {
         const current = event.id;
         const [count, total] = [[...done.values()].flat().length + 1, [...planned.values()].reduce((a, b) => a + b, 0)];
@@ -78,6 +79,7 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
       const sums = totals(results);
       const parts = [`${sums.passed} passed`, `${sums.failed} failed`, `${sums.skipped} skipped`].join(', ');
       write(`${paint(sums.failed > 0 ? ['bold', 'red'] : ['bold', 'green'], parts)} in ${seconds.toFixed(1)} s\n`);
+      for (const { tests, reason } of leftOut) write(paint('dim', `left out ${tests.length}: ${reason}\n`));
       for (const [reason, tests] of Map.groupBy(
         results.filter((r) => r.status === 'skipped'),
         (r) => r.reason ?? '',
