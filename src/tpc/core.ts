@@ -15,10 +15,11 @@ import {
 } from '../isa/vliw/bundle.ts';
 import { type Category, ModelError } from '../sim/errors.ts';
 import { bind } from './bodies/index.ts';
+import { effectsOf } from './effects.ts';
 import * as layout from './layout.ts';
 import { LoopStack, zeroTrip } from './loops.ts';
 import { type Action, CONFIG, Machine, MemoryNotReady } from './machine.ts';
-import { type LatencyMode, Pipeline } from './pipeline.ts';
+import { type LatencyMode, Pipeline, type Range } from './pipeline.ts';
 import type { ConfigPort, InterruptCause, MemoryPort } from './ports.ts';
 import { CoreState } from './state.ts';
 import type { Arena } from './wasm/arena.ts';
@@ -101,6 +102,8 @@ interface Fetched {
   readonly bytes: Uint8Array;
   readonly decoded: Bundle | Loop;
   readonly slots: readonly BoundSlot[];
+  /** What the bundle reads, of all slots: it waits for what is loaded. */
+  readonly reads: readonly Range[];
   /** The start in which it was last compared with memory. */
   generation: number;
 }
@@ -235,6 +238,7 @@ export class TpcCore {
     }
     if (!result) return 0;
     this.#statistics.bundles += result.bundles;
+    this.#statistics.stalls += result.stalls;
     for (const slot of slots) {
       this.#statistics.issued[slot] += result.issued[slot];
       this.#statistics.skipped[slot] += result.skipped[slot];
@@ -264,6 +268,7 @@ export class TpcCore {
       this.#enter(fetched.decoded, pc);
       return 'ready';
     }
+    this.#statistics.stalls += this.#pipeline.waitFor(fetched.reads);
     const { control } = machine;
     control.jump = undefined;
     control.halt = false;
@@ -350,6 +355,8 @@ export class TpcCore {
         `a body that ends ${loop.endOffset} bytes after the LOOP: it begins at 64`,
       );
     }
+    const { predicate } = loop;
+    this.#statistics.stalls += this.#pipeline.waitFor(this.#fetch(pc).reads);
     const word = (operand: Loop['start']): number => {
       if (operand.kind === 'immediate') return operand.value | 0;
       if (operand.number >= layout.SCALARS)
@@ -357,7 +364,6 @@ export class TpcCore {
       const at = this.#pipeline.resolve('spu', layout.SRF + operand.number * 4, 4);
       return this.state.i32[at >> 2] as number;
     };
-    const predicate = loop.predicate;
     const at = predicate ? this.#pipeline.resolve('spu', layout.SPRF + predicate.number * 4, 4) : 0;
     const off = predicate && ((this.state.u32[at >> 2] as number) & 1) === (predicate.inverted ? 1 : 0);
     const [start, boundary, step] = [word(loop.start), word(loop.boundary), word(loop.step)];
@@ -409,7 +415,13 @@ export class TpcCore {
       this.machine.interrupt('illegal_instruction');
       throw located(error, pc);
     }
-    const fetched: Fetched = { bytes: copy, decoded, slots: this.#bind(decoded, pc), generation: this.#generation };
+    const fetched: Fetched = {
+      bytes: copy,
+      decoded,
+      slots: this.#bind(decoded, pc),
+      reads: readsOf(decoded),
+      generation: this.#generation,
+    };
     this.#fetched.set(pc, fetched);
     return fetched;
   }
@@ -437,6 +449,15 @@ export class TpcCore {
     }
     return bound;
   }
+}
+
+/** Registers that a bundle reads. Those that do not exist are refused when it is bound. */
+function readsOf(decoded: Bundle | Loop): readonly Range[] {
+  if (decoded.kind === 'bundle') return slots.flatMap((slot) => (decoded[slot] ? effectsOf(decoded[slot]).reads : []));
+  const operands = [decoded.start, decoded.boundary, decoded.step].filter((o) => o.kind === 'register');
+  const reads = operands.map(({ number }) => ({ from: layout.SRF + number * 4, to: layout.SRF + number * 4 + 4 }));
+  const predicate = decoded.predicate ? layout.SPRF + decoded.predicate.number * 4 : undefined;
+  return predicate === undefined ? reads : [...reads, { from: predicate, to: predicate + 4 }];
 }
 
 function emptyStatistics(): TpcStatistics {

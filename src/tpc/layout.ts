@@ -28,9 +28,7 @@ export const SRF = VPRF + VECTOR_PREDICATES * PREDICATE_BYTES;
 export const SCALARS = 36;
 export const LOOP_COUNTER = 32;
 export const LOOP_DEPTH = 4;
-/** S27 to S31 have a second use (TPCRegisterInfo.td: TnsrRegLd, TnsrRegSt, RMWReg, OffsSizeRegLd, OffsSizeRegSt). */
-export const LOAD_TENSOR = 27;
-export const STORE_TENSOR = 28;
+/** S29 to S31 have a second use (TPCRegisterInfo.td: RMWReg, OffsSizeRegLd, OffsSizeRegSt). */
 export const RMW_INFO = 29;
 export const LOAD_PARTIAL = 30;
 export const STORE_PARTIAL = 31;

@@ -90,6 +90,13 @@ export class Machine {
     return 1;
   }
 
+  /** Bundles that a reader waits for what the instruction loads; 0 where it loads nothing. */
+  interlock(i: Instruction): number {
+    return i.slot === 'load' && (i.mnemonic.startsWith('ld_') || i.mnemonic.startsWith('lookup'))
+      ? this.latencyOf(i)
+      : 0;
+  }
+
   /** Looks at the configuration space again: when the core is told to go on, and when the program writes there. */
   readConfig(): void {
     this.#roundingMode = roundingModes[this.config.read(CONFIG.roundCsr) & 7];

@@ -178,7 +178,7 @@ export function destination(i: Instruction, m: Machine, bytes: number, bits?: Ui
   }
   const predicate = i.predicate?.file === 'VP' ? i.predicate : undefined;
   const { pipeline, state } = m;
-  const latency = m.exposedLatency(i, r.file);
+  const when = { latency: m.exposedLatency(i, r.file), interlock: m.interlock(i) };
   const predicateAt = predicate ? layout.VPRF + predicate.number * layout.PREDICATE_BYTES : 0;
   const fixed = bits ?? laneBits(1, bytes);
   return {
@@ -198,7 +198,7 @@ export function destination(i: Instruction, m: Machine, bytes: number, bits?: Ui
         mask = pipeline.room(bytes);
         state.bytes.set(written.subarray(0, bytes), mask);
       }
-      pipeline.stage(i.slot, offset, at, bytes, mask, latency);
+      pipeline.stage(i.slot, offset, at, bytes, mask, when);
     },
   };
 }

@@ -1,14 +1,29 @@
 /**
  * When results reach registers. The slots of a bundle read before any of them writes. In the exposed pipeline a result
- * reaches the next instructions of its own slot only after its latency: until then they read what was there before.
+ * reaches the next instructions of its own slot only after its latency: until then they read what was there before. What is
+ * loaded from memory is waited for instead (TPC User Guide, coherency): whoever reads it too early stalls.
  */
 
 import type { Slot } from '../isa/vliw/bundle.ts';
 import { SCRATCH, SCRATCH_BYTES } from './layout.ts';
 import type { CoreState } from './state.ts';
 
+/** Bytes of the state. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** - `exposed`: as the chip: results arrive after their latency. - `immediate`: at the end of their bundle. */
 export type LatencyMode = 'exposed' | 'immediate';
+
+/** When a result arrives, in bundles after its own. */
+export interface Arrival {
+  /** For instructions of the same slot; others see it with the next bundle. */
+  readonly latency: number;
+  /** How long all must wait for it; 0: not at all. */
+  readonly interlock: number;
+}
 
 interface Write {
   readonly slot: Slot;
@@ -20,11 +35,13 @@ interface Write {
   readonly mask: number;
   /** Cycle from which on its own slot sees it. */
   readonly arrives: number;
+  /** Cycle before which nobody may read it: what is loaded is waited for. */
+  readonly ready: number;
 }
 
 export class Pipeline {
   readonly #state: CoreState;
-  readonly #mode: LatencyMode;
+  readonly mode: LatencyMode;
   /** Results of the current bundle. */
   #staged: Write[] = [];
   /** Results of earlier bundles that their own slot does not see yet, in the order of the program. */
@@ -34,7 +51,7 @@ export class Pipeline {
 
   constructor(state: CoreState, mode: LatencyMode) {
     this.#state = state;
-    this.#mode = mode;
+    this.mode = mode;
   }
 
   reset(): void {
@@ -69,8 +86,29 @@ export class Pipeline {
   }
 
   /** A result: `length` bytes at `source`, for the register at `offset`, with a mask or 0. */
-  stage(slot: Slot, offset: number, source: number, length: number, mask: number, latency: number): void {
-    this.#staged.push({ slot, offset, source, length, mask, arrives: this.cycle + latency });
+  stage(slot: Slot, offset: number, source: number, length: number, mask: number, when: Arrival): void {
+    const ready = this.cycle + when.interlock;
+    this.#staged.push({
+      slot,
+      offset,
+      source,
+      length,
+      mask,
+      arrives: Math.max(this.cycle + when.latency, ready),
+      ready,
+    });
+  }
+
+  /** Waits until what is loaded into these registers is there. The result is the number of cycles. */
+  waitFor(reads: readonly Range[]): number {
+    let until = this.cycle;
+    for (const { offset, length, ready } of this.#pending) {
+      if (ready <= until) continue;
+      if (reads.some(({ from, to }) => from < offset + length && offset < to)) until = ready;
+    }
+    const cycles = until - this.cycle;
+    if (cycles > 0) this.stall(cycles);
+    return cycles;
   }
 
   /** The instruction that is being done did not happen. */
@@ -87,7 +125,7 @@ export class Pipeline {
   /** End of a bundle: a cycle passes. */
   commit(): void {
     this.cycle++;
-    if (this.#mode === 'immediate') {
+    if (this.mode === 'immediate') {
       this.arrive();
       return;
     }

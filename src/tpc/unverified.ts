@@ -176,8 +176,11 @@ export const unverifiedReadings = [
   },
   {
     about: 'latencies between slots',
-    reading: 'a result reaches other slots with the next bundle, and its own slot after the latency of its row',
-    reason: 'documented latencies are those within a slot; compilers separate slots by one bundle or more',
+    reading:
+      'a result reaches other slots with the next bundle, and its own slot after the latency of its row; predicates after two; ' +
+      'what LOAD and STORE move within the core at once; what is loaded from memory is waited for by all',
+    reason:
+      'documented latencies are those within a slot, and loads are said to stall; memory itself answers at once here',
   },
   {
     about: 'two results for one register that arrive out of order',

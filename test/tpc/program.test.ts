@@ -26,6 +26,22 @@ test('the exposed pipeline: the three bundles after an addition read the old val
   assert.deepEqual(scalars('immediate'), [8, 8, 8, 8]);
 });
 
+test('what is loaded is waited for: a reader that comes too early stalls and gets the new value', () => {
+  const cycles = (between: number) => {
+    const b = bench(
+      `nop; nop; nop; st_l 8, S1\nld_l S2, 8; nop; nop; nop\n${'nop; nop; nop; nop\n'.repeat(between)}nop; mov.i32 S3, S2; nop; nop`,
+    );
+    b.run({ srf: [0, 42] });
+    assert.equal(b.core.state.scalar(3), 42);
+    const { bundles, cycles: all, stalls } = b.core.statistics;
+    assert.equal(all, bundles + stalls);
+    return stalls;
+  };
+  const latency = cycles(0) + 1;
+  assert.ok(latency > 1);
+  for (let between = 1; between < 10; between++) assert.equal(cycles(between), Math.max(0, latency - 1 - between));
+});
+
 test('another slot sees a scalar with the next bundle', () => {
   const b = bench('nop; mov.i32 S1, 9; nop; nop\nnop; nop; mov.i32 V1, S1; nop');
   b.run();

@@ -144,9 +144,10 @@ const bundle = fc.tuple(load, spu, fc.oneof(vpu.map(slot), fc.constant('nop')), 
   return `${l}; ${s}; ${x}; ${/^(ld_g|ld_l)/.test(l) && /^st_[gl]/.test(t) ? 'nop' : t}`;
 });
 
-const NOPS = 'nop; nop; nop; nop\n'.repeat(6);
-const program = (bundles: readonly string[]) =>
-  `gen_addr AD1, 0, I5; mov.i32 S6, 64; nop; nop\n${NOPS}loop 0, S1, 1, <, end\nnop; nop; nop; nop\n${bundles.map((line) => `${line}\n${NOPS}`).join('')}end:`;
+const nops = (n: number) => 'nop; nop; nop; nop\n'.repeat(n);
+const NOPS = nops(6);
+const program = (bundles: readonly string[], padding = 6) =>
+  `gen_addr AD1, 0, I5; mov.i32 S6, 64; nop; nop\n${NOPS}loop 0, S1, 1, <, end\nnop; nop; nop; nop\n${bundles.map((line) => `${line}\n${nops(padding)}`).join('')}end:`;
 
 test('random loops: compiled and interpreted agree in every bit', () => {
   let compiled = 0;
@@ -155,8 +156,9 @@ test('random loops: compiled and interpreted agree in every bit', () => {
       fc.array(bundle, { minLength: 1, maxLength: 5 }),
       words,
       fc.integer({ min: 1, max: 30 }),
-      (bundles, bits, rounds) => {
-        const text = program(bundles);
+      fc.constantFrom(0, 1, 2, 3, 6, 6, 6),
+      (bundles, bits, rounds, padding) => {
+        const text = program(bundles, padding);
         const want = outcome(text, bits, false, rounds);
         const got = outcome(text, bits, true, rounds);
         assert.deepEqual(got.statistics, want.statistics);

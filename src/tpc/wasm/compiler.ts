@@ -11,12 +11,13 @@
 import type { Bundle, Instruction, Loop, Slot } from '../../isa/vliw/bundle.ts';
 import { BUNDLE_BYTES, slots } from '../../isa/vliw/bundle.ts';
 import { bind } from '../bodies/index.ts';
+import { type Effects, effectsOf, hasSideEffects, overlaps } from '../effects.ts';
 import * as layout from '../layout.ts';
 import type { ActiveLoop } from '../loops.ts';
 import type { Machine } from '../machine.ts';
 import { constant, offsetOf, operand, register } from '../operands.ts';
+import type { Range } from '../pipeline.ts';
 import { addressOf, inside, type Tensor } from '../tensor.ts';
-import { type Effects, effectsOf, hasSideEffects, overlaps, type Range } from './effects.ts';
 import {
   canonicalize,
   type Emit,
@@ -43,6 +44,7 @@ const CALL_BUNDLES = 4096;
 
 export interface RunResult {
   readonly bundles: number;
+  readonly stalls: number;
   readonly issued: Readonly<Record<Slot, number>>;
   readonly skipped: Readonly<Record<Slot, number>>;
 }
@@ -53,6 +55,8 @@ interface Compiled {
   /** Undefined: it cannot be compiled. */
   readonly run: ((rounds: number) => void) | undefined;
   readonly issued: Readonly<Record<Slot, number>>;
+  /** Cycles of each round in which it waits for loads. */
+  readonly stalls: number;
   /** Registers that the body only reads, of which it relies on that they hold no denormal f32. */
   readonly assumed: readonly number[];
 }
@@ -100,11 +104,11 @@ export class LoopCompiler {
     for (let done = 0; done < rounds; done += perCall) compiled.run(Math.min(perCall, rounds - done));
     machine.pc = loop.first;
     this.rounds += rounds;
-    machine.pipeline.cycle += rounds * length;
+    machine.pipeline.cycle += rounds * (length + compiled.stalls);
     const issued = Object.fromEntries(
       slots.map((slot) => [slot, rounds * compiled.issued[slot] - skipped[slot]]),
     ) as Record<Slot, number>;
-    return { bundles: rounds * length, issued, skipped: { ...skipped } };
+    return { bundles: rounds * length, stalls: rounds * compiled.stalls, issued, skipped: { ...skipped } };
   }
 
   #find(loop: ActiveLoop, depth: number): Compiled {
@@ -122,7 +126,7 @@ export class LoopCompiler {
 
   #compile(body: readonly (Bundle | Loop)[], loop: ActiveLoop, depth: number): Compiled {
     const issued: Record<Slot, number> = { load: 0, spu: 0, vpu: 0, store: 0 };
-    const none = { body, run: undefined, issued, assumed: [] };
+    const none = { body, run: undefined, issued, stalls: 0, assumed: [] };
     if (body.length > MAX_BODY) return none;
     const ordered: (readonly Instruction[])[] = [];
     for (const bundle of body) {
@@ -130,7 +134,8 @@ export class LoopCompiler {
       if (!order) return none;
       ordered.push(order);
     }
-    if (this.#hazard(ordered)) return none;
+    const stalls = this.#stalls(ordered);
+    if (stalls === undefined || this.#hazard(ordered)) return none;
     const { knowledge, assumed, late } = knowledgeOf(this.#machine, ordered.flat());
     const code = new Code();
     const transfers: (() => number)[] = [];
@@ -148,7 +153,7 @@ export class LoopCompiler {
     code.get(0).constant(1).op('i32.sub').tee(0).branchIf(0).op('end');
     for (const register of late) canonicalize(code, locals, register);
     const bytes = moduleBytes({ code, words: 1, vectors: 4, memoryPages: STATE_PAGES });
-    return { body, run: instantiate(bytes, this.#memory, (n) => transfers[n]?.() ?? -1), issued, assumed };
+    return { body, run: instantiate(bytes, this.#memory, (n) => transfers[n]?.() ?? -1), issued, stalls, assumed };
   }
 
   #emitter(i: Instruction, pc: number, transfers: (() => number)[], known: Knowledge): Emit | undefined {
@@ -211,6 +216,35 @@ export class LoopCompiler {
       else view.set(bytes.subarray(at, at + layout.VECTOR_BYTES), offset);
       return -1;
     };
+  }
+
+  /** Cycles of a round that wait for loads; undefined where that depends on the round before, or on predicates. */
+  #stalls(body: readonly (readonly Instruction[])[]): number | undefined {
+    if (this.#machine.pipeline.mode === 'immediate') return 0;
+    const all = this.#waits(body, () => true);
+    return all === this.#waits(body, (i) => i.predicate?.file !== 'SP') ? all : undefined;
+  }
+
+  #waits(body: readonly (readonly Instruction[])[], done: (i: Instruction) => boolean): number | undefined {
+    const loads: { readonly writes: readonly Range[]; readonly ready: number }[] = [];
+    const rounds: number[] = [];
+    let cycle = 0;
+    for (let round = 0; round < 4; round++) {
+      const begin = cycle;
+      for (const order of body) {
+        for (const i of order) {
+          const { reads } = effectsOf(i);
+          for (const { writes, ready } of loads) if (overlaps(writes, reads)) cycle = Math.max(cycle, ready);
+        }
+        for (const i of order) {
+          const interlock = this.#machine.interlock(i);
+          if (interlock > 0 && done(i)) loads.push({ writes: effectsOf(i).writes, ready: cycle + interlock });
+        }
+        cycle++;
+      }
+      rounds.push(cycle - begin);
+    }
+    return rounds.every((cycles) => cycles === rounds[0]) ? (rounds[0] as number) - body.length : undefined;
   }
 
   /** Whether a result is read in its own slot before it has arrived, in this round or the next. */

@@ -1,13 +1,9 @@
-/** Which registers an instruction reads and writes, as ranges of the state: what the compiler needs to know to order slots. */
+/** Which registers an instruction reads and writes, as ranges of the state: what waits for what, and which order slots may have. */
 
-import type { Instruction, RegisterOperand } from '../../isa/vliw/bundle.ts';
-import * as layout from '../layout.ts';
-import { offsetOf } from '../operands.ts';
-
-export interface Range {
-  readonly from: number;
-  readonly to: number;
-}
+import type { Instruction, RegisterOperand } from '../isa/vliw/bundle.ts';
+import * as layout from './layout.ts';
+import { offsetOf } from './operands.ts';
+import type { Range } from './pipeline.ts';
 
 export interface Effects {
   readonly reads: readonly Range[];
