@@ -181,6 +181,17 @@ describe("what the vendor's assembler encodes wrongly", () => {
     assert.doesNotThrow(() => hex('nop; mov.i32 S1, 5; mov.i32 V1, 5; nop'));
   });
 
+  it('a predicate of LOAD or STORE alone is one of both, with a warning', () => {
+    const line = 'ld_tnsr V4, 0, I2; nop; nop; st_tnsr 1, I3, V5, SP3';
+    assert.match(warnings(line).join(), /LOAD and STORE share one predicate: LOAD gets that of the other/);
+    assert.equal(hex(line), hex('ld_tnsr V4, 0, I2, SP3; nop; nop; st_tnsr 1, I3, V5, SP3'));
+    assert.deepEqual(warnings('nop; nop; nop; st_tnsr 1, I3, V5, SP3'), []);
+    assert.match(
+      errors('ld_tnsr V4, 0, I2, VP3; nop; nop; st_tnsr 1, I3, V5'),
+      /STORE would get VP3, which it cannot have/,
+    );
+  });
+
   it('what can be encoded, but no compiler puts into one bundle, is a warning', () => {
     assert.match(warnings('ld_l S1, S2; nop; nop; st_l S3, S4').join(), /never puts ld_l and st_l into one bundle/);
   });

@@ -307,7 +307,23 @@ class Assembler {
   }
 
   #checkShared(pending: readonly ParsedSlot[], places: readonly Place[]): void {
+    const [load, , , store] = pending as [ParsedSlot, ParsedSlot, ParsedSlot, ParsedSlot];
+    const one = load.instruction.predicate ?? store.instruction.predicate;
+    // Programs for the vendor's assembler have it, and mean it: the other slot gets the predicate, too.
+    const other = load.instruction.predicate === undefined || store.instruction.predicate === undefined;
+    if (one && other && load.instruction.mnemonic !== 'nop' && store.instruction.mnemonic !== 'nop') {
+      const title = this.#set.facts.layouts[load.instruction.predicate ? 'store' : 'load'].title;
+      const place = places[load.instruction.predicate ? 3 : 0] ?? { start: 0, end: 0 };
+      const taker = load.instruction.predicate ? store : load;
+      const takes = taker.bits.form.predicate.split('|').includes(one.file);
+      const message = takes
+        ? `LOAD and STORE share one predicate: ${title} gets that of the other`
+        : `LOAD and STORE share one predicate: ${title} would get ${one.file}${one.number}, which it cannot have`;
+      if (takes) this.#report(new Fault(place, message), 'warning');
+      else this.#defect(place, message);
+    }
     for (const [a, b, what] of SHARED) {
+      if (b === 3 && a === 0 && other) continue;
       const x = (pending[a] as ParsedSlot).bits;
       const y = (pending[b] as ParsedSlot).bits;
       for (let w = 2; w < 5; w++) {
