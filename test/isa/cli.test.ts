@@ -173,3 +173,62 @@ describe('isa', () => {
     assert.ok(!existsSync(path.join(folder, 'no')));
   });
 });
+
+describe('programs of the TPC', () => {
+  const TPC = ['--isa', 'tpc-gaudi'];
+  const text = 'main:\n  nop; mov.i32 S1, 5\nend: halt\n';
+  const bytes =
+    'c81f101000f80100000000000000800f00f08102000000000000000000000000\n' +
+    '2000000000000100000000000000800f00f00100000000000000000000000000\n';
+
+  it('become object files named after the text, and text again', () => {
+    file('relu.tpc', text);
+    assert.equal(sagrada(['asm', ...TPC, 'relu.tpc', '-o', 'relu.o']).status, 0);
+    const object = readFileSync(path.join(folder, 'relu.o'));
+    assert.ok(object.includes('KernelName:[relu]'));
+    const { stdout, status } = sagrada(['disasm', ...TPC, 'relu.o']);
+    assert.equal(status, 0);
+    assert.equal(stdout, 'main:\nnop; mov.i32 S1, 5; nop; nop\nend:\nnop; halt; halt; nop\n');
+  });
+
+  it('become bytes and hexadecimal', () => {
+    assert.equal(sagrada(['asm', ...TPC, '-', '--hex'], text).stdout, bytes);
+    assert.equal(
+      Buffer.from(sagrada(['asm', ...TPC, '-', '--bin'], text).bytes).toString('hex'),
+      bytes.replaceAll('\n', ''),
+    );
+    assert.match(sagrada(['disasm', ...TPC, '-'], bytes).stdout, /^nop; mov.i32 S1, 5; nop; nop\n/);
+  });
+
+  it('that read too early are warned of, and assembled', () => {
+    const early = 'nop; mov.i32 S1, 5\nnop; mov.i32 S2, S1';
+    const { status, stderr, stdout } = sagrada(['asm', ...TPC, '-', '--hex'], early);
+    assert.equal(status, 0);
+    assert.match(stderr, /^standard input:2:6: warning: S1 is read in the next bundle/);
+    const silent = sagrada(['asm', ...TPC, '-', '--hex', '--no-hazards'], early);
+    assert.equal(silent.stderr, '');
+    assert.equal(silent.stdout, stdout);
+  });
+
+  it('of hostile files are refused in one line', () => {
+    file('cut.o', readFileSync(path.join(folder, 'relu.o')).subarray(0, 100));
+    const { status, stderr, stdout } = sagrada(['disasm', ...TPC, 'cut.o']);
+    assert.equal(status, 1);
+    assert.equal(stdout, '');
+    assert.match(
+      stderr,
+      /^sagrada: cut.o: guest: elf: the table of sections is at 0x[0-9a-f]+ with \d+ bytes; the file has 100\n$/,
+    );
+  });
+
+  it('have a reference with a page per instruction, and a grammar', () => {
+    assert.equal(sagrada(['isa', 'doc', 'tpc-gaudi', '-o', 'pages']).status, 0);
+    assert.match(readFileSync(path.join(folder, 'pages', 'vpu-mac.md'), 'utf8'), /^# mac \(VPU\)/);
+    assert.equal(JSON.parse(sagrada(['isa', 'grammar', 'tpc-gaudi']).stdout).scopeName, 'source.tpc-gaudi');
+    assert.match(
+      sagrada(['isa', 'grammar', 'gaudi-qman']).stderr,
+      /^sagrada: gaudi-qman has no grammar for editors\n$/,
+    );
+    assert.match(sagrada(['isa', 'list', 'tpc-gaudi', '--unverified']).stdout, /^load.gen_addr /);
+  });
+});
