@@ -30,6 +30,7 @@ import {
   type Locals,
   setFusedProbe,
 } from './emit.ts';
+import { emitBf16 } from './emit-bf16.ts';
 import { Code, moduleBytes } from './encoder.ts';
 import { createMemory, instantiate, type WasmMemory } from './webassembly.ts';
 
@@ -266,7 +267,7 @@ export class LoopCompiler {
 }
 
 function emitterOf(i: Instruction, known: Knowledge): Emit | undefined {
-  if (i.slot === 'vpu') return emitVector(i, known);
+  if (i.slot === 'vpu') return emitBf16(i) ?? emitVector(i, known);
   if (i.slot === 'spu' || i.mnemonic === 'set_indx') return emitScalar(i);
   return i.slot === 'load' && i.mnemonic === 'mov' ? emitMove(i) : undefined;
 }

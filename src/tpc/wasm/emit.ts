@@ -28,7 +28,7 @@ const ABS = 0x7fffffff;
 const NAN = 0x7fffffff;
 
 /** The local's f32 lanes with denormals as zeros of their sign. */
-function flush(code: Code, local: number): void {
+export function flush(code: Code, local: number): void {
   code
     .get(local)
     .get(local)
@@ -41,7 +41,7 @@ function flush(code: Code, local: number): void {
 }
 
 /** The local's f32 lanes with every NaN as the one that the core has. */
-function canonical(code: Code, local: number): void {
+export function canonical(code: Code, local: number): void {
   code.splat(NAN).get(local).get(local).get(local).op('f32x4.ne', 'v128.bitselect').set(local);
 }
 

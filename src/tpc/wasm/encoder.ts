@@ -79,6 +79,8 @@ const simd = {
   'v128.or': 0x50,
   'v128.xor': 0x51,
   'v128.bitselect': 0x52,
+  'i32x4.shl': 0xab,
+  'i32x4.shr_u': 0xad,
   'i32x4.add': 0xae,
   'i32x4.sub': 0xb1,
   'i32x4.min_s': 0xb6,
