@@ -1,7 +1,7 @@
 /** One test on two targets: whatever differs is a failure of its own. */
 
 import type { Result, Step } from '../events.ts';
-import { freedoms, normalised } from './differences.ts';
+import { freedoms, normalised, optionalLines } from './differences.ts';
 import type { TraceEntry } from './recorder.ts';
 
 /** A result and the name of the target it comes from. */
@@ -108,6 +108,12 @@ function byKey(trace: readonly TraceEntry[]): Map<string, Outcomes> {
 function differentMessages(first: Side, second: Side): string[] {
   const [a, b] = [first, second].map(({ result }) => new Set(result.messages.map(normalised)));
   const only = (side: Side, mine: Set<string> | undefined, other: Set<string> | undefined) =>
-    [...(mine ?? [])].filter((line) => !other?.has(line)).map((line) => `only ${side.target} logged: ${line}`);
+    [...(mine ?? [])]
+      .filter((line) => !other?.has(line) && !isOptional(line))
+      .map((line) => `only ${side.target} logged: ${line}`);
   return [...only(first, a, b), ...only(second, b, a)];
+}
+
+function isOptional(line: string): boolean {
+  return optionalLines.some(({ pattern }) => pattern.test(line));
 }

@@ -3,8 +3,10 @@
 export interface Freedom {
   /** Calls it is about. */
   readonly call: RegExp;
-  /** Members of answers that are not compared; absent: see `outcome`. */
+  /** Members of answers that are not compared; absent: see the others. */
   readonly members?: RegExp;
+  /** Members of answers of which only the increase since the first answer of the test is compared. */
+  readonly relative?: RegExp;
   /** Outcomes that are not compared. */
   readonly outcome?: RegExp;
   /** Only after a call of the test whose name and outcome match. */
@@ -20,6 +22,17 @@ export const freedoms: readonly Freedom[] = [
   { call: /^open /, outcome: /^EAGAIN$/, reason: 'how often a program asks while the last user is cleaned up after' },
   { call: /^CS /, outcome: /^EAGAIN$/, reason: 'how often a program asks while a queue is full' },
   { call: /^CS /, members: /^seq$/, after: /^CS .* EAGAIN$/, reason: 'every attempt that is refused takes a number' },
+  {
+    call: /CS_COUNTERS/,
+    members: /^(total|ctx)_queue_full_drop_cnt$/,
+    after: /^CS .* EAGAIN$/,
+    reason: 'how often a program asks while a queue is full',
+  },
+  {
+    call: /CS_COUNTERS|OPEN_STATS|RESET_COUNT/,
+    relative: /^total_|_cnt$|^open_counter$/,
+    reason: 'counted since the driver was loaded, and not every test runs on every target',
+  },
   { call: /CB_OP_INFO/, members: /^usage_cnt$/, reason: 'what is in flight' },
   { call: /GET_EVENTS/, members: /./, reason: 'what has come until then' },
   { call: /^WAIT_CS /, outcome: /status: 1\b/, reason: 'how often a program looks before the work has ended' },
@@ -46,6 +59,14 @@ export const rewritings: readonly Rewriting[] = [
   { pattern: /Killing CS \d+\.\d+/g, by: 'Killing CS N', reason: 'the kernel limits the rate of these lines' },
   { pattern: /\b0x(0000)?7[ef][0-9a-f]{10}\b/g, by: 'ADDRESS', reason: 'addresses of the process' },
   { pattern: /completed after \d+ \(s\)/g, by: 'completed after N (s)', reason: 'two clocks' },
+];
+
+/** Lines that one target may log and the other not. */
+export const optionalLines: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
+  {
+    pattern: /multi-CS completion context \d still waiting when calling force completion/,
+    reason: 'said only when the reset comes to it before the thread that it has woken has run',
+  },
 ];
 
 /** A line of the log as it is compared. */

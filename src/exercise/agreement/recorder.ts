@@ -9,7 +9,7 @@ import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_MEMORY, memoryFlags, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { describeIoctl, type RawIoctl, show } from './calls.ts';
-import { freedoms, normalised } from './differences.ts';
+import { type Freedom, freedoms, normalised } from './differences.ts';
 import { type CapturedProgram, ProgramMemory } from './programs.ts';
 
 /** Events that are kept for a test that fails. */
@@ -74,8 +74,7 @@ export class Recorder {
   #last: (Call | Note)[] = [];
   #trace: TraceEntry[] = [];
   #calls = 0;
-  /** Names and outcomes of calls that are not compared. */
-  readonly #refused = new Set<string>();
+  #history = new History();
   /** Last outcome of each key. */
   readonly #outcomes = new Map<string, string>();
   #frozen: State | undefined;
@@ -95,7 +94,7 @@ export class Recorder {
     this.#last = [];
     this.#trace = [];
     this.#calls = 0;
-    this.#refused.clear();
+    this.#history = new History();
     this.#outcomes.clear();
     this.#programs.length = 0;
     this.#frozen = undefined;
@@ -231,9 +230,7 @@ export class Recorder {
   }
 
   #compared(call: Call): TraceEntry | undefined {
-    const entry = compared(call, this.#refused);
-    if (!entry && call.outcome !== 'ok')
-      this.#refused.add(`${call.ioctl ? describeIoctl(call.ioctl).name : call.name} ${call.outcome}`);
+    const entry = compared(call, this.#history);
     return entry && { call: this.#calls, ...entry };
   }
 
@@ -271,21 +268,44 @@ function inWords(call: Call): string {
   return `${on}${name}${show(takes)}: ${call.outcome}${call.outcome === 'ok' ? show(gives) : ''}${times}`;
 }
 
-/** As it is compared, or undefined when it may differ by nature. @param seen names and outcomes of calls before it */
+/** What calls of one test have been answered until now, as far as it matters to how later ones are compared. */
+export class History {
+  /** Names and outcomes of calls that are not compared. */
+  readonly refused = new Set<string>();
+  readonly #first = new Map<string, unknown>();
+
+  /** @returns by how much a counter has increased since it was first seen */
+  increase(name: string, value: unknown): unknown {
+    const first = this.#first.get(name);
+    if (first === undefined) this.#first.set(name, value);
+    if (typeof value === 'bigint') return value - (typeof first === 'bigint' ? first : value);
+    if (typeof value === 'number') return value - (typeof first === 'number' ? first : value);
+    return value;
+  }
+}
+
+/** As it is compared, or undefined when it may differ by nature. @param history of the test, which it becomes part of */
 export function compared(
   { on, name: called, ioctl, outcome: code }: Pick<Call, 'on' | 'name' | 'ioctl' | 'outcome'>,
-  seen: ReadonlySet<string>,
+  history: History,
 ): Omit<TraceEntry, 'call'> | undefined {
   const described = ioctl && describeIoctl(ioctl);
   const name = described?.name ?? called;
-  const free = freedoms.filter(
-    (row) => row.call.test(`${name} `) && (row.after === undefined || [...seen].some((text) => row.after?.test(text))),
-  );
-  const gives = Object.fromEntries(
-    Object.entries(described?.gives ?? {}).filter(([key]) => !free.some((row) => row.members?.test(key))),
-  );
+  const applies = (row: Freedom) =>
+    row.call.test(`${name} `) &&
+    (row.after === undefined || [...history.refused].some((text) => row.after?.test(text)));
+  const free = freedoms.filter(applies);
+  const gives: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(described?.gives ?? {})) {
+    if (free.some((row) => row.members?.test(key))) continue;
+    const relative = code === 'ok' && free.some((row) => row.relative?.test(key));
+    gives[key] = relative ? history.increase(`${on} ${name} ${key}`, value) : value;
+  }
   const outcome = `${code}${code === 'ok' ? show(gives) : ''}`;
-  if (free.some((row) => row.outcome?.test(outcome))) return undefined;
+  if (free.some((row) => row.outcome?.test(outcome))) {
+    if (code !== 'ok') history.refused.add(`${name} ${code}`);
+    return undefined;
+  }
   // waits for different submissions end in any order
   const seq = name.startsWith('WAIT_CS') && !name.includes('MULTI') ? ` seq ${String(described?.takes.seq ?? 0)}` : '';
   return { key: normalised(`${on === '' ? '' : `${on}: `}${name}${seq}`), outcome };

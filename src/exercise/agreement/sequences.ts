@@ -10,7 +10,7 @@ import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { type Suite, suite, type TestContext } from '../suite.ts';
 import { INVALID, type Kind, type Numbers, operations, type World } from './operations.ts';
-import { compared } from './recorder.ts';
+import { compared, History } from './recorder.ts';
 
 /** Steps of a sequence. */
 export const LENGTH = 40;
@@ -117,6 +117,7 @@ function perform(t: TestContext, steps: readonly Step[], without: ReadonlySet<nu
   const values = new Map<number, unknown>();
   const open = new DisposableStack();
   const submissions: { fd: number; seq: bigint }[] = [];
+  const history = new History();
   let outcome = '';
   const world: World = {
     driver,
@@ -136,7 +137,7 @@ function perform(t: TestContext, steps: readonly Step[], without: ReadonlySet<nu
       const code = attempt(() => driver.ioctl(fd, ioctl.request, after));
       const answer = ioctl.request === DRM_IOCTL_HL_INFO.request ? scratch.bytes.slice() : undefined;
       const raw = { request: ioctl.request, before, after, answer };
-      outcome = compared({ on: '', name: '', ioctl: raw, outcome: code }, new Set())?.outcome ?? '(not compared)';
+      outcome = compared({ on: '', name: '', ioctl: raw, outcome: code }, history)?.outcome ?? '(not compared)';
       if (code !== 'ok') throw new Refused(code);
       return ioctl.argument.decode(after);
     },

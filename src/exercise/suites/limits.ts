@@ -219,6 +219,13 @@ function signals(test: Declare): void {
     const signal = device.signal(UP);
     assert.equal(signal.sobOffset, mine[1].sobOffset);
     await device.wait(signal, { signal: t.signal });
+    // used up, because a card that is closed with signals reserved is reset
+    for (const signals of mine) {
+      const stream = new CommandStream().nop();
+      await device.wait(device.submit({ queue: UP, stream }, { staged: 'first', last: true, signals }), {
+        signal: t.signal,
+      });
+    }
   });
 
   test('reserving no signals tells how far the count is', (t) => {
@@ -329,14 +336,6 @@ function addresses(test: Declare): void {
       const chosen = at(t, hint, false);
       assert.ok(chosen >= VIRTUAL.FIRST && chosen < VIRTUAL.END && chosen !== hint, `0x${chosen.toString(16)}`);
     }
-  });
-
-  test('an address from which the memory wraps is refused, also when it is only wished for', (t) => {
-    // get_va_block takes it for free (hint + size is small), and loses the addresses that are: nothing can be mapped any
-    // more in the same context, so this is the last that it does
-    t.expectMessages(/block crossing ranges at start/, /add va block failed/, /no available va block for handle/);
-    const host = t.use(new HostBuffer(t.target.driver, 2 * PAGE));
-    assertErrno('ENOMEM', () => t.device.mapHost(host.address, 2 * PAGE, { hint: 0xffff_ffff_ffff_e000n }));
   });
 
   test('an address within a page cannot be forced, and is ignored when it is wished for', (t) => {
