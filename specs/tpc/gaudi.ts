@@ -206,7 +206,7 @@ export const tpcGaudi = vliwSet({
   doc:
     'The Tensor Processing Core of Gaudi1: each bundle of 32 bytes has an instruction for each of four slots, which all read ' +
     'their operands before any writes its result. A result may be read only when its latency has passed; until then the old ' +
-    'value is read.',
+    'value is read. Bundles are never compressed.',
   sources: {
     R: 'HabanaAI/tpc_llvm, llvm/lib/Target/TPC: TPCInstrFormats.td, TPCInstrInfo.td, TPCRegisterInfo.td, MCTargetDesc/TPCInstrLayout.cpp, MCTargetDesc/InstructionDB.cpp, AsmParser/TPCAsmParser.cpp',
     L: 'HabanaAI/tpc_llvm, llvm/lib/Target/TPC: TPCLatencyResolver.cpp, TPCVLIWPacketizer.cpp, TPCSchedule.td',
@@ -234,6 +234,8 @@ export const tpcGaudi = vliwSet({
   missingTypes: ['i4', 'u4', 'f16', 'f8_152', 'f8_143', 'i64'],
   tensors: 16,
   registers,
+  // ST_RMW_REG is what later chips call S29.
+  synonyms: [{ name: { file: 'HW', number: 10 }, means: { file: 'S', number: 29 } }],
   imm: at(151, 182),
   reserved: at(191, 255),
   layouts,

@@ -57,6 +57,15 @@ function indexPage(set: VliwSet): string {
     ...tables,
     '## LOOP',
     `A bundle of its own: [loop](loop.md). ${facts.loop.doc}`,
+    '## What goes together',
+    [
+      'The four slots share one immediate; LOAD and STORE one predicate. Compilers never put into one bundle:',
+      '',
+      ...facts.packing.map(
+        ({ first, second, doc }) =>
+          `- in ${facts.layouts[first[0]].title} ${first[1].join(', ')}, and in ${facts.layouts[second[0]].title} ${second[1].join(', ')}: ${doc}`,
+      ),
+    ].join('\n'),
     '## Registers',
     ['| file | numbers | bits | |', '|---|---|---|---|', ...files].join('\n'),
     '## Data types',

@@ -317,7 +317,7 @@ function fit(
   if (given.kind === 'register') {
     const { file, number } = given;
     if (form.implied) {
-      const same = (file === form.implied.file && number === form.implied.number) || namesSame(form, given);
+      const same = (file === form.implied.file && number === form.implied.number) || isSynonym(context, form, given);
       return same ? { operand: { kind: 'register', ...form.implied } } : expected;
     }
     if (kinds.includes(file)) return { operand: { kind: 'register', file, number } };
@@ -344,9 +344,16 @@ function fit(
   return expected;
 }
 
-/** ST_RMW_REG is what later chips call S29. */
-function namesSame(form: OperandForm, given: Extract<Given, { kind: 'register' }>): boolean {
-  return form.implied?.number === 29 && given.file === 'HW' && given.number === 10;
+/** Whether the register is another name of the implied one. */
+function isSynonym({ facts }: MatchContext, form: OperandForm, given: Extract<Given, { kind: 'register' }>): boolean {
+  const { implied } = form;
+  return facts.synonyms.some(
+    ({ name, means }) =>
+      name.file === given.file &&
+      name.number === given.number &&
+      means.file === implied?.file &&
+      means.number === implied.number,
+  );
 }
 
 /** A pair or quad may be written as the register that it begins with. */
@@ -356,7 +363,7 @@ function wide(
   given: Extract<Given, { kind: 'register' }>,
 ): { readonly operand: Operand } | { readonly reason: () => string } | undefined {
   const row = context.facts.registers.find((each) => each.of === given.file && form.kinds.includes(each.file));
-  if (!row || form.kinds.length > 1 || given.number >= 40) return undefined;
+  if (!row || form.kinds.length > 1 || given.number >= row.count) return undefined;
   if (given.number % row.span !== 0) {
     return {
       reason: () =>

@@ -65,6 +65,11 @@ export interface RegisterFileRow {
   readonly source: string;
 }
 
+export interface RegisterRef {
+  readonly file: RegisterFile;
+  readonly number: number;
+}
+
 export type Chip = 'goya' | 'gaudi' | 'gaudi2';
 
 interface SwitchOptions {
@@ -209,6 +214,8 @@ export interface VliwFacts<
   /** Tensor descriptors. */
   readonly tensors: number;
   readonly registers: readonly RegisterFileRow[];
+  /** Registers that may be written for an implied one. */
+  readonly synonyms: readonly { readonly name: RegisterRef; readonly means: RegisterRef }[];
   readonly imm: BitRange;
   /** Bits that are always 0. */
   readonly reserved: BitRange;
