@@ -53,7 +53,7 @@ export interface TpcOptions {
 export interface Launch {
   /** Byte address of the first bundle. */
   readonly pc: number;
-  /** The part of the index space that this core does: it becomes I0 and I1. Up to five dimensions; default 0 and 1. */
+  /** The part of the index space that this core does: it becomes I0 and I1. Dimensions that are left out have offset 0 and size 1. */
   readonly indexSpace?: { readonly offset: readonly number[]; readonly size: readonly number[] };
   /** S0 and on, as words: the scalar parameters of the kernel. */
   readonly srf?: readonly number[];
@@ -189,7 +189,10 @@ export class TpcCore {
     machine.vlmBytes = machine.config.read(CONFIG.kernelConfig) & 1 ? layout.SMALL_VLM_BYTES : layout.VLM_BYTES;
     machine.pc = launch.pc;
     state.setIndex(0, launch.indexSpace?.offset ?? []);
-    state.setIndex(1, launch.indexSpace?.size ?? [1, 1, 1, 1, 1]);
+    state.setIndex(
+      1,
+      Array.from({ length: layout.DIMENSIONS }, (_, d) => launch.indexSpace?.size[d] ?? 1),
+    );
     launch.srf?.forEach((word, n) => {
       state.setScalar(n, word);
     });
