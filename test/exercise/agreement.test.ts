@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { agreement } from '../../src/exercise/agreement/compare.ts';
 import { normalised } from '../../src/exercise/agreement/differences.ts';
@@ -83,19 +84,21 @@ describe('two results', () => {
 });
 
 describe('a run on two targets', () => {
-  const contender = (target: string, results: readonly Result[]): Contender => ({
+  const contender = (target: string, results: readonly Result[], planned: readonly Result[]): Contender => ({
     target,
     async run(emit) {
+      emit({ type: 'plan', tests: planned });
       for (const one of results) emit({ type: 'result', result: one });
       return results;
     },
   });
   const merged = async (a: readonly Result[], b: readonly Result[]) => {
     const told: RunEvent[] = [];
+    const planned = [...new Set([...a, ...b])];
     const results = await runAgreement(
-      contender('model', a),
-      contender('vm', b),
-      (e) => void told.push(e),
+      contender('model', a, planned),
+      contender('vm', b, planned),
+      (e) => void (e.type === 'result' && told.push(e)),
       () => {},
     );
     assert.equal(told.length, results.length, 'every result is told once');
@@ -106,6 +109,47 @@ describe('a run on two targets', () => {
     const [a, b] = [result('s: a'), result('s: b')];
     assert.deepEqual(await merged([a], [a, b]), { 's: a': 'passed', 's: b': 'model did not run it' });
     assert.deepEqual(await merged([a, b], [a]), { 's: a': 'passed', 's: b': 'vm did not run it' });
+  });
+
+  test('the first runs what the second has planned, however late it is', async () => {
+    const [a, b] = [result('s: a'), result('s: b')];
+    let asked: readonly string[] | undefined;
+    const late: Contender = {
+      target: 'model',
+      async run(emit, only) {
+        asked = only;
+        await setImmediate();
+        emit({ type: 'result', result: { ...b, status: 'failed' } });
+        return [];
+      },
+    };
+    const told: string[] = [];
+    await runAgreement(
+      late,
+      contender('vm', [b], [b]),
+      (e) => void told.push(e.type),
+      () => {},
+    );
+    assert.deepEqual(asked, [b.id], `not ${a.id}, which the second leaves out`);
+    assert.deepEqual(told, ['plan', 'result']);
+  });
+
+  test('what one of them throws ends the run', async () => {
+    const broken: Contender = { target: 'x', run: () => Promise.reject(new Error('why')) };
+    const sound = contender('y', [result('s: a')], [result('s: a')]);
+    for (const [first, second] of [
+      [broken, sound],
+      [sound, broken],
+    ] as const)
+      await assert.rejects(
+        runAgreement(
+          first,
+          second,
+          () => {},
+          () => {},
+        ),
+        { message: 'why' },
+      );
   });
 });
 
@@ -179,6 +223,7 @@ describe('shrinking', () => {
   const target = (name: string, wrong: boolean): Contender => ({
     target: name,
     async run(emit, only = ['sequences: 3']) {
+      emit({ type: 'plan', tests: only.map((id) => result(id)) });
       const results = only.map((id) => {
         const parsed = parseName(id.slice('sequences: '.length));
         const left = sequence(1, parsed?.number ?? 0)
