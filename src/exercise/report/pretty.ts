@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import { type Result, type RunInfo, totals } from '../events.ts';
+import type { LeftOut } from '../needs.ts';
 import { evidence, type Reporter, type Reproduce, type Write } from './reporter.ts';
 
 export interface PrettyOptions {
