@@ -63,7 +63,12 @@ export const SMALL_VLM_BYTES = 16 * 1024;
 export const SCRATCH = VLM + VLM_BYTES;
 export const SCRATCH_BYTES = 64 * 1024;
 
-export const STATE_BYTES = SCRATCH + SCRATCH_BYTES;
+/** For compiled loops: where the tensor of each of their transfers is; 16 words each, see `wasm/compiler.ts`. */
+export const TRANSFERS = SCRATCH + SCRATCH_BYTES;
+export const TRANSFER_BYTES = 64;
+export const MAX_TRANSFERS = 128;
+
+export const STATE_BYTES = TRANSFERS + TRANSFER_BYTES * MAX_TRANSFERS;
 
 function align(offset: number): number {
   return Math.ceil(offset / VECTOR_BYTES) * VECTOR_BYTES;

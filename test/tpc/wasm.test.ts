@@ -256,3 +256,22 @@ test('how many rounds remain is what counting gives', () => {
     { seed: seed() },
   );
 });
+
+test('an arena has what compiled code can address, and no more', () => {
+  assert.throws(() => new Arena(2 ** 33), RangeError);
+  assert.throws(() => new Arena(-1), RangeError);
+  assert.equal(new Arena(100).bytes.length, 100);
+});
+
+test('vectors that are partly outside of a tensor in compiled loops: padding is read, nothing is written', () => {
+  const copy = program(['ld_tnsr V1, 0, I2; nop; nop; nop', 'nop; add.i32 b00001 I2, S6, I2; nop; st_tnsr 2, I2, V1']);
+  const bits = Uint32Array.from({ length: 97 }, (_, n) => 0x3f800000 + n);
+  // The last vectors lie across the end of the tensors, and behind it.
+  for (const rounds of [26, 27]) {
+    const want = outcome(copy, bits, false, rounds);
+    const got = outcome(copy, bits, true, rounds);
+    assert.ok(got.compiledRounds > 10);
+    assert.deepEqual(got.memory, want.memory);
+    assert.deepEqual(got.registers, want.registers);
+  }
+});

@@ -6,15 +6,15 @@ import { createMemory, type WasmMemory } from './webassembly.ts';
 const PAGE = 65536;
 /** Where the bytes for tensors begin: after the state. */
 const START = Math.ceil(STATE_BYTES / PAGE) * PAGE;
-/** WebAssembly memories of 32-bit addresses end here. */
-const MAX_BYTES = 2 ** 32 - START - PAGE;
+/** Compiled code takes addresses for signed. */
+const MAX_BYTES = 2 ** 31 - START - PAGE;
 
 export class Arena {
   readonly memory: WasmMemory;
   /** What the owner may use as memory of the core, in a `MemoryPort`. */
   readonly bytes: Uint8Array;
 
-  /** @throws RangeError for more than WebAssembly can address, or than the machine has */
+  /** @throws RangeError for more than compiled code can address, or than the machine has */
   constructor(bytes: number) {
     if (!(bytes >= 0 && bytes <= MAX_BYTES)) throw new RangeError(`an arena of ${bytes} bytes`);
     this.memory = createMemory((START + Math.ceil(bytes / PAGE) * PAGE) / PAGE);

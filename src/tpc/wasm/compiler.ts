@@ -29,6 +29,8 @@ import {
   type Knowledge,
   type Locals,
   setFusedProbe,
+  type TransferPlan,
+  transferWords,
 } from './emit.ts';
 import { emitBf16 } from './emit-bf16.ts';
 import { Code, moduleBytes } from './encoder.ts';
@@ -60,6 +62,12 @@ interface Compiled {
   readonly stalls: number;
   /** Registers that the body only reads, of which it relies on that they hold no denormal f32. */
   readonly assumed: readonly number[];
+  readonly plans: readonly Plan[];
+}
+
+/** A transfer, and the number of its tensor. */
+interface Plan extends TransferPlan {
+  readonly tensor: number;
 }
 
 const locals: Locals = { address: 1, a: 2, b: 3, c: 4, result: 5 };
@@ -101,6 +109,7 @@ export class LoopCompiler {
     machine.pipeline.drain();
     const skipped = this.#skipped;
     for (const slot of slots) skipped[slot] = 0;
+    for (const plan of compiled.plans) fillTable(machine, plan);
     const perCall = Math.max(1, Math.floor(CALL_BUNDLES / length));
     for (let done = 0; done < rounds; done += perCall) compiled.run(Math.min(perCall, rounds - done));
     machine.pc = loop.first;
@@ -127,7 +136,7 @@ export class LoopCompiler {
 
   #compile(body: readonly (Bundle | Loop)[], loop: ActiveLoop, depth: number): Compiled {
     const issued: Record<Slot, number> = { load: 0, spu: 0, vpu: 0, store: 0 };
-    const none = { body, run: undefined, issued, stalls: 0, assumed: [] };
+    const none = { body, run: undefined, issued, stalls: 0, assumed: [], plans: [] };
     if (body.length > MAX_BODY) return none;
     const ordered: (readonly Instruction[])[] = [];
     for (const bundle of body) {
@@ -140,10 +149,11 @@ export class LoopCompiler {
     const { knowledge, assumed, late } = knowledgeOf(this.#machine, ordered.flat());
     const code = new Code();
     const transfers: (() => number)[] = [];
+    const plans: Plan[] = [];
     code.loop();
     for (const [n, order] of ordered.entries()) {
       for (const i of order) {
-        const emit = this.#emitter(i, loop.first + n * BUNDLE_BYTES, transfers, knowledge);
+        const emit = this.#emitter(i, loop.first + n * BUNDLE_BYTES, transfers, plans, knowledge);
         if (!emit) return none;
         emit(code, locals);
         issued[i.slot]++;
@@ -154,10 +164,17 @@ export class LoopCompiler {
     code.get(0).constant(1).op('i32.sub').tee(0).branchIf(0).op('end');
     for (const register of late) canonicalize(code, locals, register);
     const bytes = moduleBytes({ code, words: 1, vectors: 4, memoryPages: STATE_PAGES });
-    return { body, run: instantiate(bytes, this.#memory, (n) => transfers[n]?.() ?? -1), issued, stalls, assumed };
+    return {
+      body,
+      run: instantiate(bytes, this.#memory, (n) => transfers[n]?.() ?? -1),
+      issued,
+      stalls,
+      assumed,
+      plans,
+    };
   }
 
-  #emitter(i: Instruction, pc: number, transfers: (() => number)[], known: Knowledge): Emit | undefined {
+  #emitter(i: Instruction, pc: number, transfers: (() => number)[], plans: Plan[], known: Knowledge): Emit | undefined {
     if (hasSideEffects(i)) return undefined;
     const emit = i.predicate ? undefined : emitterOf(i, known);
     if (emit) return emit;
@@ -165,8 +182,16 @@ export class LoopCompiler {
     const index = transfers.push(transfer ?? this.#interpreted(i, pc)) - 1;
     if (!transfer) return (code) => void code.constant(index).call(0).op('drop');
     const loading = i.slot === 'load';
-    const at = offsetOf(i, register(i, loading ? 'dest' : 'value'));
-    return (code, l) => emitTransfer(code, l, index, at, loading);
+    if (index >= layout.MAX_TRANSFERS) return undefined;
+    const plan: TransferPlan = {
+      index,
+      register: offsetOf(i, register(i, loading ? 'dest' : 'value')),
+      coordinates: offsetOf(i, register(i, 'coords')),
+      table: layout.TRANSFERS + index * layout.TRANSFER_BYTES,
+      loading,
+    };
+    plans.push({ ...plan, tensor: constant(i, 'tensor') });
+    return (code, l) => emitTransfer(code, l, plan);
   }
 
   /** What the interpreter does for an instruction, its results arriving at once. */
@@ -350,6 +375,24 @@ function orderOf(bundle: Bundle): readonly Instruction[] | undefined {
     order.push(...left.splice(next, 1));
   }
   return order;
+}
+
+/** Says to compiled code where a tensor is, if it is in the same memory and has whole vectors. */
+function fillTable(machine: Machine, plan: Plan): void {
+  const words = machine.state.u32;
+  const at = plan.table / 4;
+  const tensor = machine.tensor(plan.tensor);
+  const view = machine.tensorView(plan.tensor, plan.loading ? 'read' : 'write');
+  const count = layout.VECTOR_BYTES / tensor.elementBytes;
+  const { dims, sizes, strides } = tensor;
+  const direct = view?.buffer === words.buffer && dims[0] === 0 && strides[0] === 1 && (sizes[0] as number) >= count;
+  words[at + transferWords.base] = direct ? view.byteOffset : 0xffffffff;
+  for (let d = 0; d < layout.DIMENSIONS; d++) {
+    const there = dims.includes(d);
+    const size = (sizes[d] as number) - (d === 0 ? count - 1 : 0);
+    words[at + transferWords.limits + d] = there ? size : 0xffffffff;
+    words[at + transferWords.strides + d] = there ? (strides[d] as number) * tensor.elementBytes : 0;
+  }
 }
 
 /** Byte offset in the tensor of the vector at these coordinates; negative where it is not all inside. */

@@ -209,20 +209,51 @@ export function givesNumbers(i: Instruction): boolean {
   return i.slot === 'vpu' && i.type === 'f32' && f32Mnemonics.includes(i.mnemonic);
 }
 
-/** Calls transfer `index`, and moves the vector if that tells where it is: from there to the register, or back. */
-export function emitTransfer(code: Code, l: Locals, index: number, register: number, loading: boolean): void {
-  code.constant(index).call(0).tee(l.address).constant(0).op('i32.ge_s').if();
+export interface TransferPlan {
+  readonly index: number;
+  /** Offsets in the state of the vector, of the coordinates, and of the words that tell where the tensor is. */
+  readonly register: number;
+  readonly coordinates: number;
+  readonly table: number;
+  readonly loading: boolean;
+}
+
+/** Words of a transfer's table: the tensor's address or -1; a limit for each coordinate; bytes from one to the next. */
+export const transferWords = { base: 0, limits: 1, strides: 1 + layout.DIMENSIONS } as const;
+
+/**
+ * Moves a vector between a tensor in this memory and a register. Where the table does not say that all of it is inside, the
+ * transfer is called: it does it, or tells the address.
+ */
+export function emitTransfer(code: Code, l: Locals, plan: TransferPlan): void {
+  const word = (n: number) => plan.table + 4 * n;
+  code.load(word(transferWords.base)).constant(-1).op('i32.ne');
+  for (let d = 0; d < layout.DIMENSIONS; d++) {
+    code
+      .load(plan.coordinates + 4 * d)
+      .load(word(transferWords.limits + d))
+      .op('i32.lt_u', 'i32.and');
+  }
+  code.if().load(word(transferWords.base));
+  for (let d = 0; d < layout.DIMENSIONS; d++) {
+    code
+      .load(plan.coordinates + 4 * d)
+      .load(word(transferWords.strides + d))
+      .op('i32.mul', 'i32.add');
+  }
+  code.set(l.address).op('else').constant(plan.index).call(0).set(l.address).op('end');
+  code.get(l.address).constant(0).op('i32.ge_s').if();
   for (let chunk = 0; chunk < CHUNKS; chunk++) {
     const offset = chunk * CHUNK;
-    if (loading)
+    if (plan.loading)
       code
         .at()
         .loadVectorAt(l.address, offset)
-        .storeVector(register + offset);
+        .storeVector(plan.register + offset);
     else
       code
         .get(l.address)
-        .loadVector(register + offset)
+        .loadVector(plan.register + offset)
         .storeVectorAt(offset);
   }
   code.op('end');

@@ -33,6 +33,7 @@ const section = (id: number, content: readonly number[]) => [id, ...unsigned(con
 
 /** Opcodes of instructions without immediates, and of those of the SIMD page, by name. */
 const plain = {
+  else: [0x05],
   end: [0x0b],
   drop: [0x1a],
   'i32.add': [0x6a],
