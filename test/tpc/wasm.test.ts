@@ -275,3 +275,25 @@ test('vectors that are partly outside of a tensor in compiled loops: padding is 
     assert.deepEqual(got.registers, want.registers);
   }
 });
+
+test('an inner loop is compiled in each round of the outer one', () => {
+  const text = `nop; mov.i32 S6, 64; nop; nop
+${NOPS}loop 0, 5, 1, <, outer
+nop; set_indx I2, b00001, 0; nop; nop
+loop 0, S1, 1, <, inner
+nop; nop; nop; nop
+ld_tnsr V1, 0, I2; nop; nop; nop
+${NOPS}nop; add.i32 b00001 I2, S6, I2; mac.f32 V3, V1, V2; nop
+${NOPS}inner:
+nop; add.i32 S7, S7, S32; nop; nop
+nop; add.i32 S8, S8, S33; nop; nop
+${NOPS}outer:`;
+  const bits = Uint32Array.from({ length: 97 }, (_, n) => 0x3f800000 + n * 1001);
+  for (const rounds of [3, 16, 21]) {
+    const want = outcome(text, bits, false, rounds);
+    const got = outcome(text, bits, true, rounds);
+    assert.equal(got.compiledRounds > 0, rounds > 3);
+    assert.deepEqual(got.registers, want.registers);
+    assert.deepEqual(got.statistics, want.statistics);
+  }
+});
