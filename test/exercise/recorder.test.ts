@@ -7,6 +7,8 @@ import { suite, type Test } from '../../src/exercise/suite.ts';
 import { ModelMachine } from '../../src/machine/model.ts';
 import { CommandStream } from '../../src/runtime/command-stream.ts';
 import { DRM_IOCTL_HL_CB } from '../../src/uapi/habanalabs/cb.ts';
+import { DRM_IOCTL_HL_INFO, infoOperations } from '../../src/uapi/habanalabs/info.ts';
+import { hl_info_reset_count } from '../../src/uapi/habanalabs/info-results.ts';
 import { FakeDriver, refuse } from '../runtime/fake-driver.ts';
 import { failed, written } from './scripted.ts';
 
@@ -45,6 +47,45 @@ describe('what is written down', () => {
     assert.match(recorder.explain().events[1] ?? '', /\(1000 times\)$/);
     for (let i = 0; i < 1000; i++) driver.ioctl(fd, DRM_IOCTL_HL_CB.request, create(i));
     assert.equal(recorder.explain().events.length, 24);
+  });
+
+  test('of very many calls the first are compared, and every one that is refused', () => {
+    const fake = new FakeDriver().on(DRM_IOCTL_HL_CB.request, (argument) => {
+      const { in: asked } = DRM_IOCTL_HL_CB.argument.decode(argument);
+      if (asked.cb_size === 0) refuse('EINVAL');
+      return undefined;
+    });
+    const { driver, ...recorder } = bound(new Recorder(fake, true));
+    const fd = driver.open('/dev/accel/accel0', 2);
+    const make = (size: number) => driver.ioctl(fd, DRM_IOCTL_HL_CB.request, create(size));
+    for (let i = 0; i < 3000; i++) make(64);
+    assert.throws(() => make(0), { code: 'EINVAL' });
+    assert.deepEqual(
+      recorder.trace().map(({ call, outcome }) => [call, outcome.split(' ')[0]]),
+      [
+        [1, 'ok'],
+        [2, 'ok'],
+        [3002, 'EINVAL'],
+      ],
+    );
+  });
+
+  test('of what is counted since the driver was loaded the increase is compared', () => {
+    const { argument, request } = DRM_IOCTL_HL_INFO;
+    const fake = new FakeDriver();
+    const { driver, ...recorder } = bound(new Recorder(fake, true));
+    const memory = driver.allocate(4096);
+    let resets = 41;
+    fake.on(request, () => {
+      memory.bytes.set(hl_info_reset_count.encode({ hard_reset_cnt: resets++ }));
+      return undefined;
+    });
+    const fd = driver.open('/dev/accel/accel_controlD0', 2);
+    const op = infoOperations.HL_INFO_RESET_COUNT.value;
+    const ask = argument.encode({ op, return_pointer: memory.address, return_size: hl_info_reset_count.size });
+    for (let i = 0; i < 2; i++) driver.ioctl(fd, request, ask.slice());
+    const outcomes = recorder.trace().map(({ outcome }) => /hard_reset_cnt: \d+/.exec(outcome)?.[0]);
+    assert.deepEqual(outcomes, [undefined, 'hard_reset_cnt: 0', 'hard_reset_cnt: 1']);
   });
 
   test('nothing of one test is left for the next', () => {

@@ -15,8 +15,11 @@ import { type CapturedProgram, ProgramMemory } from './programs.ts';
 /** Events that are kept for a test that fails. */
 const KEPT_EVENTS = 24;
 const KEPT_PROGRAMS = 2;
-/** Calls of one test that a trace holds; a test that makes more is compared as far as that. */
-const LONGEST_TRACE = 20_000;
+/**
+ * Calls of one ioctl that a trace of a test holds: to put one into words takes a slow guest a millisecond. Of those beyond
+ * it, only those that are refused are compared.
+ */
+const LONGEST_TRACE = 2000;
 
 interface Call {
   /** ns on the driver's clock when it began. */
@@ -75,6 +78,8 @@ export class Recorder {
   #trace: TraceEntry[] = [];
   #calls = 0;
   #history = new History();
+  /** Of each ioctl those that were answered. */
+  readonly #counts = new Map<number, number>();
   /** Last outcome of each key. */
   readonly #outcomes = new Map<string, string>();
   #frozen: State | undefined;
@@ -95,6 +100,7 @@ export class Recorder {
     this.#trace = [];
     this.#calls = 0;
     this.#history = new History();
+    this.#counts.clear();
     this.#outcomes.clear();
     this.#programs.length = 0;
     this.#frozen = undefined;
@@ -219,14 +225,22 @@ export class Recorder {
     const last = this.#last.at(-1);
     if (last !== undefined && 'count' in last && same(last, call)) last.count++;
     else this.#keep(call);
-    if (this.#whole && this.#trace.length < LONGEST_TRACE) {
-      this.#calls++;
+    if (!this.#whole) return;
+    this.#calls++;
+    if (!this.#isBeyond(call)) {
       const entry = this.#compared(call);
       if (entry && this.#outcomes.get(entry.key) !== entry.outcome) {
         this.#outcomes.set(entry.key, entry.outcome);
         this.#trace.push(entry);
       }
     }
+  }
+
+  #isBeyond({ ioctl, outcome }: Call): boolean {
+    if (!ioctl || outcome !== 'ok') return false;
+    const count = (this.#counts.get(ioctl.request) ?? 0) + 1;
+    this.#counts.set(ioctl.request, count);
+    return count > LONGEST_TRACE;
   }
 
   #compared(call: Call): TraceEntry | undefined {
