@@ -98,6 +98,12 @@ const vpu = fc.oneof(
     v,
     v,
   ),
+  fc.tuple(
+    fc.constantFrom('shl.i32', 'shr.i32', 'shr.f32', 'ash.i32', 'ash.u32', 'shl.u32'),
+    v,
+    v,
+    fc.constantFrom('3', '31', '-1', '-31', '40', 'S2', 'V3'),
+  ),
   fc.tuple(fc.constantFrom('mov.f32'), v, v),
   fc.tuple(fc.constantFrom('mov.i32'), v, fc.constantFrom('S2', '9')),
   // These are done by their bodies.

@@ -114,12 +114,32 @@ const wordOps: Readonly<Record<string, SimdOpcode | { readonly i32: SimdOpcode; 
 };
 
 function wordLanes(i: Instruction): Lanes | undefined {
+  if (i.mnemonic === 'shl' || i.mnemonic === 'shr' || i.mnemonic === 'ash') return shiftLanes(i);
   const bitwise = i.mnemonic === 'and' || i.mnemonic === 'or' || i.mnemonic === 'xor';
   const type = i.type === 'i32' || i.type === 'u32' ? i.type : undefined;
   if ((!type && !bitwise) || !isPlain(i, ['st', 'carry', 'neg'])) return undefined;
   const found = Object.hasOwn(wordOps, i.mnemonic) ? wordOps[i.mnemonic] : undefined;
   const op = typeof found === 'object' ? found[type ?? 'i32'] : found;
   return op ? (code, l) => void code.get(l.a).get(l.b).op(op).set(l.result) : undefined;
+}
+
+/** Shifts of 32-bit lanes by the same amount, known here. */
+function shiftLanes(i: Instruction): Lanes | undefined {
+  const amount = operand(i, 'b');
+  if (amount.kind !== 'immediate' || !['i32', 'u32', 'f32'].includes(String(i.type))) return undefined;
+  const by = amount.value & 0xff;
+  const shifted =
+    (op: SimdOpcode, count: number): Lanes =>
+    (code, l) =>
+      void code.get(l.a).constant(count).op(op).set(l.result);
+  if (i.mnemonic === 'ash') {
+    // To the right, that is by a negative byte; to the left it saturates.
+    const right = 256 - by;
+    if (i.switches.rhu === true || by < 128 || right > 31 || i.type === 'f32') return undefined;
+    return shifted(i.type === 'i32' ? 'i32x4.shr_s' : 'i32x4.shr_u', right);
+  }
+  if (by > 31) return undefined;
+  return shifted(i.mnemonic === 'shl' ? 'i32x4.shl' : 'i32x4.shr_u', by);
 }
 
 const comparisons: Readonly<Record<string, readonly [f32: SimdOpcode, i32: SimdOpcode, u32: SimdOpcode]>> = {

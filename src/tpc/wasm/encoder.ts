@@ -81,6 +81,7 @@ const simd = {
   'v128.xor': 0x51,
   'v128.bitselect': 0x52,
   'i32x4.shl': 0xab,
+  'i32x4.shr_s': 0xac,
   'i32x4.shr_u': 0xad,
   'i32x4.add': 0xae,
   'i32x4.sub': 0xb1,
