@@ -34,7 +34,7 @@ export const freedoms: readonly Freedom[] = [
     reason: 'counted since the driver was loaded, and not every test runs on every target',
   },
   { call: /CB_OP_INFO/, members: /^usage_cnt$/, reason: 'what is in flight' },
-  { call: /GET_EVENTS/, members: /./, reason: 'what has come until then' },
+  { call: /GET_EVENTS/, members: /./, reason: 'what has come until then, of a fault that the firmware tells of twice' },
   { call: /^WAIT_CS /, outcome: /status: 1\b/, reason: 'how often a program looks before the work has ended' },
   { call: /INFO_POWER|TOTAL_ENERGY/, members: /./, reason: 'they follow from what time the work has taken' },
   { call: /HL_MEM_OP_MAP /, members: /^device_virt_addr$/, reason: 'aligned to 2 MiB when the kernel has huge pages' },
