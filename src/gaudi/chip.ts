@@ -148,7 +148,17 @@ export class Chip {
           onError: (error) => errors.report(error),
         }),
     );
-    this.#tpcs = range(8).map((n) => new Tpc(n, { clock, errors }));
+    this.#tpcs = range(8).map(
+      (n) =>
+        new Tpc(n, {
+          clock,
+          bus: this.bus,
+          errors,
+          hertz: () => this.clocks.current('TPC'),
+          delay: options.delay(`TPC${n}_CFG`),
+          onInterrupt: () => this.#interrupt(`TPC${n}_KRN_ERR`),
+        }),
+    );
     this.#mmes = range(4).map((n) => new Mme(n));
     this.#syncManagers = new Map(
       Object.entries(syncManagers).map(([corner, { event }]) => [corner, this.#syncManager(corner, event)]),
@@ -206,7 +216,7 @@ export class Chip {
     this.#release?.cancel();
     this.firmware.stop();
     for (const qman of this.#qmans) qman.reset();
-    for (const tpc of this.#tpcs) tpc.reset();
+    for (const tpc of this.#tpcs) tpc.close();
     for (const core of this.#dma) core.close();
     for (const manager of this.#syncManagers.values()) manager.close();
   }
@@ -433,13 +443,14 @@ export class Chip {
     this.firmware.interrupt(eventNamed(event).spi);
   }
 
-  /** Work that the engine of a performance monitor has had: DMA counts descriptors, TPC, MME and NIC execute nothing. */
+  /** Work that the engine of a performance monitor has had: descriptors of DMA, kernels; MME and NIC execute nothing. */
   #work(monitor: string, n: number): number | undefined {
     if (monitor.startsWith('DMA_CH_')) {
       const uses = (this.#dma[n] as DmaCore).registers.uses();
       return uses.find((use) => use.name === `DMA${n}_CORE.COMMIT`)?.writes ?? 0;
     }
-    return /^(TPC|MME)\d|NIC\d/.test(monitor) ? 0 : undefined;
+    if (/^TPC\d/.test(monitor)) return (this.#tpcs[n] as Tpc).executed;
+    return /^MME\d|NIC\d/.test(monitor) ? 0 : undefined;
   }
 
   /** Whether the ECC registers of a block have an error to report, for events that share an interrupt line. */

@@ -7,6 +7,7 @@ import type { Fabric } from '../pci/fabric.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import type { ModelError } from '../sim/errors.ts';
 import { buildMachine, machineDescription } from './machines.ts';
+import { tpcFirmware } from './tpc-firmware.ts';
 
 export interface ModelMachineOptions {
   /** Of machines.ts. */
@@ -45,7 +46,12 @@ export class ModelMachine implements Disposable {
     });
     this.cards = cards;
     this.fabric = built.fabric;
-    this.driver = new ModelDriver({ clock: new VirtualClock(), cards: built.functions, fabric: built.fabric });
+    this.driver = new ModelDriver({
+      clock: new VirtualClock(),
+      cards: built.functions,
+      fabric: built.fabric,
+      firmware: { 'habanalabs/gaudi/gaudi_tpc.bin': tpcFirmware() },
+    });
   }
 
   /** What the device models have refused since the last call. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { blocks, instances } from '../../specs/gaudi/blocks.ts';
+import { tpcGaudi } from '../../specs/tpc/gaudi.ts';
+import { assembleVliw } from '../../src/isa/vliw/assembler.ts';
 import { MS, REG, TestHost } from './test-host.ts';
 
 describe('configuration space', () => {
@@ -103,24 +105,19 @@ describe('timestamp counter', () => {
 
 describe('TPC', () => {
   const CFG = 0xe0_6000;
-  const [STATUS, CMD, EXECUTE, STALL, KERNEL_LOW, KERNEL_HIGH] = [0x91c, 0x930, 0x938, 0x93c, 0xd88, 0xd8c];
+  const [STATUS, SM_BASE_HIGH, CMD, EXECUTE, STALL] = [0x91c, 0x92c, 0x930, 0x938, 0x93c];
+  const [SYNC_OBJECT, KERNEL_LOW, KERNEL_HIGH] = [0xd84, 0xd88, 0xd8c];
   const idle = (host: TestHost) => host.read(CFG + STATUS) === 0xee;
 
-  it('does not execute kernels', () => {
-    using host = new TestHost().enable();
-    host.write(CFG + KERNEL_LOW, 0x2000_0000);
-    host.write(CFG + EXECUTE, 1);
-    assert.deepEqual(
-      host.errors.map(({ category, where }) => `${category} ${where}`),
-      ['unimplemented TPC0_CFG.TPC_EXECUTE'],
-    );
-    assert.ok(idle(host));
-  });
+  const HALT = assembleVliw(tpcGaudi, 'halt\nnop\nnop\nnop\n').bytes;
 
-  it('runs the kernel of the initialisation, and is busy meanwhile', () => {
+  it('runs a kernel, and is busy meanwhile', () => {
     using host = new TestHost().enable();
+    host.bar(0).write(0x2000, HALT);
     host.write(CFG + KERNEL_LOW, 0xf000_2000);
     host.write(CFG + KERNEL_HIGH, 0x7f);
+    host.write(CFG + SM_BASE_HIGH, 0x7f);
+    host.write(CFG + SYNC_OBJECT, 0xfc4f_2000);
     host.write(CFG + CMD, 0x11);
     assert.ok(!idle(host));
     host.until('prefetch', () => idle(host));

@@ -128,9 +128,11 @@ function* clearPageTables({ card, queues, mmu }: Hardware): Steps {
   mmu.forget();
 }
 
-/** gaudi_init_tpc_mem. The kernel has no effect that anybody sees, so what is loaded for it does not matter. */
+/** gaudi_init_tpc_mem. */
 function* initTpcMemories({ kernel, card, queues }: Hardware): Steps {
-  const image = kernel.memory.allocateCoherent(256);
+  const program = kernel.requestFirmware('habanalabs/gaudi/gaudi_tpc.bin');
+  const image = kernel.memory.allocateCoherent(program.length);
+  image.bytes.set(program);
   const src = BigInt(image.bus + addressMap.HOST_BASE);
   const load = { src, dst: BigInt(TPC_KERNEL), tsize: image.bytes.length, rb: true, mb: true };
   yield* queues.runPrivileged(gaudiQman.encode('LIN_DMA', load));

@@ -50,6 +50,8 @@ export interface ModelDriverOptions {
   readonly cards: readonly PciFunction[];
   /** By which cards reach each other. */
   readonly fabric: Fabric;
+  /** Firmware files by their path below /lib/firmware. */
+  readonly firmware: Readonly<Record<string, Uint8Array>>;
 }
 
 /** The compute node, open. */
@@ -116,7 +118,7 @@ export class ModelDriver extends Program implements System {
 
   /** The cards are found and initialised, in virtual time. */
   constructor(options: ModelDriverOptions) {
-    super(new Kernel(options.clock), process.pid);
+    super(new Kernel(options.clock, options.firmware), process.pid);
     this.programs.set(this.pid, this);
     this.#cards = options.cards.map((fn, number) => {
       const address = `0000:${(number + 1).toString(16).padStart(2, '0')}:00.0`;

@@ -43,6 +43,7 @@ export class Kernel {
   #current: Task | undefined;
   /** Is told what happens: submissions, completions, and what is logged. */
   observer: ((text: string) => void) | undefined;
+  readonly #firmware: Readonly<Record<string, Uint8Array>>;
   #log: LogLine[] = [];
   /** When callers have waited long enough, by `performance.now()`. */
   #limit = Number.POSITIVE_INFINITY;
@@ -50,8 +51,10 @@ export class Kernel {
   #overdue = false;
   readonly #waiting = new Set<Task>();
 
-  constructor(clock: VirtualClock) {
+  /** @param firmware files by their path below /lib/firmware */
+  constructor(clock: VirtualClock, firmware: Readonly<Record<string, Uint8Array>> = {}) {
     this.clock = clock;
+    this.#firmware = firmware;
   }
 
   /** Who is calling (current). */
@@ -63,6 +66,13 @@ export class Kernel {
   /** The memory of who is calling (current->mm). */
   get program(): AddressSpace {
     return this.current.memory;
+  }
+
+  /** A firmware file (request_firmware). @param name path below /lib/firmware. @throws Error where there is none */
+  requestFirmware(name: string): Uint8Array {
+    const file = this.#firmware[name];
+    if (!file) throw new Error(`Firmware file ${name} is not found!`);
+    return file;
   }
 
   /** Carries out `steps` as `task`, whenever it is their turn. */

@@ -1,6 +1,7 @@
 /** The guest's first root: our init, the modules, firmware files, and what the init is to do. */
 
 import { readFile } from 'node:fs/promises';
+import { tpcFirmware } from '../tpc-firmware.ts';
 import { Cpio } from './cpio.ts';
 import type { Module } from './modules.ts';
 
@@ -24,10 +25,13 @@ export interface Initramfs {
 export const ROOT_TAG = 'root';
 
 /**
- * Firmware files that the driver asks for (gaudi.c: GAUDI_BOOT_FIT_FILE, GAUDI_LINUX_FW_FILE, GAUDI_TPC_FW_FILE). The
- * modelled chip needs nothing from them. Their length must be a multiple of 4 (firmware_if.c, hl_request_fw).
+ * Firmware files that the driver asks for (gaudi.c: GAUDI_BOOT_FIT_FILE, GAUDI_LINUX_FW_FILE). The modelled chip needs nothing
+ * from them. Their length must be a multiple of 4 (firmware_if.c, hl_request_fw).
  */
-const FIRMWARE = ['gaudi-boot-fit.itb', 'gaudi-fit.itb', 'gaudi_tpc.bin'];
+const FIRMWARE = ['gaudi-boot-fit.itb', 'gaudi-fit.itb'];
+/** The program for tensor cores (GAUDI_TPC_FW_FILE), which they run. */
+const TPC_FIRMWARE = 'gaudi_tpc.bin';
+const FIRMWARE_FOLDER = '/lib/firmware/habanalabs/gaudi';
 const FIRMWARE_TEXT = 'Sagrada: the modelled chip needs no firmware; this file is here to be found.\n';
 
 export async function buildInitramfs(parts: Initramfs): Promise<Buffer> {
@@ -41,7 +45,8 @@ export async function buildInitramfs(parts: Initramfs): Promise<Buffer> {
   archive.file('/init', await readFile(parts.init), 0o755);
   archive.characterDevice('/dev/console', 5, 1);
   const firmware = FIRMWARE_TEXT.padEnd(Math.ceil(FIRMWARE_TEXT.length / 4) * 4, '\n');
-  for (const name of FIRMWARE) archive.file(`/lib/firmware/habanalabs/gaudi/${name}`, firmware);
+  for (const name of FIRMWARE) archive.file(`${FIRMWARE_FOLDER}/${name}`, firmware);
+  archive.file(`${FIRMWARE_FOLDER}/${TPC_FIRMWARE}`, tpcFirmware());
   const early = new Set(parts.early.map((module) => module.name));
   for (const module of parts.early) add('early', module);
   steps.push(`hugepages ${parts.hugePages}`);
