@@ -13,7 +13,7 @@ import { hl_user_mapping, notifierEvents, razwiFlags } from '../../uapi/habanala
 import { values } from '../../uapi/rows.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertErrno, KiB, MiB } from './lib.ts';
-import { asNew, control, KILLING, recovered, SLOW } from './reset-lib.ts';
+import { asNew, control, KILLING, recovered, resets, SLOW } from './reset-lib.ts';
 
 const EVENT = values(notifierEvents);
 const DOWN = 'DMA_0_0';
@@ -217,6 +217,7 @@ function faults(test: Declare): void {
     async (t) => {
       t.expectMessages(/page fault/, /RAZWI/, /H\/W interrupt/, /DMA\d?_?(CORE|QM)/i, /MMU/, KILLING);
       const node = control(t);
+      const before = resets(node);
       const device = t.open(0);
       const events = device.notifyEvents();
       const kept = [device.allocHost(4 * KiB), device.allocHost(8 * KiB), device.allocHost(4 * KiB)];
@@ -244,7 +245,7 @@ function faults(test: Declare): void {
       assert.equal((little.error as NodeJS.ErrnoException).code, 'ENOMEM');
       assert.equal(little.array_size, kept.length, 'how many there are is told all the same');
       device.close();
-      await recovered(t, node);
+      assert.ok((await recovered(t, node)) > before);
       assert.deepEqual(t.open(0).info.userMappings(), [], 'a new program begins with no records');
     },
     SLOW,
@@ -253,10 +254,19 @@ function faults(test: Declare): void {
   test(
     'an unknown packet is recorded with the stream and where it was',
     async (t) => {
-      t.expectMessages(/H\/W interrupt/, /err cause/, /TPC/, /PQE|CQ|stream/, KILLING, /not idle/);
+      t.expectMessages(
+        /H\/W interrupt/,
+        /err cause: .*(CMD|undefined|opcode)/i,
+        /TPC/,
+        /PQE|CQ|stream/,
+        KILLING,
+        /not idle/,
+      );
       const node = control(t);
+      const before = resets(node);
       const device = t.open(0);
       const events = device.notifyEvents();
+      // the fence is never fetched, so that the queue is not idle when the program goes
       const host = device.allocHost(KiB);
       const stream = new CommandStream().raw(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0x1e)).fence(0);
       host.bytes.set(stream.bytes);
@@ -272,7 +282,7 @@ function faults(test: Declare): void {
       assert.equal(record?.cb_addr_streams_len, 1);
       assert.equal(record?.cb_addr_streams[0]?.[0], host.deviceAddress, 'the buffer that the queue was last given');
       device.close();
-      await recovered(t, node);
+      assert.equal(await recovered(t, node), before + 1);
       await asNew(t);
     },
     SLOW,
