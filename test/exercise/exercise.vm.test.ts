@@ -43,12 +43,12 @@ const runs: readonly Run[] = [
   { args: ['--delay', 'DMA:20', '--delay', 'SYNC_MNGR:50', '--device-seed', '7'], only: ['sync'] },
 ];
 
-for (const { args: options, only, on = 'vm', lacks = [] } of runs) {
+function declare({ args: options, only, on = 'vm', lacks = [] }: Run): void {
   const chosen = all
     .filter((s) => (only === undefined ? suites.includes(s) : only.includes(s.name)))
     .flatMap((s) => s.tests)
     .filter((t) => t.options.needs === undefined || !lacks.includes(t.options.needs));
-  describe(`sagrada exercise --on ${on} ${[...(only ?? []), ...options].join(' ')}`, () => {
+  describe(`sagrada exercise --on ${on} ${[...(only ?? []), ...options].join(' ')}`, { concurrency: 1 }, () => {
     const results = new Map<string, Result>();
     const waiting = new Map<string, (result: Result | undefined) => void>();
     let complaints = '';
@@ -94,3 +94,8 @@ for (const { args: options, only, on = 'vm', lacks = [] } of runs) {
     after(() => ended);
   });
 }
+
+// two guests at a time: in half of its time a guest waits for a card that is being reset
+describe('the exerciser', { concurrency: 2 }, () => {
+  for (const run of runs) declare(run);
+});
