@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<CommandFile>>> = {
   exercise: () => import('./exercise.ts'),
   isa: () => import('./isa.ts'),
   run: () => import('./run.ts'),
+  tpc: () => import('./tpc.ts'),
   vm: () => import('./vm.ts'),
 };
 

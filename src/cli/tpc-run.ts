@@ -1,0 +1,219 @@
+/** `sagrada tpc run`: a kernel on a core that stands alone. */
+
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { Command } from 'commander';
+import { slots } from '../isa/vliw/bundle.ts';
+import { UserError } from '../sim/errors.ts';
+import type { TpcStatistics } from '../tpc/core.ts';
+import { readElement } from '../tpc/run/elements.ts';
+import { divide } from '../tpc/run/interface.ts';
+import { writeNpy } from '../tpc/run/npy.ts';
+import { addStatistics, flopsAt, type Stand } from '../tpc/run/stand.ts';
+import { print, writeOutput } from './isa-input.ts';
+import { addKernelOptions, type KernelOptions, type PreparedKernel, prepareKernel, whole } from './tpc-kernel.ts';
+import { printFigures, printTensor } from './tpc-print.ts';
+
+interface Options extends KernelOptions {
+  readonly cores: number;
+  readonly print?: boolean;
+  readonly outFile?: readonly string[];
+  readonly trace?: string;
+  readonly stats?: boolean;
+  readonly json?: boolean;
+  readonly compile: boolean;
+}
+
+export function runCommand(): Command {
+  const command = new Command('run')
+    .description(
+      'Run a kernel on a core that stands alone, and print its results. Tensors are matched by the names that the kernel ' +
+        'gives them; of a kernel that gives none they are numbered in the order of --in and --out.',
+    )
+    .addHelpText(
+      'after',
+      `
+FILL is random, random=LOW..HIGH, ramp, zeros, ones, a number, or FILE.npy; :pad=NUMBER after it is what elements out of
+bounds read as. Sizes are told with dimension 0, along which vectors lie, first; NumPy tells it last.
+
+  sagrada tpc run kernels/add.tpc --in x=f32[1000]:ramp --in y=f32[1000]:1.5 --out z --stats
+  sagrada tpc run kernels/softmax.tpc --in x=scores.npy --out y --out-file y=y.npy --cores 8`,
+    );
+  const texts = addKernelOptions(command);
+  return command
+    .option('--cores <n>', 'cut the index space into parts for so many cores', whole(1, 8), 1)
+    .option('--print', 'print all elements')
+    .option('--out-file <name=file>', 'write a tensor as .npy; may be repeated', (text, before: string[] = []) => [
+      ...before,
+      text,
+    ])
+    .option('--trace <file>', 'write each bundle that is done to a file')
+    .option('--stats', 'print bundles, slots, cycles and speed')
+    .option('--json', 'print results and figures as JSON')
+    .option('--no-compile', 'interpret only: do not compile hot loops to WebAssembly')
+    .action((file: string, options: Options) => run(file, texts, options));
+}
+
+interface Outcome {
+  readonly stand: Stand;
+  readonly statistics: TpcStatistics;
+  readonly parts: number;
+  readonly seconds: number;
+}
+
+async function run(file: string, texts: Parameters<typeof prepareKernel>[1], options: Options): Promise<void> {
+  const kernel = await prepareKernel(file, texts, options);
+  const files = outputFiles(options.outFile ?? [], kernel);
+  const outcome = runParts(kernel, options);
+  for (const [name, target] of files) {
+    const n = kernel.tensors.findIndex((each) => each.name === name);
+    const { type, sizes } = kernel.tensors[n] as (typeof kernel.tensors)[number];
+    writeOutput(target, writeNpy(outcome.stand.elements[n] as Uint8Array, type, sizes));
+  }
+  const flops = options.stats ? countFlops(kernel, outcome, options) : undefined;
+  await print(options.json ? asJson(kernel, outcome, flops) : asText(kernel, outcome, flops, options));
+}
+
+function runParts(kernel: PreparedKernel, options: Options): Outcome {
+  const parts = divide(kernel.indexSpace, options.cores);
+  const stand = kernel.stand(options.compile && options.trace === undefined);
+  const statistics: TpcStatistics[] = [];
+  const began = performance.now();
+  const trace = options.trace === undefined ? undefined : openTrace(options.trace);
+  try {
+    parts.forEach((part, n) => {
+      stand.start(part);
+      if (trace === undefined) stand.finish(options.budget);
+      else traced(kernel, stand, n, options.budget, trace);
+      statistics.push(stand.core.statistics);
+    });
+  } catch (error) {
+    const text = stand.explain(error);
+    throw text === undefined ? error : new UserError(text);
+  } finally {
+    if (trace !== undefined) closeSync(trace);
+  }
+  const seconds = (performance.now() - began) / 1000;
+  return { stand, statistics: addStatistics(statistics), parts: parts.length, seconds };
+}
+
+function openTrace(file: string): number {
+  try {
+    return openSync(file, 'w');
+  } catch (error) {
+    throw new UserError(`cannot write ${file}: ${(error as Error).message}`);
+  }
+}
+
+/** A line for each bundle: core, cycle, place, text. */
+function traced(kernel: PreparedKernel, stand: Stand, part: number, budget: number, trace: number): void {
+  const { core } = stand;
+  const lines: string[] = [];
+  const flush = () => {
+    if (lines.length > 0) writeSync(trace, `${lines.join('\n')}\n`);
+    lines.length = 0;
+  };
+  core.machine.readConfig();
+  try {
+    for (let done = 0; core.status === 'ready' || core.status === 'debug'; done++) {
+      if (done >= budget) stand.finish(0);
+      const { pc } = core;
+      lines.push(`${part} ${core.statistics.cycles} ${kernel.program.place(pc)}: ${kernel.program.text(pc)}`);
+      if (lines.length >= 4096) flush();
+      core.step();
+    }
+  } finally {
+    flush();
+  }
+}
+
+function outputFiles(texts: readonly string[], kernel: PreparedKernel): ReadonlyMap<string, string> {
+  const files = new Map<string, string>();
+  for (const text of texts) {
+    const [name = '', file] = text.split(/=(.*)/s);
+    if (!file) throw new UserError(`"${text}": --out-file NAME=FILE.npy is expected`);
+    if (!kernel.tensors.some((each) => each.name === name)) throw new UserError(`there is no tensor "${name}"`);
+    files.set(name, file);
+  }
+  return files;
+}
+
+/** Bundles of the run that counts operations: enough for what repeats to outweigh what does not. */
+const COUNTED_BUNDLES = 200_000;
+
+interface Flops {
+  readonly count: number;
+  /** It was counted in a part of the run. */
+  readonly estimated: boolean;
+}
+
+/** Floating-point operations of the whole run: counted by doing its beginning once more. */
+function countFlops(kernel: PreparedKernel, outcome: Outcome, options: Options): Flops {
+  const stand = kernel.stand(false);
+  const of = flopsAt(kernel.program, (offset) => stand.core.bundleAt(offset));
+  let flops = 0;
+  let counted = 0;
+  let bundles = 0;
+  for (const part of divide(kernel.indexSpace, options.cores)) {
+    if (bundles >= COUNTED_BUNDLES) break;
+    stand.start(part);
+    stand.core.machine.readConfig();
+    while (stand.core.status !== 'halted' && bundles < COUNTED_BUNDLES) {
+      flops += of(stand.core.pc);
+      stand.core.step();
+      bundles++;
+    }
+    counted += stand.core.statistics.issued.vpu + stand.core.statistics.issued.spu;
+  }
+  const all = outcome.statistics.issued.vpu + outcome.statistics.issued.spu;
+  const estimated = bundles < outcome.statistics.bundles;
+  return { count: estimated && counted > 0 ? Math.round((flops * all) / counted) : flops, estimated };
+}
+
+function asText(kernel: PreparedKernel, outcome: Outcome, flops: Flops | undefined, options: Options): string {
+  let text = '';
+  kernel.tensors.forEach((tensor, n) => {
+    if (kernel.arguments[n]?.output) {
+      text += printTensor(tensor, outcome.stand.elements[n] as Uint8Array, options.print ?? false);
+    }
+  });
+  if (!flops) return text;
+  const { statistics, seconds, parts } = outcome;
+  const { bundles } = statistics;
+  const share = (count: number) => `${((100 * count) / Math.max(1, bundles)).toFixed(1)} %`;
+  return `${text}${printFigures([
+    ['index space', `${kernel.indexSpace.join('x')}, in ${parts} part${parts === 1 ? '' : 's'}`],
+    ['bundles', String(bundles)],
+    ...slots.map((slot): readonly [string, string] => {
+      const skipped = statistics.skipped[slot];
+      const note = skipped > 0 ? `, ${skipped} more were skipped by their predicate` : '';
+      return [`  ${slot}`, `${share(statistics.issued[slot])} of them (${statistics.issued[slot]})${note}`];
+    }),
+    ['cycles', `${statistics.cycles}${parts > 1 ? ' of the core that took longest' : ''}`],
+    ['stalls', `${statistics.stalls} cycles in which nothing was issued`],
+    ['compiled', `${stand(outcome)} rounds of loops`],
+    ['floating point', `${flops.count} operations${flops.estimated ? ', estimated' : ''}`],
+    ['wall time', `${(seconds * 1000).toFixed(1)} ms`],
+    [
+      'speed',
+      `${(bundles / seconds / 1e6).toFixed(2)} M bundles/s, ${(flops.count / seconds / 1e9).toFixed(3)} GFLOP/s`,
+    ],
+  ])}`;
+}
+
+function stand(outcome: Outcome): number {
+  return outcome.stand.core.compiledRounds;
+}
+
+function asJson(kernel: PreparedKernel, outcome: Outcome, flops: Flops | undefined): string {
+  const results = kernel.tensors.flatMap(({ name, type, sizes }, n) => {
+    if (!kernel.arguments[n]?.output) return [];
+    const count = sizes.reduce((product, size) => product * size, 1);
+    const bytes = outcome.stand.elements[n] as Uint8Array;
+    const values = Array.from({ length: count }, (_, i) => readElement(bytes, type, i));
+    // JSON has no NaN and no infinity.
+    return [{ name, type, sizes, values: values.map((value) => (Number.isFinite(value) ? value : String(value))) }];
+  });
+  const { statistics, seconds, parts } = outcome;
+  const figures = flops && { flops: flops.count, flopsEstimated: flops.estimated, seconds };
+  return `${JSON.stringify({ results, indexSpace: kernel.indexSpace, parts, ...statistics, ...figures })}\n`;
+}
