@@ -17,6 +17,8 @@ import type { CommandStream } from './command-stream.ts';
 import { DeviceInUseError, DriverError, NoDeviceError } from './errors.ts';
 import { EventNotifier } from './events.ts';
 import { ControlInfo, type Dcore, Info } from './info.ts';
+import type { Kernel } from './kernel.ts';
+import { type Launch, Launcher, type LaunchOptions } from './launch.ts';
 import {
   DeviceMemorySpace,
   DmaBuf,
@@ -143,6 +145,7 @@ export class Device implements Disposable, AsyncDisposable {
   readonly #node: OpenNode;
   readonly #waiting: WaitingRoom;
   readonly #submitter: Submitter;
+  readonly #launcher = new Launcher(this);
   readonly #syncManagers = new Map<Dcore, SyncManager>();
   #sram: DeviceMemorySpace | undefined;
   #dram: DeviceMemorySpace | undefined;
@@ -285,6 +288,19 @@ export class Device implements Disposable, AsyncDisposable {
   /** Hands work to queues. @throws QueueFullError, InvalidArgumentError, NotPermittedError, NotOperationalError */
   submit(work: Chunk | readonly Chunk[], options: SubmitOptions = {}): Submission {
     return this.#submitter.submit(work, options);
+  }
+
+  /**
+   * Has tensor cores run a kernel, and waits until they have. Its program is copied into the device's memory at the first launch.
+   * @throws RangeError, ExhaustedError, and as `submit` and `wait`
+   */
+  async launch(kernel: Kernel, options: LaunchOptions & WaitOptions = {}): Promise<Completion> {
+    return await this.begin(kernel, options).wait(options);
+  }
+
+  /** Has tensor cores run a kernel; the program goes on. */
+  begin(kernel: Kernel, options: LaunchOptions = {}): Launch {
+    return this.#launcher.launch(kernel, options);
   }
 
   /** Increments a sync object of an external queue when its earlier work has been done. */
