@@ -74,7 +74,8 @@ export class InProcess implements Place {
     const { traceRegisters, jobs = availableParallelism() } = this.#options;
     const machine = this.#machineOptions;
     const signal = this.#signal;
-    if (!traceRegisters) return runInLanes(config, { machine, jobs, signal }, emit);
+    const together = config.trace === true;
+    if (!traceRegisters) return runInLanes(config, { machine, jobs, together, signal }, emit);
     this.#machine ??= new ModelMachine(machine);
     return runInProcess(chosenTests(config), this.#machine, config, emit, signal);
   }

@@ -14,6 +14,8 @@ export interface LaneOptions {
   readonly machine: ModelMachineOptions;
   /** Suites that run at a time, at most. */
   readonly jobs: number;
+  /** All suites on one machine, one after the other: a comparison wants what ran before to be the same. */
+  readonly together?: boolean;
   /** Ends the run at once. */
   readonly signal: AbortSignal;
 }
@@ -21,13 +23,13 @@ export interface LaneOptions {
 /** @returns the results, which `emit` has been told of too. @throws the signal's reason, or what kept a machine from starting */
 export async function runInLanes(
   config: RunConfig,
-  { machine, jobs, signal }: LaneOptions,
+  { machine, jobs, together = false, signal }: LaneOptions,
   emit: (event: RunEvent) => void,
 ): Promise<readonly Result[]> {
   const { run, leftOut } = planned(config, machine);
   const tests = run.map(({ id, suite, name }) => ({ id, suite, name }));
   emit({ type: 'plan', tests, ...(leftOut.length > 0 ? { leftOut } : {}) });
-  const suites = [...Map.groupBy(tests, ({ suite }) => suite).values()];
+  const suites = together ? [tests] : [...Map.groupBy(tests, ({ suite }) => suite).values()];
   const results: Result[] = [];
   const queue = new InOrder<RunEvent>(suites.length, (event) => {
     if (event.type === 'result') results.push(event.result);
