@@ -238,7 +238,7 @@ function signals(test: Declare): void {
   });
 
   test('two hundred reservations at once, given back from the last', (t) => {
-    const made = Array.from({ length: 200 }, () => t.device.reserveSignals(UP, 2));
+    const made = Array.from({ length: 200 }, () => t.device.reserveSignals('DMA_1_2', 2));
     assert.equal(new Set(made.map(({ handle }) => handle)).size, made.length);
     for (const [i, { value }] of made.entries()) assert.equal(value, (made[0] as Reservation).value + 2 * i);
     for (const reservation of made.reverse()) t.device.unreserveSignals(reservation);
