@@ -102,7 +102,6 @@ class EfaFunction implements Efa {
   readonly name: string;
   readonly errors: ErrorLog;
   readonly address: Uint8Array;
-  readonly #options: EfaOptions;
   readonly #limits: Limits;
   readonly #llq: LlqMemory;
   readonly #msix: Msix;
@@ -110,7 +109,6 @@ class EfaFunction implements Efa {
   #parts: Parts | undefined;
 
   constructor(options: EfaOptions) {
-    this.#options = options;
     this.name = options.name;
     this.errors = new ErrorLog(options.onError);
     const seed = options.seed ?? 1;
