@@ -1,26 +1,16 @@
 /** Tensors and figures as people read them. */
 
-import { readElement } from '../tpc/run/elements.ts';
+import { elementText } from '../tpc/run/format.ts';
 import type { StandTensor } from '../tpc/run/stand.ts';
 
 const EDGE = 4;
 
-/** A number in as few digits as say which f32 it is. */
-export function shortNumber(value: number, float: boolean): string {
-  if (!float || Number.isInteger(value)) return Object.is(value, -0) ? '-0' : String(value);
-  const digits = Number(value.toPrecision(7));
-  return Math.abs(digits) >= 1e-4 && Math.abs(digits) < 1e7
-    ? String(digits)
-    : value.toExponential(5).replace(/\.?0+e/, 'e');
-}
-
 /** Name, type, sizes and the first and last elements; all of them where `all`. */
 export function printTensor(tensor: StandTensor, elements: Uint8Array, all: boolean): string {
   const { name, type, sizes } = tensor;
-  const float = type === 'f32' || type === 'bf16';
   const width = sizes[0] as number;
   const rows = sizes.slice(1).reduce((product, size) => product * size, 1);
-  const value = (n: number) => shortNumber(readElement(elements, type, n), float);
+  const value = (n: number) => elementText(elements, type, n);
   const row = (r: number): string => {
     const at = (c: number) => value(r * width + c);
     if (all || width <= 2 * EDGE) return `[${Array.from({ length: width }, (_, c) => at(c)).join(' ')}]`;
