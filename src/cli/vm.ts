@@ -6,6 +6,7 @@ import path from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Command as GuestCommand } from '../machine/vm/agent.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
+import type { LogRecord } from '../machine/vm/kernel-log.ts';
 import { prepareGuest } from '../machine/vm/prepare.ts';
 import { bootVm, type RunOptions, type Vm } from '../machine/vm/vm.ts';
 import { signalNumber } from '../os/run.ts';
@@ -133,11 +134,12 @@ async function runShell(options: RunCommandOptions, signal: AbortSignal): Promis
     },
   };
   try {
-    return await withVm(options, signal, async (vm) => {
+    const body = (vm: Vm) => {
       stdout.on('resize', resize);
       stdin.setRawMode(true);
       return vm.run([shell], terminal);
-    });
+    };
+    return await withVm(options, signal, body, 'at the end');
   } finally {
     stdout.removeListener('resize', resize);
     stdin.setRawMode(false);
@@ -145,11 +147,15 @@ async function runShell(options: RunCommandOptions, signal: AbortSignal): Promis
   }
 }
 
-/** Boots, runs `body`, ends the guest, and says what its kernel and the devices complained about. */
+/**
+ * Boots, runs `body`, ends the guest, and says what its kernel and the devices complained about: the kernel's complaints at once,
+ * because a command of which a thread has died in the kernel may never end; or at the end, where a terminal is in raw mode.
+ */
 async function withVm(
   options: RunCommandOptions,
   signal: AbortSignal,
   body: (vm: Vm) => Promise<number>,
+  when: 'at once' | 'at the end' = 'at once',
 ): Promise<number> {
   const keep = (text: string, failed: boolean) => {
     if (options.log === undefined && !failed) return undefined;
@@ -172,13 +178,19 @@ async function withVm(
     note(
       `${vm.title}; ${vm.devices.length} ${vm.devices.length === 1 ? 'device' : 'devices'} up in ${vm.bootSeconds.toFixed(1)} s`,
     );
+    let told = 0;
+    const tell = ({ text }: LogRecord) => {
+      note(`kernel: ${text}`);
+      told++;
+    };
+    if (when === 'at once') vm.onUnexpected(tell);
     const status = await limited(body(vm), options.timeout);
     const report = await vm.deviceReport();
     for (const line of modelErrors(report, false)) note(line);
     const complaints = [...vm.unexpected().map(({ text }) => `kernel: ${text}`), ...modelErrors(report, true)];
     failed = complaints.length > 0;
     if (!failed) return status;
-    for (const line of complaints) note(line);
+    for (const line of complaints.slice(told)) note(line);
     note(`the devices or the kernel have complained (${complaints.length} lines above)`);
     return status === 0 ? STATUS_GUEST : status;
   } finally {

@@ -103,6 +103,11 @@ export class Running {
     return this.#state.ending;
   }
 
+  /** Told every record that comes from now on. */
+  set onRecord(listener: (record: LogRecord) => void) {
+    this.#state.onRecord = listener;
+  }
+
   /** Whole log as text: what the agent sent, and what only the console still has (a panic's last lines). */
   logText(): string {
     return this.#state.logText();
@@ -125,6 +130,7 @@ function connection(server: Server): Promise<Socket> {
 class State {
   readonly scratch: Scratch;
   readonly records: LogRecord[] = [];
+  onRecord: (record: LogRecord) => void = () => {};
   agent: Agent | undefined;
   ended = false;
   readonly greeting: Promise<string>;
@@ -232,7 +238,9 @@ class State {
 
   log(record: string): void {
     const parsed = parseRecord(record);
-    if (parsed) this.records.push(parsed);
+    if (!parsed) return;
+    this.records.push(parsed);
+    this.onRecord(parsed);
   }
 
   ready(text: string): void {

@@ -41,12 +41,15 @@ export interface Conditions {
 }
 
 /** Records that tell of an error that neither a real card nor a program would have caused. */
-export function unexpected(records: readonly LogRecord[], { helper, loaded }: Conditions): LogRecord[] {
+export function unexpected(records: readonly LogRecord[], conditions: Conditions): LogRecord[] {
+  return records.filter((record, i) => isUnexpected(record, i, conditions));
+}
+
+/** @param index of the record, from the first of the guest's log */
+export function isUnexpected({ level, text }: LogRecord, index: number, { helper, loaded }: Conditions): boolean {
   const expected = expectedLines.filter(({ when }) => when === undefined || !helper);
-  return records.filter(({ level, text }, i) => {
-    if (expected.some(({ pattern }) => pattern.test(text))) return false;
-    if (ALARM.test(text)) return true;
-    if (level > ERROR_LEVEL) return false;
-    return i < loaded || !DRIVER_LINE.test(text) || cardFaults.some((pattern) => pattern.test(text));
-  });
+  if (expected.some(({ pattern }) => pattern.test(text))) return false;
+  if (ALARM.test(text)) return true;
+  if (level > ERROR_LEVEL) return false;
+  return index < loaded || !DRIVER_LINE.test(text) || cardFaults.some((pattern) => pattern.test(text));
 }

@@ -10,7 +10,7 @@ import { type BootedDevice, Running, StalledError } from './boot.ts';
 import { type DeviceReport, DeviceServer, type DeviceServerOptions } from './device-server.ts';
 import { buildInitramfs, ROOT_TAG } from './initramfs.ts';
 import { driverIsFixed, type GuestKernel } from './kernel.ts';
-import { type LogRecord, unexpected } from './kernel-log.ts';
+import { type Conditions, isUnexpected, type LogRecord, unexpected } from './kernel-log.ts';
 import { DRIVER_MODULES, EARLY_MODULES, FILE_MODULES, type Module, OPTIONAL_MODULES } from './modules.ts';
 import { prepare } from './prepare.ts';
 import type { Accelerator } from './qemu.ts';
@@ -148,7 +148,20 @@ export class Vm implements AsyncDisposable {
 
   /** Lines of the log that neither a real card nor a program would have caused. */
   unexpected(): readonly LogRecord[] {
-    return unexpected(this.#running.records, { helper: this.helper, loaded: this.#loaded });
+    return unexpected(this.#running.records, this.#conditions);
+  }
+
+  /** Told every line of `unexpected()` as soon as it is there, those that are there already first. */
+  onUnexpected(listener: (record: LogRecord) => void): void {
+    this.unexpected().forEach(listener);
+    const { records } = this.#running;
+    this.#running.onRecord = (record) => {
+      if (isUnexpected(record, records.length - 1, this.#conditions)) listener(record);
+    };
+  }
+
+  get #conditions(): Conditions {
+    return { helper: this.helper, loaded: this.#loaded };
   }
 
   /** What the device models refused, and what they count. */

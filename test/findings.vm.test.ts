@@ -1,0 +1,64 @@
+/**
+ * The programs of docs/findings on a kernel that has the defects: what they show is what the pages say. One that fails here may
+ * well mean that the kernel has been repaired. A guest survives a thread that dies in its kernel, and its log says so.
+ */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { bundle } from '../src/exercise/bundle.ts';
+import { bootVm, type Vm } from '../src/machine/vm/vm.ts';
+import { cacheFolder } from '../src/os/cache.ts';
+import { type Finding, findings } from './findings.ts';
+
+/** The one that is shown with `sagrada run`, as a page says it; the others share a guest. */
+const BY_COMMAND = '0004.ts';
+
+const root = path.dirname(import.meta.dirname);
+const pages = path.join(root, 'docs', 'findings');
+// not in /tmp: the guest has one of its own
+mkdirSync(cacheFolder(), { recursive: true });
+const folder = mkdtempSync(path.join(cacheFolder(), 'findings-'));
+after(() => rmSync(folder, { recursive: true }));
+
+async function show(vm: Vm, { file, onKernel, alarm }: Finding, card: number): Promise<void> {
+  const known = vm.unexpected().length;
+  const output: Buffer[] = [];
+  const keep = (data: Buffer) => void output.push(Buffer.from(data));
+  const command = [process.execPath, await bundle(path.join(pages, file), folder)];
+  const env = { SAGRADA_RUN: '{"on":"linux"}', CARD: String(card) };
+  const status = await vm.run(command, { env, onStdout: keep, onStderr: keep });
+  const text = Buffer.concat(output).toString();
+  const alarms = vm.unexpected().slice(known);
+  const said = alarms.map((record) => record.text).join('\n');
+  assert.match(text, onKernel, said);
+  assert.equal(status, 0, text);
+  if (alarm)
+    assert.ok(
+      alarms.some((record) => alarm.test(record.text)),
+      `the log has no ${alarm}: ${said}`,
+    );
+  else assert.equal(said, '');
+}
+
+test('defects of the driver', async (t) => {
+  await using vm = await bootVm({ machine: 'gaudi-x8', kernel: 'backports', cache: cacheFolder(), say: () => {} });
+  let card = 1;
+  for (const finding of findings) {
+    if (finding.file === BY_COMMAND) continue;
+    await t.test(finding.file, () => show(vm, finding, finding.losesCard ? card++ : 0));
+  }
+});
+
+test('a command of which a thread dies in the kernel is told of at once, and in full', () => {
+  const program = path.join(pages, BY_COMMAND);
+  const command = [path.join(root, 'bin', 'sagrada.js'), 'run', '--on', 'vm', '--machine', 'gaudi', program];
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { encoding: 'utf8' });
+  assert.equal(stdout, '16 TiB: the call does not return\n', stderr);
+  assert.equal(status, 125);
+  assert.match(stderr, /^sagrada: kernel: BUG: kernel NULL pointer dereference/m);
+  assert.match(stderr, /^sagrada: kernel: Oops: .*\n(.*\n)*sagrada: .* have complained \(\d+ lines above\)$/m);
+  assert.match(stderr, /^sagrada: the guest's log is in .*\.log$/m);
+});
