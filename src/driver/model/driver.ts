@@ -194,7 +194,7 @@ export class ModelDriver extends Program implements System {
     const operational = () => card.operational();
     switch (number) {
       case numberOf(DRM_IOCTL_HL_INFO.request):
-        return yield* infoIoctl(card, context, argument, false, (fd) => this.#eventfd(fd));
+        return yield* infoIoctl(card, context, argument, undefined, (fd) => this.#eventfd(fd));
       case numberOf(DRM_IOCTL_HL_CB.request):
         if (!operational()) refuse('EBUSY');
         return context.buffers.ioctl(argument);
@@ -224,7 +224,8 @@ export class ModelDriver extends Program implements System {
       const ioctl = (request: number, argument: Uint8Array) => {
         const { request: known, argument: layout } = DRM_IOCTL_HL_INFO;
         if (numberOf(request) !== numberOf(known)) refuse('ENOTTY');
-        const ask = (copy: Uint8Array) => infoIoctl(card, undefined, copy, true, (fd) => this.#eventfd(fd));
+        const device = `accel accel_controlD${number}`;
+        const ask = (copy: Uint8Array) => infoIoctl(card, undefined, copy, device, (fd) => this.#eventfd(fd));
         return viaControl(request, argument, layout.size, ask);
       };
       return new OpenFile({ name: control, ioctl });

@@ -64,22 +64,22 @@ const unchecked = {
   HL_INFO_FW_GENERIC_REQ: 'neither',
 } as const;
 
-/** hl_info_ioctl. @param control on the control node. @returns nothing; the argument is changed in place. @throws SystemError */
+/** hl_info_ioctl. @param control on the control node: its device, as the log names it. @returns nothing; the argument is changed in place. @throws SystemError */
 export function* infoIoctl(
   card: Card,
   context: Context | undefined,
   argument: Uint8Array,
-  control: boolean,
+  control: string | undefined,
   eventfd: (fd: number) => { signal(): void } | Errno,
 ): Steps {
   const input = DRM_IOCTL_HL_INFO.argument.decode(argument);
   const name = nameOf(infoOperations, input.op) as InfoName | undefined;
   const row = name && infoOperations[name];
-  if (control && row?.nodes === 'compute') refuse('EOPNOTSUPP');
+  if (control !== undefined && row?.nodes === 'compute') refuse('EOPNOTSUPP');
   if (input.pad !== 0) refuse('EINVAL');
   if (!row?.always && !card.operational()) refuse('EBUSY');
   if (name === undefined) {
-    card.log('err', `Invalid request ${input.op | 0}`);
+    card.kernel.log('err', control ?? `habanalabs ${card.name}`, `Invalid request ${input.op | 0}`);
     refuse('EINVAL');
   }
   if (name === 'HL_INFO_REGISTER_EVENTFD' || name === 'HL_INFO_UNREGISTER_EVENTFD') {
