@@ -86,20 +86,10 @@ export const unverifiedReadings = [
     reason: "the vendor's tanh uses 256 entries of 64 and handles 8 and above itself; its sine reduces to below 1",
   },
   {
-    about: 'get_lut_entry: sqrt_rsqrt',
-    reading: 'even exponents first',
-    reason: 'the argument has exponent 0 or 1; which half of the table comes first is in the coefficients only',
-  },
-  {
     about: 'lookup: entries out of range',
     reading: 'wrap around within the table',
     reason:
       "the vendor's tanh looks up entries beyond the table for arguments of 8 and above, and then does not use them",
-  },
-  {
-    about: 'lookup with 16-bit results',
-    reading: 'lookup_1c reads at 2 * entry, lookup_2c two values at 4 * entry',
-    reason: 'tables of 16-bit values keep C0 apart from C1 and C2; their exact order is not public',
   },
   {
     about: 'ld_tnsr_high, st_tnsr_high',

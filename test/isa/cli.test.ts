@@ -229,6 +229,8 @@ describe('programs of the TPC', () => {
       sagrada(['isa', 'grammar', 'gaudi-qman']).stderr,
       /^sagrada: gaudi-qman has no grammar for editors\n$/,
     );
-    assert.match(sagrada(['isa', 'list', 'tpc-gaudi', '--unverified']).stdout, /^load.gen_addr /);
+    const open = sagrada(['isa', 'list', 'tpc-gaudi', '--unverified']).stdout;
+    assert.match(open, /^load.gen_addr /);
+    assert.match(open, /^LFSR +the model's reading: \S/m, 'and how the model reads what the rows do not say');
   });
 });

@@ -19,6 +19,7 @@ import {
   wordReader,
   wordWriter,
 } from '../operands.ts';
+import { entryOffset, placeOf } from '../tables/layout.ts';
 import {
   addressOf,
   elementBytes,
@@ -330,26 +331,12 @@ const storeTensor =
     };
   };
 
-/**
- * Lookup tables in memory. A function's number: bits 8:7 the class by entries, 6:0 the table. Tables are whole lines of 128
- * bytes; a line has ten intervals of C0, C1, C2 as f32 and 8 bytes that are not used (SynapseAI_Core,
- * SpecialFuncCoefficientsGen2.cpp).
- */
-const lutClasses = [
-  { entries: 256, lines: 26, base: 3 },
-  { entries: 128, lines: 13, base: 2 },
-  { entries: 64, lines: 7, base: 1 },
-  { entries: 32, lines: 4, base: 0 },
-] as const;
-const LINE_BYTES = 128;
-
-/** Byte address of table `number`, and how many entries it has. LUT bases: for 32, 64, 128, 256 entries, low and high. */
+/** Byte address of the table of function `number`, and how many entries it has. */
 function tableOf(i: Instruction, m: Machine, number: number): { base: number; entries: number } {
-  const kind = lutClasses[(number >>> 7) & 3];
-  if (number > 0x1ff || !kind) refuse(i, 'unsupported', `function ${number}`);
-  const at = CONFIG.lutBase + 8 * kind.base;
+  const place = placeOf(number) ?? refuse(i, 'unsupported', `function ${number}`);
+  const at = CONFIG.lutBase + 8 * place.kind.base;
   const base = m.config.read(at) + m.config.read(at + 4) * 2 ** 32;
-  return { base: base + (number & 0x7f) * kind.lines * LINE_BYTES, entries: kind.entries };
+  return { base: base + place.offset, entries: place.kind.entries };
 }
 
 type Lookup = 'lookup' | 'lookup_1c' | 'lookup_2c';
@@ -358,7 +345,7 @@ type Lookup = 'lookup' | 'lookup_1c' | 'lookup_2c';
 function entryOffsets(kind: Lookup, wide: boolean, entry: number): readonly number[] {
   if (kind === 'lookup') return [entry * 4];
   if (!wide) return kind === 'lookup_1c' ? [entry * 2] : [entry * 4, entry * 4 + 2];
-  const at = entry * 12 + 8 * Math.floor(entry / 10);
+  const at = entryOffset(entry);
   return kind === 'lookup_1c' ? [at] : [at + 4, at + 8];
 }
 
