@@ -9,9 +9,9 @@ import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { HOST_SPI } from '../../../specs/gaudi/events.ts';
 import type { Timer } from '../../sim/clock.ts';
 import type { Steps } from '../../sim/process.ts';
-import { debugOperations, type hl_debug_args } from '../../uapi/habanalabs/debug.ts';
+import type { hl_debug_args } from '../../uapi/habanalabs/debug.ts';
 import { hl_device_status, hl_info_fw_err_type, notifierEvents } from '../../uapi/habanalabs/info-results.ts';
-import { nameOf, values } from '../../uapi/rows.ts';
+import { values } from '../../uapi/rows.ts';
 import type { Decoded } from '../../uapi/struct.ts';
 import {
   deviceTime,
@@ -26,11 +26,13 @@ import {
 } from './bring-up.ts';
 import { Buffers } from './buffers.ts';
 import { Context, counters } from './context.ts';
-import { parameterSize, type TraceOperation, TraceUnits } from './coresight.ts';
+import { TraceUnits } from './coresight.ts';
 import { FirmwareQueues, SETSPI } from './cpucp.ts';
 import { CsIoctl } from './cs-ioctl.ts';
+import { DebugMode } from './debug-ioctl.ts';
 import { haltEngines, type Idleness, idleness } from './engines.ts';
-import { errnoOf, negative, refuse } from './errno.ts';
+import { refuse } from './errno.ts';
+import { type ErrorRecords, noErrors } from './error-records.ts';
 import { EventHandler } from './events.ts';
 import { BOOT_REGISTERS, waitForPreboot } from './firmware-load.ts';
 import { type CoherentMemory, PAGE } from './host-memory.ts';
@@ -66,36 +68,12 @@ const POWER = { PMC: 350_000, PCI: 200_000 } as const;
 /** PLL of the compute clock: the firmware's number (cpucp_if.h, MME_PLL), and that of older firmware (HL_GAUDI_MME_PLL). */
 const COMPUTE_PLL = { NUMBERED: 5, LEGACY: 7 } as const;
 const HEARTBEAT_VALUE = 0x1234_5678n;
-/** linux/slab.h, KMALLOC_MAX_SIZE: bytes. Longer answers are refused, with a warning of the allocator once. */
-const LARGEST_ALLOCATION = 4 * 1024 * 1024;
-
 /** What a reset is for, as far as it matters: two in a row for the same of the last two disable the card. */
 type ResetTrigger = 'timeout' | 'fatal' | 'heartbeat';
 
 export interface ResetReason {
   readonly delayed?: boolean;
   readonly trigger?: ResetTrigger;
-}
-
-/** Records of the first error of each kind since the node was opened (struct hl_error_info). */
-export interface ErrorRecords {
-  csTimeout: { timestamp: number; seq: bigint } | undefined;
-  razwi: { timestamp: number; addr: bigint; engines: number[]; flags: number } | undefined;
-  pageFault: { timestamp: number; addr: bigint; mappings: readonly { dev_va: bigint; size: bigint }[] } | undefined;
-  undefinedOpcode: UndefinedOpcode | undefined;
-  /** Events after which the card had to be reset. */
-  hardware: { timestamp: number; event: number } | undefined;
-  /** The firmware has failed, or says that something of it has. */
-  firmware: { timestamp: number; type: number; event: number } | undefined;
-}
-
-export interface UndefinedOpcode {
-  timestamp: number;
-  engine: number;
-  stream: number;
-  cqAddress: bigint;
-  cqSize: number;
-  streams: bigint[][];
 }
 
 export class Card {
@@ -111,7 +89,7 @@ export class Card {
   readonly events: EventHandler;
   readonly counters = counters();
   readonly #hardware: Hardware;
-  readonly #traceUnits: TraceUnits;
+  readonly #debugMode: DebugMode;
   #pool: { readonly memory: CoherentMemory; readonly virtual: number } | undefined;
   info: LateInfo | undefined;
   errors: ErrorRecords = noErrors();
@@ -130,7 +108,6 @@ export class Card {
   #disabled = true;
   #initialised = false;
   #inReset = false;
-  #debugging = false;
   /** Of the last reset, until a heartbeat has been answered since; and whether the one before had the same. */
   #trigger: ResetTrigger | undefined;
   #repeated = false;
@@ -170,7 +147,13 @@ export class Card {
       timeout: TIME_LIMIT,
     });
     this.events = new EventHandler(this);
-    this.#traceUnits = new TraceUnits({ kernel, card: pci, frequency: () => this.info?.timestampFrequency ?? 0, log });
+    this.#debugMode = new DebugMode({
+      kernel,
+      units: new TraceUnits({ kernel, card: pci, frequency: () => this.info?.timestampFrequency ?? 0, log }),
+      log,
+      operational: () => this.operational(),
+      inReset: () => this.#inReset,
+    });
   }
 
   log(level: 'crit' | 'err' | 'warn' | 'notice' | 'info' | 'dbg', text: string): void {
@@ -358,67 +341,8 @@ export class Card {
   }
 
   /** hl_debug_ioctl. @throws SystemError */
-  *debug(input: Decoded<typeof hl_debug_args>): Steps {
-    if (!this.operational()) refuse('EBUSY');
-    const name = nameOf(debugOperations, input.op) as keyof typeof debugOperations | undefined;
-    if (name === undefined) {
-      this.log('err', `Invalid request ${input.op | 0}`);
-      refuse('EINVAL');
-    }
-    if (name === 'HL_DEBUG_OP_SET_MODE') {
-      yield* this.#setDebugMode(input.enable !== 0);
-      return;
-    }
-    if (!this.#debugging) {
-      this.log('err', 'Rejecting debug configuration request because device not in debug mode');
-      refuse('EFAULT');
-    }
-    yield* this.#trace(name.slice('HL_DEBUG_OP_'.length) as TraceOperation, input);
-  }
-
-  /** hl_device_set_debug_mode. @throws SystemError EFAULT */
-  *#setDebugMode(enable: boolean): Steps {
-    if (enable === this.#debugging) {
-      const state = enable ? 'is already in' : 'was not in';
-      this.log('err', `Failed to ${enable ? 'enable' : 'disable'} debug mode because device ${state} debug mode`);
-      refuse('EFAULT');
-    }
-    if (!enable && !this.#inReset) yield* this.#traceUnits.halt();
-    this.#debugging = enable;
-  }
-
-  /** debug_coresight. @throws SystemError */
-  *#trace(operation: TraceOperation, args: Decoded<typeof hl_debug_args>): Steps {
-    const { program } = this.kernel;
-    const input = Math.min(args.input_size, parameterSize[operation]);
-    const output = args.output_ptr === 0n ? 0 : args.output_size;
-    let parameters: Uint8Array | undefined;
-    if (args.input_ptr !== 0n && input > 0) {
-      const given = program.bytes(args.input_ptr, input);
-      if (!given) {
-        this.log('err', 'failed to copy input debug data');
-        refuse('EFAULT');
-      }
-      // what the program has not given is zero
-      parameters = new Uint8Array(parameterSize[operation]);
-      parameters.set(given);
-    }
-    if (output > LARGEST_ALLOCATION) refuse('ENOMEM');
-    const answer = output > 0 ? new Uint8Array(output) : undefined;
-    try {
-      const request = { unit: args.reg_idx, enable: args.enable !== 0, input: parameters, output: answer };
-      yield* this.#traceUnits.configure(operation, request);
-    } catch (error) {
-      this.log('err', `debug coresight operation failed ${negative(errnoOf(error))}`);
-      throw error;
-    }
-    if (!answer) return;
-    const target = program.bytes(args.output_ptr, output);
-    if (!target) {
-      this.log('err', 'copy to user failed in debug ioctl');
-      refuse('EFAULT');
-    }
-    target.set(answer);
+  debug(input: Decoded<typeof hl_debug_args>): Steps {
+    return this.#debugMode.ioctl(input);
   }
 
   *#start(): Steps {
@@ -491,7 +415,7 @@ export class Card {
 
   /** hl_ctx_fini and hpriv_release. */
   *#finish(context: Context): Steps {
-    if (this.#debugging) yield* this.#setDebugMode(false);
+    yield* this.#debugMode.end();
     this.#releasePool();
     yield* context.memory.release();
     this.dramUsed -= context.dram;
@@ -571,15 +495,4 @@ export class Card {
     events |= EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
     this.kernel.start(`${this.name} timeout`, () => this.conditionalReset(events, { trigger: 'timeout' }));
   }
-}
-
-function noErrors(): ErrorRecords {
-  return {
-    csTimeout: undefined,
-    razwi: undefined,
-    pageFault: undefined,
-    undefinedOpcode: undefined,
-    hardware: undefined,
-    firmware: undefined,
-  };
 }

@@ -82,7 +82,7 @@ function* waitForOne({ kernel, log }: WaitPorts, context: Context, argument: Uin
     return;
   }
   if (timeout_us > 0n) {
-    const end = yield* kernel.wait(context.progress, () => fence.done, deadline(kernel, ofOne(timeout_us)));
+    const end = yield* kernel.wait(context.progress, () => fence.done, deadline(kernel, timeout_us));
     if (end === 'interrupted') {
       log('err', `user process got signal while waiting for CS handle ${seq}`);
       refuse('EINTR');
@@ -193,16 +193,8 @@ const FOREVER = { TIMEOUT: 2n ** 63n - 1n, MICROSECONDS: 2 ** 32 - 8000 } as con
 
 /**
  * When a wait for one submission is over. The driver hands the time to usecs_to_jiffies, which takes 32 bits of it: a wait of
- * 2^32 microseconds is none. This follows it.
+ * 2^32 microseconds is none. This follows it. @returns ns
  */
-/** The largest that schedule_timeout takes: for ever. */
-const FOR_EVER = 0x7fff_ffff_ffff_ffffn;
-
-/** hl_wait_for_fence: usecs_to_jiffies takes an unsigned int, so of the microseconds the lower 32 bits count. */
-function ofOne(microseconds: bigint): bigint {
-  return microseconds === FOR_EVER ? microseconds : microseconds & 0xffff_ffffn;
-}
-
 function deadline(kernel: Kernel, microseconds: bigint): number {
   const taken = Number(microseconds & 0xffff_ffffn);
   if (microseconds === FOREVER.TIMEOUT || taken > FOREVER.MICROSECONDS) return Number.POSITIVE_INFINITY;
