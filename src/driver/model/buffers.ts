@@ -59,13 +59,14 @@ export class Buffers {
     return this.#add('CB', TYPE.CB, memory.bytes.length, memory.pages, memory);
   }
 
-  /** hl_ts_alloc_buf. @param elements of 8 bytes. */
+  /** hl_ts_alloc_buf. @param elements of 8 bytes; none is refused as by the kernel, which warns as well (docs/findings/0011) */
   createTimestamps(elements: number): Buffer {
     const size = elements * 8;
     if (size === 0) refuse('ENOMEM');
     return this.#add('TS', TYPE.TIMESTAMPS, size, new Uint8Array(Math.ceil(size / PAGE) * PAGE), undefined);
   }
 
+  /** hl_mmap_mem_buf_get: of whatever kind. Its callers look at the kind, which the driver does not (docs/findings/0003). */
   find(handle: bigint): Buffer | undefined {
     return this.#buffers.get(Number((handle >> PAGE_BITS) & 0xffff_ffffn));
   }

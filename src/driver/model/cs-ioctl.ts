@@ -134,6 +134,7 @@ export class CsIoctl {
 
   #perform(context: Context, input: Input): Answer {
     const flags = input.cs_flags;
+    // as many seconds as it says; in the kernel the ticks of many days wrap (docs/findings/0012)
     const limit = flags & FLAG.HL_CS_FLAGS_CUSTOM_TIMEOUT ? input.timeout : this.#ports.timeout;
     if (flags & SYNC) return this.#signalOrWait(context, input, limit * SECOND);
     if (flags & FLAG.HL_CS_FLAGS_RESERVE_SIGNALS_ONLY) return this.#reserve(context, input);

@@ -211,6 +211,7 @@ export class ModelDriver extends Program implements System {
       case numberOf(DRM_IOCTL_HL_DEBUG.request):
         return yield* card.debug(DRM_IOCTL_HL_DEBUG.argument.decode(argument));
       default:
+        // nor are there requests of DRM itself, of which some are the end of the thread that makes them (docs/findings/0009)
         refuse('EINVAL');
     }
   }

@@ -74,7 +74,7 @@ function readEcc({ pci, log, ...card }: Card, block: string, kind: 'SERR' | 'DER
   const { rows } = common;
   const bits = rows[kind === 'DERR' ? 'ECC_DERR' : 'ECC_SERR'];
   const first = register(block, bits);
-  // the driver adds up the offsets of the words as it goes: it looks at 0, 1, 3 and 6
+  // the driver adds up the offsets of the words as it goes: it looks at 0, 1, 3 and 6 (docs/findings/suspected.md)
   let offset = 0;
   for (let i = 0; i < Math.ceil(memories / 32); i++) {
     offset += i * 4;

@@ -290,7 +290,8 @@ export class EventHandler {
     });
     if (!capture) return;
     const engine = gaudi_engine_id[`GAUDI_ENGINE_ID_${row.engine}` as keyof typeof gaudi_engine_id].value;
-    // of several in one event the last is named, and the buffers of all are told as far as there is room
+    // of several in one event the last is named, and the buffers of all are told as far as there is room; the driver goes on
+    // beyond it (docs/findings/suspected.md)
     const { timestamp = kernel.now(), streams: others = [] } = errors.undefinedOpcode ?? {};
     const known = [...others, ...streams].slice(0, MOST_STREAMS);
     errors.undefinedOpcode = { timestamp, engine, stream: cp, cqAddress, cqSize, streams: known };

@@ -423,8 +423,10 @@ export class Submissions {
   /** cs_timedout. */
   #timeout(cs: Cs): void {
     if (!cs.submitted || cs.completed) return;
+    // unmarked it may yet end, and here does: in the kernel not while this is going on (docs/findings/0013)
     if (!cs.skipReset) cs.timedOut = true;
     const kind = { default: 'Command', signal: 'Signal command', wait: 'Wait command' }[cs.type];
+    // the driver's own limit, whatever that of the submission (docs/findings/suspected.md)
     this.#ports.log('err', `${kind} submission ${cs.sequence} has not finished in ${this.#ports.timeout} seconds!`);
     this.#ports.timedOut(cs, !cs.skipReset);
   }

@@ -80,7 +80,7 @@ export class UserMemory {
     // memory that begins at a huge page gets an address that does
     const align = huge || address % BigInt(HUGE_PAGE) === 0n ? HUGE_PAGE : PAGE;
     // The driver follows a hint so near the end of 64 bits that it wraps; then the mapping fails, and with it, otherwise
-    // than here, later ones of the context: its list of free addresses is spoilt.
+    // than here, later ones of the context: its list of free addresses is spoilt (docs/findings/0010).
     if (hint % BigInt(align) === 0n && hint + BigInt(total) >= 2n ** 64n) {
       this.#log('no available va block for handle 0');
       pinned.unpin();
@@ -149,6 +149,7 @@ export class UserMemory {
       refuse('EINVAL');
     }
     const first = address - (address % unit);
+    // not in 32 bits, as the driver counts, for which 16 TiB have no pages (docs/findings/0004)
     const count = Number((end - first + unit - 1n) / unit);
     if (end > PROGRAM_END) {
       this.#log(`user pointer is invalid - 0x${address.toString(16)}`);
