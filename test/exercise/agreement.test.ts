@@ -134,6 +134,27 @@ describe('a run on two targets', () => {
     assert.deepEqual(told, ['plan', 'result']);
   });
 
+  test('what the first cannot run, for want of what it needs, counts as the second tells', async () => {
+    const [a, b] = [result('s: a'), failed('s: b', 'why')];
+    const lacking: Contender = {
+      target: 'model',
+      async run(emit) {
+        emit({ type: 'plan', tests: [], leftOut: [{ reason: 'it reaches its peer', tests: [a.id, b.id] }] });
+        return [];
+      },
+    };
+    const results = await runAgreement(
+      lacking,
+      contender('vm', [a, b], [a, b]),
+      () => {},
+      () => {},
+    );
+    assert.deepEqual(
+      results.map(({ status, failure }) => failure?.message ?? status),
+      ['passed', 'why'],
+    );
+  });
+
   test('what one of them throws ends the run', async () => {
     const broken: Contender = { target: 'x', run: () => Promise.reject(new Error('why')) };
     const sound = contender('y', [result('s: a')], [result('s: a')]);

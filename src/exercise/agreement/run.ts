@@ -30,12 +30,15 @@ export async function runAgreement(
   // a guest knows what its kernel cannot do, the model can do all
   if (second.target === 'model') return runAgreement(second, first, emit, progress);
   const known = new Map<string, Result>();
+  /** Tests that the first has not what is needed for. */
+  const leftOut = new Set<string>();
   const results: Result[] = [];
   const differing: { readonly mine: Result; readonly theirs: Result }[] = [];
   const runFirst = async (only: readonly string[]) => {
     const begin = performance.now();
     await first.run((event) => {
       if (event.type === 'result') known.set(event.result.id, event.result);
+      if (event.type === 'plan') for (const { tests } of event.leftOut ?? []) for (const id of tests) leftOut.add(id);
     }, only);
     const failed = [...known.values()].filter(({ status }) => status === 'failed').length;
     const seconds = ((performance.now() - begin) / 1000).toFixed(1);
@@ -56,8 +59,9 @@ export async function runAgreement(
       return;
     }
     const { trace: _, ...alone } = event.result;
-    const result: Result =
-      other === undefined
+    const result: Result = leftOut.has(id)
+      ? alone
+      : other === undefined
         ? { ...alone, status: 'failed', failure: { message: `${first.target} did not run it` } }
         : agreement(sideOf(first, other), sideOf(second, event.result));
     results.push(result);
