@@ -38,6 +38,7 @@ async function debug(file: string, texts: Parameters<typeof prepareKernel>[1], o
   if (file === '-' && options.script === undefined)
     throw new UserError('the kernel or the commands, not both, are standard input');
   const kernel = await prepareKernel(file, texts, options);
+  if (!kernel) return;
   const parts = divide(kernel.indexSpace, options.cores);
   const part = parts[options.core];
   if (!part) throw new UserError(`--core ${options.core}: the index space has ${parts.length} parts`);

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { formatDiagnostics } from '../isa/diagnostics.ts';
+import { AssemblyError, formatDiagnostics } from '../isa/diagnostics.ts';
 import { ModelError, UserError } from '../sim/errors.ts';
 import { fillElements } from '../tpc/run/elements.ts';
 import { bindShapes, indexSpaceOf, type Shape } from '../tpc/run/interface.ts';
@@ -40,7 +40,7 @@ export function addKernelOptions(command: Command): TensorTexts {
     .option('--set <scalar>', 'a scalar parameter, NAME=NUMBER; may be repeated', collect)
     .option('--index-space <sizes>', 'members of each dimension, e.g. 64x4; default: what the kernel says, or 1')
     .option('--seed <n>', 'of random contents', whole(0), 1)
-    .option('--budget <bundles>', 'end a program that has not ended after so many', whole(1), 1e9)
+    .option('--budget <bundles>', 'end a program that has not ended after so many', whole(1), 2e7)
     .option('--no-hazards', 'do not warn of values that are read before their latency has passed');
   return texts;
 }
@@ -70,9 +70,14 @@ export interface PreparedKernel {
   stand(compile: boolean): Stand;
 }
 
-/** @throws UserError for what does not fit */
-export async function prepareKernel(file: string, texts: TensorTexts, options: KernelOptions): Promise<PreparedKernel> {
-  const program = loadProgram(await readInput(file), file === '-' ? inputName(file) : file);
+/** Undefined for text that does not assemble: its diagnostics are printed. @throws UserError for what does not fit */
+export async function prepareKernel(
+  file: string,
+  texts: TensorTexts,
+  options: KernelOptions,
+): Promise<PreparedKernel | undefined> {
+  const program = programOrReport(await readInput(file), file === '-' ? inputName(file) : file);
+  if (!program) return undefined;
   if (options.hazards && program.warnings) {
     console.error(formatDiagnostics(program.warnings.source, program.warnings.warnings));
   }
@@ -108,6 +113,18 @@ export async function prepareKernel(file: string, texts: TensorTexts, options: K
       return stand;
     },
   };
+}
+
+/** Diagnostics are printed as they are, so that each line begins with `file:line:column`. */
+function programOrReport(bytes: Uint8Array, name: string): KernelProgram | undefined {
+  try {
+    return loadProgram(bytes, name);
+  } catch (error) {
+    if (!(error instanceof AssemblyError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+    return undefined;
+  }
 }
 
 function guarded(make: () => Stand): Stand {

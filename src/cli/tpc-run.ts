@@ -62,6 +62,7 @@ interface Outcome {
 
 async function run(file: string, texts: Parameters<typeof prepareKernel>[1], options: Options): Promise<void> {
   const kernel = await prepareKernel(file, texts, options);
+  if (!kernel) return;
   const files = outputFiles(options.outFile ?? [], kernel);
   const outcome = runParts(kernel, options);
   for (const [name, target] of files) {

@@ -168,7 +168,9 @@ export class Stand {
     const address = /0x([0-9a-f]{9,})/.exec(error.message)?.[1];
     const where = address === undefined ? undefined : this.describeAddress(Number.parseInt(address, 16));
     const known = pc >= 0 && pc < program.bytes.length;
-    const place = known ? `${program.place(pc)}: ` : '';
+    const last = program.bytes.length - BUNDLE_BYTES;
+    const after = pc === program.bytes.length ? `after ${program.place(last)}, the last bundle: ` : '';
+    const place = known ? `${program.place(pc)}: ` : after;
     const text = known ? `\n    ${program.text(pc)}` : '';
     return `${place}${error.message}${where ? ` (that is ${where})` : ''}${text}`;
   }
