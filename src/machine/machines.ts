@@ -12,7 +12,7 @@ import { type Port, type RootComplex, Topology } from '../pci/topology.ts';
 import { UserError } from '../sim/errors.ts';
 
 /** A kind of device; whoever builds a machine says how each is made. */
-export type Model = 'gaudi';
+export type Model = 'gaudi' | 'efa';
 
 interface DevicePlace {
   readonly device: string;
@@ -32,10 +32,15 @@ export interface MachineDescription {
 
 /** A switch with so many Gaudis under it. @param first number of the first */
 function switchOfGaudis(name: string, first: number, count: number): SwitchPlace {
-  return {
-    switch: name,
-    devices: Array.from({ length: count }, (_, i) => ({ device: `gaudi${first + i}`, model: 'gaudi' })),
-  };
+  return { switch: name, devices: gaudis(first, count) };
+}
+
+function gaudis(first: number, count: number): DevicePlace[] {
+  return Array.from({ length: count }, (_, i) => ({ device: `gaudi${first + i}`, model: 'gaudi' }));
+}
+
+function nics(first: number, count: number): DevicePlace[] {
+  return Array.from({ length: count }, (_, i) => ({ device: `efa${first + i}`, model: 'efa' }));
 }
 
 const MACHINES = {
@@ -58,6 +63,29 @@ const MACHINES = {
   'gaudi-x8': {
     doc: 'eight Gaudis, four under each of two PCIe switches: each reaches the three beside it',
     rootPorts: [switchOfGaudis('switch0', 0, 4), switchOfGaudis('switch1', 4, 4)],
+  },
+  efa: {
+    doc: 'one EFA NIC behind a root port',
+    rootPorts: [{ device: 'efa0', model: 'efa' }],
+  },
+  'efa-x2': {
+    doc: 'two EFA NICs behind root ports of their own, in one network',
+    rootPorts: [
+      { device: 'efa0', model: 'efa' },
+      { device: 'efa1', model: 'efa' },
+    ],
+  },
+  'gaudi-efa': {
+    doc: 'a Gaudi and an EFA NIC under one PCIe switch, so that the NIC may reach the memory of the card',
+    rootPorts: [{ switch: 'switch0', devices: [...gaudis(0, 1), ...nics(0, 1)] }],
+  },
+  'gaudi-efa-apart': {
+    doc: 'a Gaudi and an EFA NIC behind root ports of their own, so that the kernel lets neither reach the other',
+    rootPorts: [...gaudis(0, 1), ...nics(0, 1)],
+  },
+  'gaudi-x2-efa-x2': {
+    doc: 'two Gaudis and two EFA NICs under one PCIe switch, the NICs in one network',
+    rootPorts: [{ switch: 'switch0', devices: [...gaudis(0, 2), ...nics(0, 2)] }],
   },
 } satisfies Record<string, MachineDescription>;
 
@@ -82,6 +110,11 @@ export function machineDevices(
   return machine.rootPorts
     .flatMap((p) => ('switch' in p ? p.devices : [p]))
     .map((d) => ({ name: d.device, model: d.model }));
+}
+
+/** How many devices of a kind a machine has. */
+export function countOf(machine: MachineDescription, model: Model): number {
+  return machineDevices(machine).filter((device) => device.model === model).length;
 }
 
 /** QEMU's machine type q35. It forwards everything everywhere; Linux does not know that (8086:29c0 is not in its list). */
@@ -146,7 +179,7 @@ export function kernelArguments(machine: MachineDescription): string[] {
 }
 
 function isLarge(machine: MachineDescription): boolean {
-  return machineDevices(machine).length > FIRMWARE_CARDS;
+  return countOf(machine, 'gaudi') > FIRMWARE_CARDS;
 }
 
 /** Slots of the root bus from here on are for the machine's root ports; QEMU gives the lower ones to other devices. */
@@ -190,10 +223,15 @@ export interface Machine {
   readonly fabric: Fabric;
 }
 
-/** Makes the devices of a machine and puts them into their places. The functions are not connected yet. */
+type Make = (name: string) => PciFunction;
+
+/**
+ * Makes the devices of a machine and puts them into their places. The functions are not connected yet.
+ * @throws Error where the machine has a kind of device that is not made
+ */
 export function buildMachine(
   machine: MachineDescription,
-  make: Readonly<Record<Model, (name: string) => PciFunction>>,
+  make: Readonly<Record<'gaudi', Make> & Partial<Record<Model, Make>>>,
 ): Machine {
   const topology = new Topology(Q35);
   const ports = new Map<string, Port>();
@@ -201,7 +239,10 @@ export function buildMachine(
     const { ids, acs } = PORTS[type];
     const port = topology.addPort({ name, type, ids, acs }, above === undefined ? undefined : ports.get(above));
     ports.set(name, port);
-    if (device) topology.place(make[device.model](device.device), port);
+    if (!device) continue;
+    const made = make[device.model]?.(device.device);
+    if (!made) throw new Error(`no one makes ${device.device}`);
+    topology.place(made, port);
   }
   return { functions: topology.functions(), topology, fabric: new Fabric(topology) };
 }

@@ -1,9 +1,12 @@
 /** A machine in process: modelled cards, a virtual clock, and the specification of the driver. */
 
 import { ModelDriver } from '../driver/model/driver.ts';
+import { efa } from '../efa/device.ts';
+import { Network } from '../efa/network.ts';
 import { type Gaudi, gaudi } from '../gaudi/device.ts';
 import type { Protocol } from '../gaudi/firmware.ts';
 import type { Fabric } from '../pci/fabric.ts';
+import type { PciFunction } from '../pci/function.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import type { ModelError } from '../sim/errors.ts';
 import { buildMachine, machineDescription } from './machines.ts';
@@ -31,24 +34,28 @@ export class ModelMachine implements Disposable {
   readonly cards: readonly Gaudi[];
   /** By which the cards reach each other and the host. */
   readonly fabric: Fabric;
+  readonly #functions: readonly PciFunction[];
   #refusals: Refusal[] = [];
 
   /** @throws UserError for a machine that does not exist */
   constructor({ machine, delays = {}, firmware = 'comms', seed = 1 }: ModelMachineOptions) {
     const cards: Gaudi[] = [];
+    const network = new Network({ seed });
     const built = buildMachine(machineDescription(machine), {
       gaudi: (name) => {
-        const onError = (error: ModelError) => void this.#refusals.push({ device: name, error });
+        const onError = this.#refuser(name);
         const card = gaudi({ name, firmware, seed, delays, location: cards.length, onError });
         cards.push(card);
         return card;
       },
+      efa: (name) => efa({ name, network, seed, onError: this.#refuser(name) }),
     });
+    this.#functions = built.functions;
     this.cards = cards;
     this.fabric = built.fabric;
     this.driver = new ModelDriver({
       clock: new VirtualClock(),
-      cards: built.functions,
+      cards,
       fabric: built.fabric,
       firmware: { 'habanalabs/gaudi/gaudi_tpc.bin': tpcFirmware() },
     });
@@ -62,6 +69,10 @@ export class ModelMachine implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const card of this.cards) card.close();
+    for (const device of this.#functions) device.close();
+  }
+
+  #refuser(device: string): (error: ModelError) => void {
+    return (error) => void this.#refusals.push({ device, error });
   }
 }

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { findProgram, run } from '../../os/run.ts';
 import { UserError } from '../../sim/errors.ts';
@@ -109,6 +109,23 @@ export class BuildTree {
     const folder = path.join('guest', path.dirname(files[0] as string));
     const make = ['make', '-C', `/usr/src/linux-headers-${release}`, `M=/${folder}`, 'modules'];
     await this.#command(`the module ${name}`, make);
+    await rename(path.join(this.#folder, folder, `${name}.ko`), target);
+  }
+
+  /** Builds a module whose source is in `source`, a folder with a Makefile of the kernel's own. */
+  async buildForeignModule(
+    name: string,
+    release: string,
+    source: string,
+    target: string,
+    variables: readonly string[],
+  ): Promise<void> {
+    const folder = path.join('foreign', name);
+    await cp(source, path.join(this.#folder, folder), { recursive: true });
+    const make = ['make', '-C', `/usr/src/linux-headers-${release}`, `M=/${folder}`, ...variables, 'modules'];
+    await this.#command(`the module ${name}`, make);
+    // The kernel does not read what debuggers do, and that is most of it.
+    await this.#command(`the module ${name}`, ['strip', '--strip-debug', `/${folder}/${name}.ko`]);
     await rename(path.join(this.#folder, folder, `${name}.ko`), target);
   }
 

@@ -31,6 +31,8 @@ export function parts(cache: string) {
     kernel: (suite: Suite) => path.join(cache, 'kernels', suite),
     module: (name: GuestModule, release: string) =>
       path.join(cache, 'modules', `${name}-${release}-${sourceHash(guestModules[name])}`),
+    /** The NIC's driver for a release, and what it needs. */
+    nic: (release: string) => path.join(cache, 'modules', `efa-${release}`),
     apt: path.join(cache, 'apt'),
     build: path.join(cache, `build${UNFINISHED}`),
     lock: path.join(cache, 'lock'),

@@ -31,7 +31,8 @@ export interface DeviceReport {
     readonly errors: readonly ErrorCount[];
     /** Every register that was touched. */
     readonly registers: readonly RegisterUse[];
-    readonly stats: GaudiStats;
+    /** Of a card; of a NIC its counters, objects and admin commands. */
+    readonly stats: GaudiStats | Readonly<Record<string, number>>;
   }[];
   /** What the devices have moved, among each other and to and from the host's memory. */
   readonly traffic: readonly Readonly<Traffic>[];

@@ -1,6 +1,8 @@
 /** The thread that serves a machine's devices: builds them, connects them with each other, and runs the reactor. */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type Efa, efa } from '../../efa/device.ts';
+import { Network } from '../../efa/network.ts';
 import { type Gaudi, gaudi } from '../../gaudi/device.ts';
 import { defaultDmaTiming } from '../../gaudi/dma-core.ts';
 import { WallClock } from '../../sim/clock.ts';
@@ -10,6 +12,9 @@ import { serve } from '../../vfio-user/server.ts';
 import { buildMachine, machineDescription } from '../machines.ts';
 import type { DeviceReport, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
 
+/** Nanoseconds between keep-alive notifications of a NIC. */
+const KEEP_ALIVE = 1e9;
+
 function main(port: MessagePort, input: WorkerInput): void {
   const { delays = {}, firmware = 'comms', seed = 1, slowdown = 1 } = input.options;
   const { latency, host, chip } = defaultDmaTiming;
@@ -17,20 +22,27 @@ function main(port: MessagePort, input: WorkerInput): void {
   const send = (message: FromWorker) => port.postMessage(message);
   const messages: string[] = [];
   const cards: Gaudi[] = [];
+  const nics: Efa[] = [];
   const clock = new WallClock();
+  const network = new Network({ seed });
   const machine = buildMachine(machineDescription(input.machine), {
     gaudi: (name) => {
       const card = gaudi({ name, firmware, seed, delays, timing: { dma }, location: cards.length });
       cards.push(card);
       return card;
     },
+    efa: (name) => {
+      const nic = efa({ name, network, seed, keepAlive: KEEP_ALIVE });
+      nics.push(nic);
+      return nic;
+    },
   });
   const report = (): DeviceReport => ({
-    devices: cards.map((card) => ({
-      name: card.name,
-      errors: card.errors.entries(),
-      registers: card.registerUses(),
-      stats: card.stats(),
+    devices: [...cards, ...nics].map((device) => ({
+      name: device.name,
+      errors: device.errors.entries(),
+      registers: device.registerUses(),
+      stats: 'stats' in device ? device.stats() : { ...device.counters(), ...device.objects(), ...device.commands() },
     })),
     traffic: machine.fabric.traffic().map((moved) => ({ ...moved })),
     cpu: threadCpu(),

@@ -18,6 +18,8 @@ export interface GuestKernel {
   readonly unpacked?: Buffer | undefined;
   readonly title: string;
   readonly modules: ModuleFolder;
+  /** Where the driver of the EFA NIC is: set-up builds it where the kernel has none. */
+  readonly nicModules: () => ModuleFolder;
   /** A module of ours for this kernel; undefined where it could not be made, which is said then. */
   guestModule(name: GuestModule): Promise<Module | undefined>;
 }
@@ -31,6 +33,7 @@ export async function preparedKernel(cache: string, suite: Suite): Promise<Guest
     image: ['vmlinux', 'vmlinuz'].map((name) => path.join(folder, name)).find((file) => existsSync(file)) ?? folder,
     title: manifest?.title ?? `Linux of ${suite}`,
     modules: new ModuleFolder(path.join(folder, 'modules'), at.qemu),
+    nicModules: () => new ModuleFolder(at.nic(manifest?.release ?? ''), at.qemu),
     guestModule: async (name) => ({
       name,
       bytes: readFileSync(path.join(at.module(name, manifest?.release ?? ''), `${name}.ko`)),
@@ -71,11 +74,13 @@ export function givenKernel(
     );
   }
   const resolved = modulesFolder(path.resolve(modules), release);
+  const own = new ModuleFolder(resolved, parts(cache).qemu);
   return {
     image,
     unpacked: uncompressed(bytes),
     title: `Linux ${release ?? ''} (${given})`,
-    modules: new ModuleFolder(resolved, parts(cache).qemu),
+    modules: own,
+    nicModules: () => own,
     guestModule: async (name) => {
       const build = folder ?? path.join(resolved, 'build');
       const ready = path.join(parts(cache).module(name, release ?? ''), `${name}.ko`);

@@ -23,10 +23,13 @@ import {
 } from './cache-parts.ts';
 import { uncompressed } from './kernel-image.ts';
 import { copyModules } from './modules.ts';
+import { makeNicDriver, sourcePackage } from './nic-driver.ts';
 
 export interface SetupOptions {
   /** Which kernel to prepare; default: none, only what any kernel needs. */
   readonly kernel?: Suite | undefined;
+  /** Whether to prepare the driver of the EFA NIC for that kernel; default false. */
+  readonly nic?: boolean | undefined;
   /** Whether to prepare a QEMU; default true. */
   readonly qemu?: boolean | undefined;
   /** The cache folder. */
@@ -82,7 +85,8 @@ export async function inspect(cache: string, suite: Suite | undefined) {
   for (const name of guestModuleNames) {
     if (release === undefined || !(await readManifest(at.module(name, release)))) missing.push(name);
   }
-  return { qemu, uapi, init, kernel, modules: missing.length === 0 ? guestModuleNames : undefined };
+  const nic = release === undefined ? undefined : await readManifest(at.nic(release));
+  return { qemu, uapi, init, kernel, nic, modules: missing.length === 0 ? guestModuleNames : undefined };
 }
 
 /** What is to be made. */
@@ -94,6 +98,8 @@ interface Plan {
   readonly init: boolean;
   /** Release of the kernel that our modules are built for. */
   readonly modulesFor: string | undefined;
+  /** What the driver of the NIC is made of. */
+  readonly nic: { readonly release: string; readonly image: readonly Package[]; readonly source: Package } | undefined;
 }
 
 async function prepare(options: SetupOptions): Promise<boolean> {
@@ -104,6 +110,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   const wanted = [
     ...(options.qemu === false ? [] : [there.qemu]),
     ...(suite === undefined ? [] : [there.kernel, there.modules]),
+    ...(suite && options.nic ? [there.nic] : []),
     there.uapi,
     there.init,
   ];
@@ -134,7 +141,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
     });
   }
   if (suite && plan.image.length > 0) await unpackKernel(apt, options, suite, plan.image);
-  if (plan.init || plan.modulesFor) await build(apt, options, plan);
+  if (plan.init || plan.modulesFor || plan.nic) await build(apt, options, plan);
   // The compiler is kept: what it builds changes with each version of ours.
   await apt.prune(plan.compiler.filter((pkg) => !pkg.name.startsWith('linux-')));
   await rm(path.join(at.apt, 'lists'), { recursive: true, force: true });
@@ -146,14 +153,25 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
   const release = SUITES[suite ?? 'backports'];
   const qemu = there.qemu || options.qemu === false ? [] : await apt.closure(SUITES.backports, QEMU);
   const uapi = there.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
-  if (suite === undefined || there.modules) {
+  const wantsNic = options.nic === true && there.nic === undefined;
+  if (suite === undefined || (there.modules && !wantsNic)) {
     const compiler = there.init ? [] : await tools(apt, release, []);
-    return { qemu, uapi, image: [], compiler, init: !there.init, modulesFor: undefined };
+    return { qemu, uapi, image: [], compiler, init: !there.init, modulesFor: undefined, nic: undefined };
   }
   const headers = await headerPackages(apt, release);
   // Modules can be built only for the kernel that the archive has now: an older one is replaced.
-  const image = there.kernel?.release === headers.release ? [] : await imagePackages(apt, release);
-  return { qemu, uapi, image, compiler: headers.packages, init: !there.init, modulesFor: headers.release };
+  const replaced = there.kernel?.release !== headers.release;
+  const all = replaced || wantsNic ? await imagePackages(apt, release) : [];
+  const [source] = wantsNic ? await apt.packages(release, [sourcePackage(headers.release)]) : [];
+  return {
+    qemu,
+    uapi,
+    image: replaced ? all : [],
+    compiler: headers.packages,
+    init: !there.init,
+    modulesFor: replaced || !there.modules ? headers.release : undefined,
+    nic: source && { release: headers.release, image: all, source },
+  };
 }
 
 async function imagePackages(apt: Apt, release: string): Promise<Package[]> {
@@ -180,11 +198,14 @@ async function headerPackages(apt: Apt, suite: string): Promise<{ packages: Pack
 /** Says what is to be downloaded, and does it. */
 async function fetch(apt: Apt, options: SetupOptions, plan: Plan): Promise<void> {
   const { cache, say } = options;
-  const groups = {
+  const groups: Readonly<Record<string, readonly Package[]>> = {
     QEMU: plan.qemu,
     'the kernel and its modules': plan.image,
     'a compiler, to build what runs in the guest': plan.compiler,
     'the kernel interface, for C programs': plan.uapi,
+    "the kernel's modules and source, to build the driver of the EFA NIC": plan.nic
+      ? [...plan.nic.image, plan.nic.source]
+      : [],
   };
   const all = unique(Object.values(groups).flat());
   const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
@@ -238,6 +259,14 @@ async function build(apt: Apt, options: SetupOptions, plan: Plan): Promise<void>
         });
       }
       options.say(`The modules ${guestModuleNames.join(' and ')} for ${release}`);
+    }
+    const { nic } = plan;
+    if (nic) {
+      options.say(`Building the driver of the EFA NIC for ${nic.release} (about a minute)`);
+      await make(at.nic(nic.release), async (target) => {
+        await makeNicDriver({ apt, tree, ...nic, qemuTree: at.qemu }, target);
+        return { title: `efa for ${nic.release}`, release: nic.release, packages: versions([nic.source]) };
+      });
     }
   } finally {
     await rm(at.build, { recursive: true, force: true });

@@ -3,7 +3,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
-import { kernelArguments, machineDescription, machineDevices, qemuDeviceArguments } from '../machines.ts';
+import { countOf, kernelArguments, machineDescription, qemuDeviceArguments } from '../machines.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import type { Command, WindowSize } from './agent.ts';
 import { type BootedDevice, Running, StalledError } from './boot.ts';
@@ -12,6 +12,7 @@ import { buildInitramfs, ROOT_TAG } from './initramfs.ts';
 import { driverIsFixed, type GuestKernel } from './kernel.ts';
 import { type Conditions, isUnexpected, type LogRecord, unexpected } from './kernel-log.ts';
 import { DRIVER_MODULES, EARLY_MODULES, FILE_MODULES, type Module, OPTIONAL_MODULES } from './modules.ts';
+import { NIC_MODULES } from './nic-driver.ts';
 import { prepare } from './prepare.ts';
 import type { Accelerator } from './qemu.ts';
 import { Scratch } from './scratch.ts';
@@ -81,6 +82,9 @@ const ATTEMPTS = 2;
  * slowed by as much, so that programs find queues as full and engines as busy as they would on a real machine.
  */
 const TCG_SLOWDOWN = 20;
+
+/** The driver of a NIC when its device can be used (efa_main.c, efa_ib_device_add). */
+const NIC_REGISTERED = /^efa .*IB device registered/;
 
 /** What a driver's status says when the device can be used (habanalabs, sysfs `status`). */
 const OPERATIONAL = 'Operational';
@@ -212,7 +216,9 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   if (memory < LEAST_MEMORY) throw new UserError(`a guest needs at least ${LEAST_MEMORY / 2 ** 20} MiB of memory`);
   const binds = bindFolders(options.binds ?? []);
 
-  const { kernel, qemu, init } = await prepare(options);
+  const cards = countOf(machine, 'gaudi');
+  const nics = countOf(machine, 'efa');
+  const { kernel, qemu, init } = await prepare({ ...options, nic: nics > 0 });
   const accelerator = await chooseAccelerator(options.accelerator, {
     cache: options.cache,
     qemu,
@@ -222,11 +228,13 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   });
   const { drivers, helper } = await driverModules(kernel, options);
   const optional = OPTIONAL_MODULES.filter((name) => kernel.modules.has(name));
-  const oneByOne = options.fixups !== false && machineDevices(machine).length > 1;
+  const oneByOne = options.fixups !== false && cards > 1;
+  // Before the drivers of the cards, whose devices may have to wait for each other.
+  const nicDriver = nics > 0 ? await kernel.nicModules().load(NIC_MODULES) : [];
   const archive = await buildInitramfs({
     init,
     early: await kernel.modules.load(EARLY_MODULES),
-    files: await kernel.modules.load([...FILE_MODULES, ...optional]),
+    files: [...(await kernel.modules.load([...FILE_MODULES, ...optional])), ...nicDriver],
     drivers,
     oneByOne,
     binds,
@@ -267,7 +275,7 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
         options.patience,
       );
       const devices = await running.devices();
-      checkDevices(devices, machineDevices(machine).length, running.records, await server.report());
+      checkDevices(devices, cards, nics, running.records, await server.report());
       const seconds = (performance.now() - start) / 1000;
       return new Vm({ title: kernel.title, accelerator, helper, oneByOne, devices, seconds, running, server });
     } catch (error) {
@@ -293,7 +301,7 @@ async function driverModules(kernel: GuestKernel, options: VmOptions) {
   if (options.fixups !== false && driver && !driverIsFixed(driver)) helper = await kernel.guestModule('sagrada_helper');
   // It changes no driver: it is there with or without fix-ups.
   const importer =
-    driver && machineDevices(machineDescription(options.machine)).length > 0
+    driver && countOf(machineDescription(options.machine), 'gaudi') > 0
       ? await kernel.guestModule('sagrada_importer')
       : undefined;
   const drivers = [
@@ -308,16 +316,19 @@ async function driverModules(kernel: GuestKernel, options: VmOptions) {
 function checkDevices(
   devices: readonly BootedDevice[],
   wanted: number,
+  nics: number,
   log: readonly LogRecord[],
   report: DeviceReport,
 ): void {
   const usable = devices.filter((device) => device.status === OPERATIONAL);
-  if (usable.length === wanted && devices.length === wanted) return;
-  const lines = log.filter(({ level, text }) => level <= 4 && /habanalabs|accel/.test(text)).map(({ text }) => text);
+  const registered = log.filter(({ text }) => NIC_REGISTERED.test(text)).length;
+  if (usable.length === wanted && devices.length === wanted && registered === nics) return;
+  const drivers = registered === nics ? /habanalabs|accel/ : /\befa\b|infiniband/;
+  const lines = log.filter(({ level, text }) => level <= 4 && drivers.test(text)).map(({ text }) => text);
   for (const { name, errors } of report.devices) lines.push(...errors.map(({ message }) => `${name}: ${message}`));
   const states = devices.map(({ name, address, status }) => `${name} (${address}): ${status}`).join(', ');
   throw new UserError(
-    `the driver has brought up ${usable.length} of ${wanted} devices${states ? ` [${states}]` : ''}` +
+    `the drivers have brought up ${usable.length} of ${wanted} cards and ${registered} of ${nics} NICs${states ? ` [${states}]` : ''}` +
       (lines.length > 0 ? `; it says:\n${lines.slice(-12).join('\n')}` : ''),
   );
 }

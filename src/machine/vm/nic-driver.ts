@@ -1,0 +1,75 @@
+/**
+ * The driver of the EFA NIC, which Debian's kernels do not have: built from the source of the very kernel, out of its tree.
+ * With it come the modules of Debian's kernel that it and programs need.
+ */
+
+import { globSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { findProgram, run } from '../../os/run.ts';
+import { UserError } from '../../sim/errors.ts';
+import type { Apt, Package } from './apt.ts';
+import type { BuildTree } from './build.ts';
+import { ModuleFolder } from './modules.ts';
+import { privateCommand } from './private-tree.ts';
+
+/** Of Debian's kernel: what the driver is linked against, and the interface of user space. */
+const STOCK_MODULES = ['ib_core', 'ib_uverbs', 'crc16'];
+/** In the order in which they are loaded, with what they need. */
+export const NIC_MODULES = ['ib_uverbs', 'efa'];
+
+/** Folder of the driver in the kernel's source. */
+const DRIVER = 'drivers/infiniband/hw/efa';
+
+/** Name of the package with the source of a release, e.g. `linux-source-7.3`. */
+export function sourcePackage(release: string): string {
+  const version = /^\d+\.\d+/.exec(release)?.[0];
+  if (!version) throw new UserError(`no source of a kernel ${release} is known`);
+  return `linux-source-${version}`;
+}
+
+export interface NicDriverParts {
+  readonly apt: Apt;
+  /** With the headers of the release. */
+  readonly tree: BuildTree;
+  readonly release: string;
+  /** Packages of the kernel, with its modules. */
+  readonly image: readonly Package[];
+  readonly source: Package;
+  /** Tree of set-up that has xz. */
+  readonly qemuTree: string;
+}
+
+/** Fills `target` with modules, a folder for `ModuleFolder`. */
+export async function makeNicDriver(parts: NicDriverParts, target: string): Promise<void> {
+  const { apt, tree, release, image, source, qemuTree } = parts;
+  const work = path.join(target, 'work');
+  await mkdir(work);
+  for (const pkg of image) await apt.unpack(pkg, work);
+  const folder = path.dirname(globSync('{usr/,}lib/modules/*/kernel', { cwd: work })[0] ?? '');
+  const stock = new ModuleFolder(path.join(work, folder), qemuTree);
+  const names = STOCK_MODULES.filter((name) => stock.has(name));
+  for (const module of await stock.load(names)) await writeFile(path.join(target, `${module.name}.ko`), module.bytes);
+  await writeFile(path.join(target, 'modules.builtin'), await readFile(path.join(work, folder, 'modules.builtin')));
+  await rm(work, { recursive: true });
+  await mkdir(work);
+  await apt.unpack(source, work);
+  const archive = globSync('usr/src/linux-source-*.tar.xz', { cwd: work })[0];
+  if (!archive) throw new UserError(`${source.name} has no source where it is expected: please report it`);
+  await extract(path.join(work, archive), path.join(work, 'source'), qemuTree);
+  await tree.buildForeignModule('efa', release, path.join(work, 'source', DRIVER), path.join(target, 'efa.ko'), [
+    'CONFIG_INFINIBAND_EFA=m',
+  ]);
+  await rm(work, { recursive: true });
+}
+
+/** Extracts the driver's folder; the rest of the archive only passes by. */
+async function extract(archive: string, target: string, qemuTree: string): Promise<void> {
+  await mkdir(target);
+  const own = privateCommand(qemuTree, 'usr/bin/xz');
+  const xz = own ?? [findProgram('xz') ?? 'xz'];
+  const script =
+    'archive=$1; target=$2; shift 2; "$@" -dc "$archive" | tar -x -C "$target" --strip-components=1 --wildcards "$0"';
+  const result = await run('/bin/sh', ['-c', script, `*/${DRIVER}/*`, archive, target, ...xz]);
+  if (result.status !== 0) throw new UserError(`cannot extract ${archive}: ${result.stderr.trim().split('\n').at(-1)}`);
+}
