@@ -21,6 +21,19 @@ export function agentBundle(directory: string): Promise<string> {
   return bundle(path.join(root, 'src', 'exercise', 'agent.ts'), directory);
 }
 
+/** Module tpc-programs.ts as what it gives. */
+async function programs(): Promise<string> {
+  const { assembled } = await import('./tpc-programs.ts');
+  const rows = Object.entries(assembled()).map(([name, { code, tables }]) => [
+    name,
+    { code: Buffer.from(code).toString('base64'), tables },
+  ]);
+  const text = JSON.stringify(Object.fromEntries(rows));
+  return `const programs = Object.entries(${text});
+export const assembled = () => Object.fromEntries(programs.map(([name, { code, tables }]) =>
+  [name, { code: new Uint8Array(Buffer.from(code, 'base64')), tables }]));`;
+}
+
 /**
  * Bundles a program for a guest; `sagrada` is this package, wherever the program lies. @returns path of the result in
  * `directory`.
@@ -48,6 +61,8 @@ export async function bundle(entry: string, directory: string): Promise<string> 
             external: true,
           }));
           b.onResolve({ filter: /^sagrada$/ }, () => ({ path: path.join(root, 'src', 'index.ts') }));
+          // a guest is slow: programs for tensor cores are assembled here
+          b.onLoad({ filter: /[/\\]exercise[/\\]tpc-programs\.ts$/ }, async () => ({ contents: await programs() }));
         },
       },
     ],

@@ -18,7 +18,7 @@ import { DeviceInUseError, DriverError, NoDeviceError } from './errors.ts';
 import { EventNotifier } from './events.ts';
 import { ControlInfo, type Dcore, Info } from './info.ts';
 import type { Kernel } from './kernel.ts';
-import { type Launch, Launcher, type LaunchOptions } from './launch.ts';
+import { type Launch, Launcher, type LaunchOptions, type Step, type SubmissionOptions } from './launch.ts';
 import {
   DeviceMemorySpace,
   DmaBuf,
@@ -300,7 +300,12 @@ export class Device implements Disposable, AsyncDisposable {
 
   /** Has tensor cores run a kernel; the program goes on. */
   begin(kernel: Kernel, options: LaunchOptions = {}): Launch {
-    return this.#launcher.launch(kernel, options);
+    return this.#launcher.launch([{ kernel, ...options }], options);
+  }
+
+  /** Has tensor cores run kernels in turn: a step begins when the one before has ended, without the host. */
+  beginInTurn(steps: readonly Step[], options: SubmissionOptions = {}): Launch {
+    return this.#launcher.launch(steps, options);
   }
 
   /** Increments a sync object of an external queue when its earlier work has been done. */

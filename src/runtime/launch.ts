@@ -33,7 +33,8 @@ export interface TableBases {
   readonly 256?: Place;
 }
 
-export interface LaunchOptions {
+/** How one kernel is run. */
+export interface StepOptions {
   /** In the order in which the kernel numbers them; at most 16. */
   readonly tensors?: readonly Tensor[];
   /** Words of S0, S1, ...: integers as they are, f32 by `floatWord`. At most 32. */
@@ -47,14 +48,25 @@ export interface LaunchOptions {
   readonly cores?: number | readonly Core[];
   /** Streams of the cores' queues. Default 0. */
   readonly stream?: 0 | 1 | 2 | 3;
-  /** The external queue that begins and ends the launch. Launches that use different ones do not wait for each other. */
-  readonly queue?: 'DMA_0_0' | 'DMA_0_1' | 'DMA_0_2' | 'DMA_0_3' | 'DMA_1_0' | 'DMA_1_1' | 'DMA_1_2' | 'DMA_1_3';
   /** How results are rounded. Default `rhne`, to nearest. */
   readonly rounding?: RoundingMode;
   readonly tables?: TableBases;
+}
+
+/** One of several kernels that are run in turn. */
+export interface Step extends StepOptions {
+  readonly kernel: Kernel;
+}
+
+/** How a launch is handed over. */
+export interface SubmissionOptions {
+  /** The external queue that begins and ends the launch. Launches that use different ones do not wait for each other. */
+  readonly queue?: 'DMA_0_0' | 'DMA_0_1' | 'DMA_0_2' | 'DMA_0_3' | 'DMA_1_0' | 'DMA_1_1' | 'DMA_1_2' | 'DMA_1_3';
   /** Seconds until the driver takes it for hung; the driver's default if left out. */
   readonly limit?: number;
 }
+
+export interface LaunchOptions extends StepOptions, SubmissionOptions {}
 
 /** Where the configuration of a core lies within the 64 KiB that WREG packets of its queue reach (gaudi_blocks.h). */
 const TPC_CFG = 0x6000;
@@ -65,18 +77,21 @@ const SCALARS = rows.QM_SRF.count[0] as number;
 const WORDS = (rows.QM_SRF.offset - FIRST) / 4 + SCALARS;
 /** The fence of a core's queue that holds it until the program is in its place, and that of the external queue. */
 const FENCE = 0;
+/** The fence of a core's queue that holds it until the step before has ended. */
+const TURN = 1;
 /** Alignment of programs: a line of the instruction cache, bytes. */
 const ALIGN = 128;
 
 /** A program in a device's memory. */
 interface LoadedKernel {
+  readonly kernel: Kernel;
   readonly code: DeviceMemory;
   /** It has been copied there. */
   present: boolean;
 }
 
 /** Which cores do which part. @throws RangeError */
-export function shares(options: LaunchOptions): { readonly core: Core; readonly box: Box }[] {
+export function shares(options: StepOptions): { readonly core: Core; readonly box: Box }[] {
   const { cores = 1 } = options;
   const list = typeof cores === 'number' ? CORES.slice(0, cores) : cores;
   if (list.length === 0 || new Set(list).size !== list.length || !list.every((core) => CORES.includes(core)))
@@ -90,7 +105,7 @@ export function coreQueue(core: Core, stream: number): QueueName {
 }
 
 /**
- * Packets for the queue of a core: waits at the fence, then has the core run its part, and add 1 to `done`.
+ * Packets for the queue of a core: has the core run its part, and add 1 to `done`.
  * @param code device address of the program, 128-byte aligned
  */
 export function corePackets(
@@ -98,12 +113,13 @@ export function corePackets(
   code: bigint,
   box: Box,
   done: SyncObject,
-  options: LaunchOptions,
+  options: StepOptions,
 ): CommandStream {
-  const stream = new CommandStream().fence(FENCE);
+  const stream = new CommandStream();
   const register = (row: keyof typeof rows, value: number) =>
     stream.register(TPC_CFG + rows[row].offset, value >>> 0, { eb: false });
-  // no descriptor may change under a kernel of another stream that still runs: the fence has an engine barrier
+  // the previous kernel of this core is done with its tables: LUT bases and ROUND_CSR have no second set
+  stream.nop();
   register('ROUND_CSR', roundingModes.indexOf(options.rounding ?? 'rhne'));
   for (const [entries, place] of Object.entries(options.tables ?? {})) {
     const address = addressOf(place as Place);
@@ -123,7 +139,7 @@ export function corePackets(
 }
 
 /** QM_* from the first tensor descriptor to the last scalar. @throws RangeError */
-function descriptor(kernel: Kernel, code: bigint, box: Box, done: SyncObject, options: LaunchOptions): Uint32Array {
+function descriptor(kernel: Kernel, code: bigint, box: Box, done: SyncObject, options: StepOptions): Uint32Array {
   const { tensors = [], scalars = [] } = options;
   if (tensors.length > TENSORS) throw new RangeError(`${tensors.length} tensors: there are ${TENSORS} descriptors`);
   if (scalars.length > SCALARS) throw new RangeError(`${scalars.length} scalars: there are ${SCALARS}`);
@@ -156,72 +172,85 @@ export class Launcher {
     this.#device = device;
   }
 
-  /** @throws RangeError for what no descriptor can hold; ExhaustedError; as `Device.submit` */
-  launch(kernel: Kernel, options: LaunchOptions): Launch {
+  /**
+   * Has kernels run one after the other; each uses the cores that it names.
+   * @throws RangeError for what no descriptor can hold; ExhaustedError; as `Device.submit`
+   */
+  launch(steps: readonly Step[], options: SubmissionOptions): Launch {
     const device = this.#device;
-    const { queue = 'DMA_0_2', stream = 0 } = options;
-    const parts = shares(options);
-    let loaded = this.#loaded.get(kernel);
-    if (!loaded) {
-      loaded = { code: device.dram.allocate(kernel.code.length, ALIGN), present: false };
-      this.#loaded.set(kernel, loaded);
-    }
+    const { queue = 'DMA_0_2' } = options;
     using resources = new DisposableStack();
-    const done = resources.use(device.sync('E_N').syncObject());
-    const monitor = resources.use(device.sync('E_N').monitor());
-    const begin = new CommandStream().set(done, 0);
-    if (!loaded.present) {
-      const copy = resources.use(device.allocHost(kernel.code.length));
-      copy.bytes.set(kernel.code);
-      begin.dma(loaded.code, copy, kernel.code.length);
+    const manager = device.sync('E_N');
+    const begin = new CommandStream();
+    const loaded = [...new Set(steps.map(({ kernel }) => kernel))].map((kernel) => this.#load(kernel));
+    const work: { readonly queue: QueueName; readonly packets: CommandStream }[] = [];
+    let previous: { readonly done: SyncObject; readonly count: number } | undefined;
+    for (const step of steps) {
+      const { stream = 0 } = step;
+      const done = resources.use(manager.syncObject());
+      begin.set(done, 0);
+      const parts = shares(step);
+      for (const { core, box } of parts) {
+        const own = coreQueue(core, stream);
+        const packets = new CommandStream().fence(FENCE);
+        if (previous) {
+          const write = { place: fenceAddress(own, TURN), data: 1 };
+          const monitor = resources.use(manager.monitor());
+          packets.arm(monitor, { objects: [previous.done], value: previous.count, write }).fence(TURN);
+        }
+        const { code } = this.#load(step.kernel);
+        packets.raw(corePackets(step.kernel, code.address, box, done, step).bytes);
+        work.push({ queue: own, packets });
+      }
+      previous = { done, count: parts.length };
     }
-    const chunks: Chunk[] = [];
-    const packets = parts.map(({ box }) =>
-      corePackets(kernel, (loaded as LoadedKernel).code.address, box, done, options),
-    );
-    const memory = resources.use(device.allocHost(packets.reduce((size, each) => size + each.size, 0)));
+    if (!previous) throw new RangeError('a launch of no kernel');
+    for (const each of loaded) if (!each.present) this.#copy(each, begin, resources);
+    const memory = resources.use(device.allocHost(work.reduce((size, { packets }) => size + packets.size, 0)));
     let at = 0;
-    parts.forEach(({ core }, n) => {
-      const { bytes, size } = packets[n] as CommandStream;
+    const chunks = work.map((each): Chunk => {
+      const { bytes, size } = each.packets;
       memory.bytes.set(bytes, at);
-      begin.write(fenceAddress(coreQueue(core, stream), FENCE), 1);
-      chunks.push({ queue: coreQueue(core, stream), place: memory.deviceAddress + BigInt(at), size });
+      begin.write(fenceAddress(each.queue, FENCE), 1);
       at += size;
+      return { queue: each.queue, place: memory.deviceAddress + BigInt(at - size), size };
     });
     const write = { place: fenceAddress(queue, FENCE), data: 1 };
-    begin.arm(monitor, { objects: [done], value: parts.length, write }).fence(FENCE);
+    const monitor = resources.use(manager.monitor());
+    begin.arm(monitor, { objects: [previous.done], value: previous.count, write }).fence(FENCE);
     const limit = options.limit === undefined ? {} : { timeout: options.limit };
     const submission = device.submit([{ queue, stream: begin }, ...chunks], limit);
-    return new Launch(
-      device,
-      submission,
-      parts.map(({ core }) => core),
-      loaded,
-      resources.move(),
-    );
+    return new Launch(device, submission, loaded, resources.move());
+  }
+
+  /** Finds room for a program. */
+  #load(kernel: Kernel): LoadedKernel {
+    let loaded = this.#loaded.get(kernel);
+    if (!loaded) {
+      loaded = { kernel, code: this.#device.dram.allocate(kernel.code.length, ALIGN), present: false };
+      this.#loaded.set(kernel, loaded);
+    }
+    return loaded;
+  }
+
+  #copy({ kernel, code }: LoadedKernel, stream: CommandStream, resources: DisposableStack): void {
+    const copy = resources.use(this.#device.allocHost(kernel.code.length));
+    copy.bytes.set(kernel.code);
+    stream.dma(code, copy, kernel.code.length);
   }
 }
 
 /** A launch that is under way. It keeps what the cores use of the host until it has been waited for, or is disposed of. */
 export class Launch implements Disposable {
   readonly submission: Submission;
-  /** Those that take part. */
-  readonly cores: readonly Core[];
   readonly #device: Device;
-  readonly #loaded: LoadedKernel;
+  readonly #loaded: readonly LoadedKernel[];
   readonly #resources: DisposableStack;
 
   /** @internal */
-  constructor(
-    device: Device,
-    submission: Submission,
-    cores: readonly Core[],
-    loaded: LoadedKernel,
-    resources: DisposableStack,
-  ) {
+  constructor(device: Device, submission: Submission, loaded: readonly LoadedKernel[], resources: DisposableStack) {
     this.#device = device;
     this.submission = submission;
-    this.cores = cores;
     this.#loaded = loaded;
     this.#resources = resources;
   }
@@ -232,7 +261,7 @@ export class Launch implements Disposable {
    */
   async wait(options: WaitOptions = {}): Promise<Completion> {
     const completion = await this.#device.wait(this.submission, options);
-    this.#loaded.present = true;
+    for (const loaded of this.#loaded) loaded.present = true;
     this[Symbol.dispose]();
     return completion;
   }

@@ -13,6 +13,7 @@ import { records } from './records.ts';
 import { reset } from './reset.ts';
 import { sync } from './sync.ts';
 import { threads } from './threads.ts';
+import { tpc } from './tpc.ts';
 
 /** All suites, in the order in which they run. */
 export const suites: readonly Suite[] = [
@@ -22,6 +23,7 @@ export const suites: readonly Suite[] = [
   dma,
   sync,
   queues,
+  tpc,
   dmabuf,
   debug,
   limits,
