@@ -7,11 +7,11 @@ import { FlatMemory, PlainConfig } from '../flat.ts';
 import { CONFIG } from '../machine.ts';
 import type { LatencyMode } from '../pipeline.ts';
 import type { MemoryPort } from '../ports.ts';
+import { lookupTables } from '../tables/index.ts';
 import { elementBytes, TENSORS, type TensorType } from '../tensor.ts';
 import { Arena } from '../wasm/arena.ts';
 import type { Part } from './interface.ts';
 import type { KernelProgram } from './program.ts';
-import { functionTables } from './tables.ts';
 
 export interface StandTensor {
   readonly name: string;
@@ -101,7 +101,7 @@ export class Stand {
   }
 
   #addTables(): void {
-    const { bases, regions } = functionTables(TABLE_SPACE);
+    const { bases, regions } = lookupTables(TABLE_SPACE);
     for (const { address, bytes } of regions) this.#memory.add(address, bytes);
     bases.forEach((base, n) => {
       this.config.write(CONFIG.lutBase + 8 * n, base >>> 0);
