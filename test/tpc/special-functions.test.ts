@@ -197,7 +197,8 @@ describe('functions by lookup', () => {
         const got = evaluate(lines, input);
         input.forEach((x, lane) => {
           const want = f(x);
-          const error = Math.abs((got[lane] as number) - want) / Math.max(Math.abs(want), floor ?? 0);
+          const off = Math.abs((got[lane] as number) - want);
+          const error = off === 0 ? 0 : off / Math.max(Math.abs(want), floor ?? 0);
           // A NaN is an error too, and stays.
           if (!(error <= worst) && !Number.isNaN(worst)) [worst, where] = [error, x];
         });
