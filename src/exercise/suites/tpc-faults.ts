@@ -10,7 +10,7 @@ import { Tensor } from '../../runtime/tensor.ts';
 import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
 import type { Declare, TestContext } from '../suite.ts';
-import { KiB, run } from './lib.ts';
+import { KiB, MiB, run } from './lib.ts';
 import { asNew, control, KILLING, recovered, resets, SLOW } from './reset-lib.ts';
 import { assertNumbers, kernel } from './tpc-lib.ts';
 
@@ -18,7 +18,7 @@ const EVENT = values(notifierEvents);
 /** What the driver says of an event, and what a submission is told that takes too long. */
 const INTERRUPT = /H\/W interrupt \d+ \["TPC\d_KRN_ERR"\]/;
 const CAUSE = /TPC\d_KRN_ERR interrupt cause: tpc_/;
-const TOO_LONG = /Command submission \d+ has not finished in \d+ seconds!/;
+const TOO_LONG = /Command submission \d+ has not finished in \d+ seconds!|has timed-out while user process is waiting/;
 const ENGINES = /TPC|Engine|busy|idle|DMA/i;
 
 async function until(t: TestContext, events: EventNotifier, bits: number): Promise<void> {
@@ -60,8 +60,9 @@ function pageFault(test: Declare, access: 'read' | 'write'): void {
       const device = t.open(0);
       const events = device.notifyEvents();
       const kept = device.allocHost(4 * KiB);
-      const gone = device.allocHost(4 * KiB);
-      const nowhere = gone.deviceAddress;
+      // what the launch itself needs of the host may be given the start of it
+      const gone = device.allocHost(MiB);
+      const nowhere = gone.deviceAddress + BigInt(MiB / 2);
       gone[Symbol.dispose]();
       kept.floats.fill(5);
       const place = (address: bigint) => new Tensor(address, { type: 'f32', shape: [256] });
