@@ -33,6 +33,8 @@ export function parts(cache: string) {
       path.join(cache, 'modules', `${name}-${release}-${sourceHash(guestModules[name])}`),
     /** The NIC's driver for a release, and what it needs. */
     nic: (release: string) => path.join(cache, 'modules', `efa-${release}`),
+    /** Debian's RDMA programs, for guests with a NIC. */
+    rdma: path.join(cache, 'rdma'),
     apt: path.join(cache, 'apt'),
     build: path.join(cache, `build${UNFINISHED}`),
     lock: path.join(cache, 'lock'),

@@ -24,11 +24,12 @@ import {
 import { uncompressed } from './kernel-image.ts';
 import { copyModules } from './modules.ts';
 import { makeNicDriver, sourcePackage } from './nic-driver.ts';
+import { makeRdmaPrograms, RDMA_PACKAGES } from './rdma-programs.ts';
 
 export interface SetupOptions {
   /** Which kernel to prepare; default: none, only what any kernel needs. */
   readonly kernel?: Suite | undefined;
-  /** Whether to prepare the driver of the EFA NIC for that kernel; default false. */
+  /** Whether to prepare the driver of the EFA NIC for that kernel, and RDMA programs; default false. */
   readonly nic?: boolean | undefined;
   /** Whether to prepare a QEMU; default true. */
   readonly qemu?: boolean | undefined;
@@ -74,10 +75,11 @@ export async function setup(options: SetupOptions): Promise<boolean> {
 /** What of the guest is prepared: the manifest of each part, or undefined. */
 export async function inspect(cache: string, suite: Suite | undefined) {
   const at = parts(cache);
-  const [qemu, uapi, init, kernel] = await Promise.all([
+  const [qemu, uapi, init, rdma, kernel] = await Promise.all([
     readManifest(at.qemu),
     readManifest(at.uapi),
     readManifest(at.init),
+    readManifest(at.rdma),
     suite && readManifest(at.kernel(suite)),
   ]);
   const release = kernel?.release;
@@ -86,13 +88,14 @@ export async function inspect(cache: string, suite: Suite | undefined) {
     if (release === undefined || !(await readManifest(at.module(name, release)))) missing.push(name);
   }
   const nic = release === undefined ? undefined : await readManifest(at.nic(release));
-  return { qemu, uapi, init, kernel, nic, modules: missing.length === 0 ? guestModuleNames : undefined };
+  return { qemu, uapi, init, rdma, kernel, nic, modules: missing.length === 0 ? guestModuleNames : undefined };
 }
 
 /** What is to be made. */
 interface Plan {
   readonly qemu: readonly Package[];
   readonly uapi: readonly Package[];
+  readonly rdma: readonly Package[];
   readonly image: readonly Package[];
   readonly compiler: readonly Package[];
   readonly init: boolean;
@@ -111,6 +114,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
     ...(options.qemu === false ? [] : [there.qemu]),
     ...(suite === undefined ? [] : [there.kernel, there.modules]),
     ...(suite && options.nic ? [there.nic] : []),
+    ...(options.nic ? [there.rdma] : []),
     there.uapi,
     there.init,
   ];
@@ -140,6 +144,13 @@ async function prepare(options: SetupOptions): Promise<boolean> {
       return { title: `linux-libc-dev ${versionOf(plan.uapi, 'linux-libc-dev')}`, packages: versions(plan.uapi) };
     });
   }
+  if (plan.rdma.length > 0) {
+    await make(at.rdma, async (folder) => {
+      await makeRdmaPrograms(apt, plan.rdma, folder);
+      return { title: `rdma-core ${versionOf(plan.rdma, 'ibverbs-utils')}`, packages: versions(plan.rdma) };
+    });
+    say(`RDMA programs of Debian: rdma-core ${versionOf(plan.rdma, 'ibverbs-utils')}`);
+  }
   if (suite && plan.image.length > 0) await unpackKernel(apt, options, suite, plan.image);
   if (plan.init || plan.modulesFor || plan.nic) await build(apt, options, plan);
   // The compiler is kept: what it builds changes with each version of ours.
@@ -153,10 +164,11 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
   const release = SUITES[suite ?? 'backports'];
   const qemu = there.qemu || options.qemu === false ? [] : await apt.closure(SUITES.backports, QEMU);
   const uapi = there.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
+  const rdma = options.nic && !there.rdma ? await apt.closure(SUITES.stable, [...RDMA_PACKAGES]) : [];
   const wantsNic = options.nic === true && there.nic === undefined;
   if (suite === undefined || (there.modules && !wantsNic)) {
     const compiler = there.init ? [] : await tools(apt, release, []);
-    return { qemu, uapi, image: [], compiler, init: !there.init, modulesFor: undefined, nic: undefined };
+    return { qemu, uapi, rdma, image: [], compiler, init: !there.init, modulesFor: undefined, nic: undefined };
   }
   const headers = await headerPackages(apt, release);
   // Modules can be built only for the kernel that the archive has now: an older one is replaced.
@@ -166,6 +178,7 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
   return {
     qemu,
     uapi,
+    rdma,
     image: replaced ? all : [],
     compiler: headers.packages,
     init: !there.init,
@@ -203,6 +216,7 @@ async function fetch(apt: Apt, options: SetupOptions, plan: Plan): Promise<void>
     'the kernel and its modules': plan.image,
     'a compiler, to build what runs in the guest': plan.compiler,
     'the kernel interface, for C programs': plan.uapi,
+    'RDMA programs, for guests with a NIC': plan.rdma,
     "the kernel's modules and source, to build the driver of the EFA NIC": plan.nic
       ? [...plan.nic.image, plan.nic.source]
       : [],

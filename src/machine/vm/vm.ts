@@ -7,6 +7,7 @@ import { countOf, kernelArguments, machineDescription, qemuDeviceArguments } fro
 import { chooseAccelerator } from './accelerator.ts';
 import type { Command, WindowSize } from './agent.ts';
 import { type BootedDevice, Running, StalledError } from './boot.ts';
+import { parts } from './cache-parts.ts';
 import { type DeviceReport, DeviceServer, type DeviceServerOptions } from './device-server.ts';
 import { buildInitramfs, ROOT_TAG } from './initramfs.ts';
 import { driverIsFixed, type GuestKernel } from './kernel.ts';
@@ -102,6 +103,7 @@ export class Vm implements AsyncDisposable {
   readonly #running: Running;
   readonly #server: DeviceServer;
   readonly #loaded: number;
+  readonly #programs: readonly string[];
 
   /** @internal */
   constructor(boot: Boot) {
@@ -118,6 +120,7 @@ export class Vm implements AsyncDisposable {
     this.#running = boot.running;
     this.#server = boot.server;
     this.#loaded = boot.running.records.length;
+    this.#programs = boot.programs;
   }
 
   /**
@@ -129,7 +132,7 @@ export class Vm implements AsyncDisposable {
     const refused = (reason: string) => void options.onStderr?.(Buffer.from(`sagrada: cannot run ${reason}\n`));
     const started = this.#running.agent.start(command, {
       cwd: options.cwd ?? process.cwd(),
-      env: { ...guestEnvironment(), ...options.env },
+      env: { ...guestEnvironment(this.#programs), ...options.env },
       stdin: options.stdin,
       terminal: options.terminal,
       onStdout: (data) => options.onStdout?.(data),
@@ -198,6 +201,7 @@ interface Boot {
   readonly accelerator: Accelerator;
   readonly helper: boolean;
   readonly oneByOne: boolean;
+  readonly programs: readonly string[];
   readonly devices: readonly BootedDevice[];
   readonly seconds: number;
   readonly running: Running;
@@ -277,7 +281,18 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
       const devices = await running.devices();
       checkDevices(devices, cards, nics, running.records, await server.report());
       const seconds = (performance.now() - start) / 1000;
-      return new Vm({ title: kernel.title, accelerator, helper, oneByOne, devices, seconds, running, server });
+      const programs = nics > 0 ? [path.join(parts(options.cache).rdma, 'bin')] : [];
+      return new Vm({
+        title: kernel.title,
+        accelerator,
+        helper,
+        oneByOne,
+        programs,
+        devices,
+        seconds,
+        running,
+        server,
+      });
     } catch (error) {
       if (running && error instanceof UserError) options.onFailedLog?.(running.logText());
       await running?.close();
@@ -345,9 +360,10 @@ function bindFolders(folders: readonly string[]): { tag: string; path: string }[
 /** Variables of ours that a command in the guest sees. */
 const CARRIED = /^(HOME|TERM|LANG|LC_.*|TZ|USER|LOGNAME|SHELL|COLORTERM|NO_COLOR|FORCE_COLOR|CI|NODE_.*|SAGRADA_.*)$/;
 
-function guestEnvironment(): Record<string, string> {
+/** @param programs folders with programs besides the host's own */
+function guestEnvironment(programs: readonly string[]): Record<string, string> {
   const carried = Object.entries(process.env).filter(([name, value]) => CARRIED.test(name) && value !== undefined);
   // The Node that runs us is the one that `node` means in the guest.
-  const folders = [path.dirname(process.execPath), ...(process.env.PATH ?? '/usr/bin:/bin').split(':')];
+  const folders = [path.dirname(process.execPath), ...(process.env.PATH ?? '/usr/bin:/bin').split(':'), ...programs];
   return { TERM: 'dumb', ...Object.fromEntries(carried), PATH: [...new Set(folders)].join(':'), TMPDIR: '/tmp' };
 }
