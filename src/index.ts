@@ -36,6 +36,8 @@ export {
   WaitTimeoutError,
 } from './runtime/errors.ts';
 export type { EventNotifier } from './runtime/events.ts';
+export { floatWord, Kernel } from './runtime/kernel.ts';
+export type { Launch, LaunchOptions } from './runtime/launch.ts';
 export type {
   DeviceMemory,
   DeviceMemorySpace,
@@ -59,3 +61,4 @@ export type {
   SubmitOptions,
 } from './runtime/submission.ts';
 export { fenceAddress, Monitor, type SyncManager, SyncObject } from './runtime/sync.ts';
+export { Tensor, type TensorOptions, type TensorType } from './runtime/tensor.ts';
