@@ -210,6 +210,11 @@ export class TpcCore {
       this.#status = this.#step();
     } catch (error) {
       this.#pipeline.discard();
+      // The bundle itself has to be waited for.
+      if (error instanceof MemoryNotReady) {
+        this.#status = 'blocked';
+        return this.#status;
+      }
       this.#status = 'failed';
       throw error;
     }
@@ -433,7 +438,10 @@ export class TpcCore {
     const view = this.#memory.view(pc, BUNDLE_BYTES, 'read');
     if (view) return view;
     const bytes = new Uint8Array(BUNDLE_BYTES);
-    if (this.#memory.read?.(pc, bytes)) return bytes;
+    if (this.#memory.read) {
+      if (!this.#memory.read(pc, bytes)) throw new MemoryNotReady();
+      return bytes;
+    }
     throw new KernelError('guest', pc, undefined, 'the program went where there is no memory');
   }
 
