@@ -10,8 +10,11 @@ export interface WaitOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Milliseconds that one attempt of an asynchronous wait may sleep: the program stands still for so long at a time. */
-const SLICE = 2;
+/**
+ * Milliseconds that one attempt of an asynchronous wait may sleep, while the program stands still: a few at first, then so much of
+ * what has been waited already. A wait of minutes is then few calls, and on a modelled card no time to speak of.
+ */
+const SLICE = { SHORTEST: 2, LONGEST: 100, PART: 1 / 32 } as const;
 
 /** Those who wait on one device. The first of them sleeps in the driver, the others only look, so that all get on. */
 export class WaitingRoom {
@@ -28,7 +31,8 @@ export class WaitingRoom {
    */
   async until<T>(options: WaitOptions, attempt: (milliseconds: number) => T | undefined): Promise<T | undefined> {
     const { timeout = Number.POSITIVE_INFINITY, signal } = options;
-    const end = this.#driver.now() + timeout * 1e6;
+    const begin = this.#driver.now();
+    const end = begin + timeout * 1e6;
     const token = {};
     this.#waiting.add(token);
     try {
@@ -40,10 +44,15 @@ export class WaitingRoom {
         if (answer !== undefined) return answer;
         if (this.#driver.now() >= end) return undefined;
         await setImmediate();
-        slice = this.#waiting.values().next().value === token ? SLICE : 0;
+        slice = this.#waiting.values().next().value === token ? sliceAfter((this.#driver.now() - begin) / 1e6) : 0;
       }
     } finally {
       this.#waiting.delete(token);
     }
   }
+}
+
+/** @param waited milliseconds @returns milliseconds */
+function sliceAfter(waited: number): number {
+  return Math.min(Math.max(SLICE.SHORTEST, waited * SLICE.PART), SLICE.LONGEST);
 }

@@ -45,6 +45,25 @@ describe('virtual time', () => {
     assert.ok(text.some((line) => line.endsWith('Command submission 1 has not finished in 600 seconds!')));
   });
 
+  it('an asynchronous wait of the whole default limit is some thousand calls, and tells of the limit', async () => {
+    using machine = new ModelMachine({ machine: 'gaudi' });
+    const { driver } = machine;
+    let calls = 0;
+    const { ioctl } = driver;
+    driver.ioctl = (...call) => {
+      calls++;
+      return ioctl.apply(driver, call);
+    };
+    const before = driver.now();
+    const device = Device.open({ driver });
+    const work = device.submit({ queue: 'DMA_0_0', stream: new CommandStream().fence(0) });
+    await assert.rejects(device.wait(work), SubmissionTimeoutError);
+    const waited = driver.now() - before;
+    assert.ok(waited >= 600 * SECOND && waited < 601 * SECOND, `${waited} ns`);
+    assert.ok(calls < 10_000, `${calls} calls`);
+    device.close();
+  });
+
   it('a call that waits for what never comes ends when the program may not take longer', () => {
     using machine = new ModelMachine({ machine: 'gaudi' });
     const { driver } = machine;
