@@ -99,6 +99,7 @@ export class InVm implements Place {
   readonly #config: AgentConfig;
   readonly #bundle: string;
   readonly #station: VmStation;
+  readonly #signal: AbortSignal;
   readonly #ended: Promise<never>;
 
   constructor(options: PlaceOptions, config: AgentConfig, signal: AbortSignal) {
@@ -108,6 +109,7 @@ export class InVm implements Place {
     const setup = machineSetup(options, { say, signal, progress: progressLine(), onFailedLog: keepLog });
     this.#bundle = path.join(setup.cache, 'agent', String(process.pid));
     this.#station = new VmStation(setup, this.#bundle);
+    this.#signal = signal;
     this.#ended = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
@@ -124,7 +126,11 @@ export class InVm implements Place {
 
   run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]> {
     const config = only === undefined ? this.#config : { ...this.#config, only };
-    return Promise.race([runRemotely(this.#station, config, emit), this.#ended]);
+    // the guest is taken down while it runs a test, which has not failed for that
+    const tell = (event: RunEvent) => {
+      if (!this.#signal.aborted) emit(event);
+    };
+    return Promise.race([runRemotely(this.#station, config, tell), this.#ended]);
   }
 
   report(): Promise<Pick<DeviceReport, 'devices'>> {
