@@ -20,6 +20,8 @@ export interface ProgramSymbol {
   readonly name: string;
   readonly value: number;
   readonly global: boolean;
+  /** Declared global, and not defined. */
+  readonly undefined?: boolean;
 }
 
 export interface VliwAssembly extends Assembly {
@@ -397,14 +399,19 @@ class Assembler {
     }
   }
 
+  /** Names that begin with a dollar sign, and numbers, are for the text alone. */
   #symbols(): ProgramSymbol[] {
     const globals = this.#directives.globals;
+    const symbols: ProgramSymbol[] = [];
     for (const [name, place] of globals) {
-      if (!this.#labels.has(name)) this.#report(new Fault(place, `global "${name}" is not defined`), 'warning');
+      if (this.#labels.has(name)) continue;
+      this.#report(new Fault(place, `global "${name}" is not defined`), 'warning');
+      symbols.push({ name, value: 0, global: true, undefined: true });
     }
-    return [...this.#labels]
-      .filter(([name]) => !name.startsWith('$'))
-      .map(([name, { bundle }]) => ({ name, value: bundle * BUNDLE_BYTES, global: globals.has(name) }));
+    for (const [name, { bundle }] of this.#labels) {
+      if (!/^[$\d]/.test(name)) symbols.push({ name, value: bundle * BUNDLE_BYTES, global: globals.has(name) });
+    }
+    return symbols;
   }
 
   #defect(place: Place | undefined, message: string): void {

@@ -55,6 +55,8 @@ export class Directives {
   readonly #constants: Map<string, bigint>;
   readonly #data = new Map<string, number[]>();
   #section = '.text';
+  /** Names of sections but .text, in the order of the text. */
+  readonly #order = new Set<string>();
   #metadata: MetadataValues | undefined;
   #inMetadata = false;
   /** Text of .IndexMap, which is taken as it stands. */
@@ -137,12 +139,12 @@ export class Directives {
 
   sections(): ReadonlyMap<string, Uint8Array> {
     const sections = new Map<string, Uint8Array>();
-    for (const [name, bytes] of this.#data) sections.set(name, Uint8Array.from(bytes));
-    if (this.#metadata) sections.set('.tpc_metadata', serializeMetadata(this.#metadata));
-    if (this.#indexMap) {
-      const text = this.#indexMap.join('\n');
-      const [map = ''] = /SCEVBEGIN[\s\S]*?SCEVEND/.exec(text) ?? [];
-      sections.set('.IndexMap', new TextEncoder().encode(map));
+    for (const name of this.#order) {
+      if (name === '.tpc_metadata') sections.set(name, serializeMetadata(this.#metadata ?? new Map()));
+      else if (name === '.IndexMap') {
+        const [map = ''] = /SCEVBEGIN[\s\S]*?SCEVEND/.exec(this.#indexMap?.join('\n') ?? '') ?? [];
+        sections.set(name, new TextEncoder().encode(map));
+      } else sections.set(name, Uint8Array.from(this.#data.get(name) ?? []));
     }
     return sections;
   }
@@ -172,16 +174,21 @@ export class Directives {
     if (lower === '.tpc_metadata') {
       if (this.#metadata) throw new Fault(place, '.tpc_metadata is already defined');
       this.#metadata = new Map();
+      this.#order.add('.tpc_metadata');
       this.#inMetadata = true;
       this.#section = '.text';
     } else if (lower === '.indexmap') {
       if (this.#indexMap) throw new Fault(place, '.IndexMap is already defined');
       this.#indexMap = [];
+      this.#order.add('.IndexMap');
       this.#inIndexMap = true;
       this.#section = '.text';
     } else {
       this.#section = name;
-      if (name !== '.text' && !this.#data.has(name)) this.#data.set(name, []);
+      if (name !== '.text' && !this.#data.has(name)) {
+        this.#data.set(name, []);
+        this.#order.add(name);
+      }
     }
   }
 

@@ -12,6 +12,8 @@ export interface KernelSymbol {
   /** Offset in .text. */
   readonly value: number;
   readonly global: boolean;
+  /** Declared global, and not in the file. Such are written, and not read. */
+  readonly undefined?: boolean;
 }
 
 export interface Kernel {
@@ -206,46 +208,63 @@ function kernelName(info: Uint8Array | undefined): string | undefined {
   return /KernelName:\[([^\]]*)\]/.exec(Buffer.from(info.subarray(0, MAX_NAME)).toString('latin1'))?.[1];
 }
 
-/** A kernel as a file. */
+/** Flags of sections by the begin of their names, as LLVM's ELFAsmParser.cpp gives them to a plain `.section`. */
+const sectionFlags: readonly (readonly [name: RegExp, flags: number])[] = [
+  [/^\.(?:tpc_metadata|KernelInfo|IndexMap)$/, SHF_WRITE | SHF_ALLOC],
+  [/^\.(?:data1?|fini_array|init_array|preinit_array)(?:\.|$)/, SHF_WRITE | SHF_ALLOC],
+  [/^\.rodata1?(?:\.|$)/, SHF_ALLOC],
+  [/^\.(?:text|init|fini)(?:\.|$)/, SHF_ALLOC | SHF_EXECINSTR],
+];
+
+interface OutputSection {
+  readonly name: string;
+  readonly type: number;
+  readonly flags: number;
+  readonly bytes: Uint8Array;
+  readonly link?: number;
+  readonly info?: number;
+  readonly align: number;
+}
+
+/**
+ * A kernel as a file: .strtab, .text, .KernelInfo, the others in their order, .symtab. Symbols are in the order of their
+ * names, local ones first, and names that end another share its bytes. Source: HabanaAI/tpc_llvm, lib/MC/ELFObjectWriter.cpp,
+ * StringTableBuilder.cpp; TPCAsmParser.cpp, flushPendingInstructions (which runs before each directive).
+ */
 export function writeKernel(kernel: Kernel): Uint8Array {
-  const sections: {
-    name: string;
-    type: number;
-    flags: number;
-    bytes: Uint8Array;
-    link?: number;
-    info?: number;
-    align: number;
-  }[] = [{ name: '.text', type: SHT_PROGBITS, flags: SHF_ALLOC | SHF_EXECINSTR, bytes: kernel.text, align: 4 }];
-  const data = (name: string, bytes: Uint8Array) => {
-    sections.push({ name, type: SHT_PROGBITS, flags: SHF_WRITE | SHF_ALLOC, bytes, align: 1 });
+  const sections: OutputSection[] = [];
+  const data = (name: string, bytes: Uint8Array, align = 1) => {
+    const flags = sectionFlags.find(([begin]) => begin.test(name))?.[1] ?? 0;
+    sections.push({ name, type: SHT_PROGBITS, flags, bytes, align });
   };
-  const text = new TextEncoder();
-  const metadata = kernel.sections.get('.tpc_metadata');
-  if (metadata) data('.tpc_metadata', metadata);
+  data('.text', kernel.text, 4);
   if (kernel.name !== undefined) {
-    data('.KernelInfo', text.encode(`KERNELINFOBEGIN KernelName:[${kernel.name}] #KERNELINFOEND`));
+    const info = `KERNELINFOBEGIN KernelName:[${kernel.name}] #KERNELINFOEND`;
+    data('.KernelInfo', new TextEncoder().encode(info));
   }
-  for (const [name, bytes] of kernel.sections) {
-    if (name !== '.tpc_metadata' && name !== '.KernelInfo') data(name, bytes);
-  }
-  // Section 0 is none, 1 the names; local symbols come before global ones.
-  const names = new Strings();
-  const symbols = [...kernel.symbols].sort((a, b) => Number(a.global) - Number(b.global));
+  for (const [name, bytes] of kernel.sections) if (name !== '.KernelInfo') data(name, bytes);
+  const symbols = [...kernel.symbols].sort(
+    (a, b) => Number(a.global) - Number(b.global) || (a.name < b.name ? -1 : Number(a.name > b.name)),
+  );
+  const names = new Strings([
+    ...symbols.map((each) => each.name),
+    ...sections.map((each) => each.name),
+    '.symtab',
+    '.strtab',
+  ]);
   const table = new Uint8Array((symbols.length + 1) * SYMBOL);
   const view = new DataView(table.buffer);
-  symbols.forEach(({ name, value, global }, i) => {
+  symbols.forEach((symbol, i) => {
     const at = (i + 1) * SYMBOL;
-    view.setUint32(at, names.add(name), true);
-    view.setUint32(at + 4, value, true);
-    table[at + 12] = global ? 0x10 : 0;
-    view.setUint16(at + 14, 2, true);
+    view.setUint32(at, names.at(symbol.name), true);
+    view.setUint32(at + 4, symbol.value, true);
+    table[at + 12] = symbol.global ? 0x10 : 0;
+    view.setUint16(at + 14, symbol.undefined ? 0 : 2, true);
   });
   const firstGlobal = 1 + symbols.filter((each) => !each.global).length;
+  // Section 0 is none, 1 the names.
   sections.push({ name: '.symtab', type: SHT_SYMTAB, flags: 0, bytes: table, link: 1, info: firstGlobal, align: 4 });
-  const nameAt = sections.map((each) => names.add(each.name));
-  const stringsAt = names.add('.strtab');
-  const strings = names.bytes();
+  const strings = names.bytes;
 
   let offset = HEADER;
   const offsets = sections.map(({ bytes, align }) => {
@@ -274,31 +293,48 @@ export function writeKernel(kernel: Kernel): Uint8Array {
     });
   };
   file.set(strings, stringsOffset);
-  header(1, [stringsAt, SHT_STRTAB, 0, 0, stringsOffset, strings.length, 0, 0, 1, 0]);
-  sections.forEach(({ type, flags, bytes, link = 0, info = 0, align }, i) => {
+  header(1, [names.at('.strtab'), SHT_STRTAB, 0, 0, stringsOffset, strings.length, 0, 0, 1, 0]);
+  sections.forEach(({ name, type, flags, bytes, link = 0, info = 0, align }, i) => {
     const at = offsets[i] as number;
     file.set(bytes, at);
     const entry = type === SHT_SYMTAB ? SYMBOL : 0;
-    header(i + 2, [nameAt[i] as number, type, flags, 0, at, bytes.length, link, info, align, entry]);
+    header(i + 2, [names.at(name), type, flags, 0, at, bytes.length, link, info, align, entry]);
   });
   return file;
 }
 
+/** A table of strings. Longer ones come before those that end them, so that these are in it already. */
 class Strings {
-  #text = '\0';
-  readonly #known = new Map<string, number>([['', 0]]);
+  readonly bytes: Uint8Array;
+  readonly #at = new Map<string, number>([['', 0]]);
 
-  add(name: string): number {
-    let at = this.#known.get(name);
-    if (at === undefined) {
-      at = this.#text.length;
-      this.#known.set(name, at);
-      this.#text += `${name}\0`;
+  constructor(strings: readonly string[]) {
+    let text = '\0';
+    let before = '';
+    for (const string of [...new Set(strings)].sort(byEnd)) {
+      if (string === '') continue;
+      if (before.endsWith(string)) {
+        this.#at.set(string, text.length - 1 - string.length);
+        continue;
+      }
+      this.#at.set(string, text.length);
+      text += `${string}\0`;
+      before = string;
     }
-    return at;
+    this.bytes = new Uint8Array(Buffer.from(text, 'latin1'));
   }
 
-  bytes(): Uint8Array {
-    return new Uint8Array(Buffer.from(this.#text, 'latin1'));
+  at(string: string): number {
+    return this.#at.get(string) ?? 0;
   }
+}
+
+/** Compares from the last character on; the greater comes first, and the end of a string is less than any character. */
+function byEnd(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let i = 1; i <= shorter; i++) {
+    const difference = b.charCodeAt(b.length - i) - a.charCodeAt(a.length - i);
+    if (difference !== 0) return difference;
+  }
+  return b.length - a.length;
 }

@@ -13,7 +13,7 @@ export interface ScanToken {
 }
 
 const token =
-  /[ \t\r\f\v]+|([A-Za-z_.$%][\w.$]*)|(0[xX][0-9a-fA-F]*\.?[0-9a-fA-F]*[pP][+-]?\d+|\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\.\d+(?:[eE][+-]?\d+)?)|(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|\d+)|(<=|>=|==|!=|[-+,=!<>:[\]()])|(.|\n)/y;
+  /[ \t\r\f\v]+|((?:[A-Za-z_$%]|\.(?!\d))[\w.$]*)|(0[xX][0-9a-fA-F]*\.?[0-9a-fA-F]*[pP][+-]?\d+|\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\.\d+(?:[eE][+-]?\d+)?)|(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO][0-7]+|\d+)|(<=|>=|==|!=|[-+,=!<>:[\]()])|(.|\n)/y;
 
 /** The tokens of `text`, which begins at `base` of the source. */
 export function scan(text: string, base: number): ScanToken[] {
