@@ -201,5 +201,23 @@ export const dma = suite('dma', 'Linear and strided transfers between host, SRAM
     assertSame(result.bytes, source.bytes, 'after seven copies');
   });
 
+  test('forty transfers that do not wait for each other have all been made at the end', async (t) => {
+    const { device } = t;
+    const [count, piece] = [40, 64 * KiB];
+    const source = t.use(device.allocHost(count * piece));
+    const result = t.use(device.allocHost(count * piece));
+    const copies = t.use(device.dram.allocate(count * piece));
+    fill(source.bytes, t.random);
+    const stream = new CommandStream();
+    // more than any engine holds at a time
+    for (let i = 0; i < count; i++) {
+      const at = BigInt(i * piece);
+      stream.dma(copies.address + at, source.deviceAddress + at, piece, { eb: false });
+    }
+    await run(t, DOWN, stream);
+    await copy(t, UP, result, copies, count * piece);
+    assertSame(result.bytes, source.bytes, 'what came back');
+  });
+
   stridedTransfers(test);
 });
