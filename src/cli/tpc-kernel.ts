@@ -36,7 +36,11 @@ export function addKernelOptions(command: Command): TensorTexts {
       'a tensor with contents, NAME=TYPE[SIZE,...]:FILL or NAME=FILE.npy; may be repeated',
       add(false),
     )
-    .option('--out <tensor>', 'a tensor that is printed, NAME or NAME=TYPE[SIZE,...]; may be repeated', add(true))
+    .option(
+      '--out <tensor>',
+      'a tensor that is printed, NAME=TYPE[SIZE,...]; may be repeated; default: what the kernel says',
+      add(true),
+    )
     .option('--set <scalar>', 'a scalar parameter, NAME=NUMBER; may be repeated', collect)
     .option('--index-space <sizes>', 'members of each dimension, e.g. 64x4; default: what the kernel says, or 1')
     .option('--seed <n>', 'of random contents', whole(0), 1)
@@ -149,7 +153,14 @@ function order(program: KernelProgram, given: readonly TensorArgument[]): { argu
   }
   const shapes = bindShapes(program.interface, new Map(given.map((each) => [each.name, each.shape])));
   return program.interface.tensors.map(({ name }) => ({
-    argument: given.find((each) => each.name === name) as TensorArgument,
+    argument: given.find((each) => each.name === name) ?? {
+      name,
+      output: true,
+      shape: undefined,
+      fill: undefined,
+      padding: 0,
+      text: name,
+    },
     shape: shapes.get(name) as Shape,
   }));
 }

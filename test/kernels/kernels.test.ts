@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import * as layout from '../../src/tpc/layout.ts';
 import { divide } from '../../src/tpc/run/interface.ts';
 import { Stand } from '../../src/tpc/run/stand.ts';
 import type { TensorType } from '../../src/tpc/tensor.ts';
+import { seed } from '../seed.ts';
 import { awkward, close, equal, flush, KERNELS, ordinary, program, runKernel } from './bench.ts';
 
 const shapes: readonly (readonly number[])[] = [
@@ -293,4 +295,32 @@ test('parts of an index space are disjoint and cover it', () => {
       assert.equal(seen.size, product(size), `${size} on ${cores}`);
     }
   }
+});
+
+test('on any shape and number of cores, compiled or not, a kernel gives the same bits', () => {
+  const names = ['add', 'mac', 'relu', 'relu-gradient', 'leaky-relu', 'exp', 'max-rows', 'softmax', 'copy'];
+  const sizes = fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 4 });
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...names),
+      fc.integer({ min: 1, max: 600 }),
+      sizes.filter((rest) => product(rest) <= 30),
+      fc.integer({ min: 1, max: 8 }),
+      fc.boolean(),
+      (name, width, rest, cores, strange) => {
+        const inputs = program(name).interface.tensors.filter((each) => !each.output);
+        const tensors = Object.fromEntries(
+          inputs.map((each, k) => [
+            each.name,
+            f32([width, ...rest], (n) => (strange ? awkward(n + k) : ordinary(n + 5 * k))),
+          ]),
+        );
+        const output = program(name).interface.tensors.find((each) => each.output)?.name as string;
+        const once = runKernel(name, tensors, { scalars: [0x3f000000] });
+        const split = runKernel(name, tensors, { scalars: [0x3f000000], cores, compile: true });
+        assert.deepEqual(split.bytes(output), once.bytes(output), `${name} f32[${[width, ...rest]}] on ${cores}`);
+      },
+    ),
+    { seed: seed(), numRuns: 60 },
+  );
 });

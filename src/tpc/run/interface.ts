@@ -90,7 +90,7 @@ function isType(name: string | undefined): name is TensorType {
 /**
  * Checks the shapes that are given against the kernel's, and finds those of outputs that are not.
  *
- * @param given by name of the parameter
+ * @param given by name of the parameter; undefined, or no entry, for an output whose shape follows from the others
  * @throws UserError for a tensor that is missing or does not fit
  */
 export function bindShapes(
@@ -109,10 +109,8 @@ export function bindShapes(
   for (const { name, output, type, sizes } of kernel.tensors) {
     const shape = given.get(name);
     if (!shape) {
-      if (output && given.has(name)) continue;
-      throw new UserError(
-        `tensor ${name} is missing: --${output ? 'out' : 'in'} ${name}=${type ?? 'TYPE'}[${sizes.join(',')}]`,
-      );
+      if (output) continue;
+      throw new UserError(`tensor ${name} is missing: --in ${name}=${type ?? 'TYPE'}[${sizes.join(',')}]`);
     }
     const mine = `${name} is ${shape.type}[${shape.sizes.join(',')}]`;
     if (type !== undefined && shape.type !== type) throw new UserError(`${mine}, and the kernel's is ${type}`);
@@ -178,6 +176,11 @@ export function indexSpaceOf(kernel: KernelInterface, shapes: ReadonlyMap<string
     const step = index.steps[d] ?? '-';
     if (step === '-') return 1;
     const elements = step.endsWith('b') ? Number.parseInt(step, 10) / elementBytes[shape.type] : Number(step);
+    if (!Number.isInteger(elements)) {
+      throw new UserError(
+        `a member of the index space is ${step}, and ${shape.type} has ${elementBytes[shape.type]} bytes`,
+      );
+    }
     return Math.ceil((shape.sizes[d] ?? 1) / elements);
   });
 }
