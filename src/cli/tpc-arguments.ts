@@ -17,7 +17,6 @@ export interface TensorArgument {
   readonly fill: ((n: number, type: TensorType) => number) | undefined;
   /** Value out of bounds. */
   readonly padding: number;
-  readonly text: string;
 }
 
 /** Most bytes of one tensor. */
@@ -33,14 +32,14 @@ export function parseTensor(text: string, output: boolean, seed: number): Tensor
   const rest = match?.[2];
   if (rest === undefined) {
     if (!output) throw new UserError(`"${text}" does not tell what ${name} is: ${SYNTAX}`);
-    return { name, output, shape: undefined, fill: undefined, padding: 0, text };
+    return { name, output, shape: undefined, fill: undefined, padding: 0 };
   }
   const typed = /^(\w+)\[([^\]]*)\](?::(.*))?$/.exec(rest);
   if (!typed) {
     if (!rest.endsWith('.npy')) throw new UserError(`"${text}" is no tensor: ${SYNTAX}, or NAME=FILE.npy`);
     const array = load(rest);
     const shape = checked({ type: array.type, sizes: array.sizes }, text);
-    return { name, output, shape, fill: array.value, padding: 0, text };
+    return { name, output, shape, fill: array.value, padding: 0 };
   }
   const [, type = '', sizes = '', tail] = typed;
   if (!(tensorTypes as readonly string[]).includes(type)) {
@@ -51,7 +50,7 @@ export function parseTensor(text: string, output: boolean, seed: number): Tensor
   const padding = parts.at(-1)?.startsWith('pad=') ? number(parts.pop() as string, 'pad=', text) : 0;
   if (parts.length > 1) throw new UserError(`"${text}" is no tensor: ${SYNTAX}`);
   const fill = parts[0] === undefined ? undefined : parseFill(parts[0], shape, seed, text);
-  return { name, output, shape, fill, padding, text };
+  return { name, output, shape, fill, padding };
 }
 
 const sizeOf =

@@ -159,7 +159,6 @@ function order(program: KernelProgram, given: readonly TensorArgument[]): { argu
       shape: undefined,
       fill: undefined,
       padding: 0,
-      text: name,
     },
     shape: shapes.get(name) as Shape,
   }));

@@ -63,6 +63,7 @@ interface Outcome {
 async function run(file: string, texts: Parameters<typeof prepareKernel>[1], options: Options): Promise<void> {
   const kernel = await prepareKernel(file, texts, options);
   if (!kernel) return;
+  if (options.print || options.json) checkPrintable(kernel);
   const files = outputFiles(options.outFile ?? [], kernel);
   const outcome = runParts(kernel, options);
   for (const [name, target] of files) {
@@ -125,6 +126,19 @@ function traced(kernel: PreparedKernel, stand: Stand, part: number, budget: numb
   } finally {
     flush();
   }
+}
+
+/** Elements that are printed, at most: more make no text that anybody reads. */
+const MAX_PRINTED = 2 ** 22;
+
+/** @throws UserError */
+function checkPrintable(kernel: PreparedKernel): void {
+  kernel.tensors.forEach(({ name, sizes }, n) => {
+    const count = sizes.reduce((product, size) => product * size, 1);
+    if (kernel.arguments[n]?.output && count > MAX_PRINTED) {
+      throw new UserError(`${name} has ${count} elements, more than are printed: --out-file ${name}=${name}.npy`);
+    }
+  });
 }
 
 function outputFiles(texts: readonly string[], kernel: PreparedKernel): ReadonlyMap<string, string> {

@@ -39,6 +39,7 @@ halt
 );
 const fall = write('fall.tpc', 'nop\nnop\n');
 const broken = write('broken.tpc', 'nop; addd.i32 S1, S2, S3\n');
+const claim = write('claim.tpc', '.section .interface\n.ascii "in x f99 n"\n.text\nhalt\n');
 const cut = write('cut.o', new Uint8Array([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]));
 const odd = write('odd.bin', new Uint8Array(33));
 
@@ -91,6 +92,8 @@ describe('what cannot be run: one clear message, status 1 and no output', () => 
       [kernel('leaky-relu'), '--in', 'x=f32[4]', '--out', 'y', '--set', 'beta=1'],
       /^sagrada: the kernel has no scalar "beta" \(it has alpha\)\n$/,
     ],
+    [[kernel('relu'), '--in', 'x=f32[9999999]', '--json'], /^sagrada: y has 9999999 elements.*--out-file y=y.npy\n$/],
+    [[claim], /^sagrada: claim.tpc: section .interface: "in x f99 n" means nothing\n$/],
     [[kernel('relu'), '--in', 'x=f32[4]', '--out', 'y', '--index-space', '0x1'], /is no index space/],
     [[kernel('relu'), '--in', 'x=f32[4]', '--out', 'y', '--out-file', 'q=q.npy'], /there is no tensor "q"/],
   ];

@@ -45,7 +45,7 @@ export function loadProgram(bytes: Uint8Array, file: string): KernelProgram {
     file,
     bytes: notEmpty(assembly.bytes, file),
     labels: new Map([...assembly.labels].map(([name, address]) => [name, Number(address)])),
-    interface: section && parseInterface(Buffer.from(section).toString('utf8')),
+    interface: interfaceOf(section, file),
     usesTables: usesTables(assembly.bytes),
     warnings: assembly.warnings.length > 0 ? assembly : undefined,
     place: (offset) => (lines.has(offset) ? `${file}:${lines.get(offset)}` : `${file}+0x${offset.toString(16)}`),
@@ -58,10 +58,18 @@ function fromObject(bytes: Uint8Array, file: string): KernelProgram {
   try {
     const { text, symbols, sections } = readKernel(bytes);
     const labels = new Map(symbols.map(({ name, value }) => [name, value]));
-    const section = sections.get(INTERFACE_SECTION);
-    return fromBundles(text, file, labels, section && parseInterface(Buffer.from(section).toString('utf8')));
+    return fromBundles(text, file, labels, interfaceOf(sections.get(INTERFACE_SECTION), file));
   } catch (error) {
     throw error instanceof ModelError ? new UserError(`${file}: ${error.message}`) : error;
+  }
+}
+
+function interfaceOf(section: Uint8Array | undefined, file: string): KernelInterface | undefined {
+  if (!section) return undefined;
+  try {
+    return parseInterface(Buffer.from(section).toString('utf8'));
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${file}: ${error.message}`) : error;
   }
 }
 
