@@ -6,6 +6,7 @@ import path from 'node:path';
 import { tryLock } from '../../os/libc.ts';
 import { UserError } from '../../sim/errors.ts';
 import { type GuestModule, guestModules, initSource, sourceHash } from './build.ts';
+import { rdmaKey } from './rdma-programs.ts';
 
 /** Kernels that Debian has. */
 export type Suite = 'stable' | 'backports';
@@ -34,7 +35,7 @@ export function parts(cache: string) {
     /** The NIC's driver for a release, and what it needs. */
     nic: (release: string) => path.join(cache, 'modules', `efa-${release}`),
     /** Debian's RDMA programs, for guests with a NIC. */
-    rdma: path.join(cache, 'rdma'),
+    rdma: path.join(cache, 'rdma', rdmaKey()),
     apt: path.join(cache, 'apt'),
     build: path.join(cache, `build${UNFINISHED}`),
     lock: path.join(cache, 'lock'),
@@ -63,7 +64,7 @@ function temporary(target: string): string {
 
 /** Removes what an interrupted set-up left half-made. */
 export async function sweep(cache: string): Promise<void> {
-  for (const folder of ['', 'kernels', 'init', 'modules'].map((name) => path.join(cache, name))) {
+  for (const folder of ['', 'kernels', 'init', 'modules', 'rdma'].map((name) => path.join(cache, name))) {
     for (const name of await readdir(folder).catch(() => [])) {
       if (name.endsWith(UNFINISHED)) await rm(path.join(folder, name), { recursive: true, force: true });
     }

@@ -3,6 +3,7 @@
  * so they run in an unpacked tree of their own; `bin/` has a way in for each.
  */
 
+import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Apt, Package } from './apt.ts';
@@ -13,13 +14,15 @@ export const RDMA_PACKAGES = [
   'ibverbs-utils',
   'perftest',
   'python3-pyverbs',
+  // pyverbs asks its program `rdma` for the network device of a port
+  'iproute2',
   'rdma-core',
   'dash',
   'coreutils',
 ] as const;
 
 /** Programs that get a way in. */
-const PROGRAMS = /^(ib_|ibv_|rdma_|raw_ethernet_|run_perftest|rdma$)/;
+const PROGRAMS = /^(ib_|ibv_|rdma_|raw_ethernet_|run_perftest)/;
 /** That of the tree's own Python, whose modules are there. */
 const PYTHON = 'rdma-python3';
 
@@ -36,6 +39,14 @@ exec unshare --mount sh -c '
   exec chroot "$root" "$@"
 ' sh "$here/../root" "$name" "$@"
 `;
+
+/** Changes whenever what `makeRdmaPrograms` makes of the same packages does. */
+export function rdmaKey(): string {
+  return createHash('sha256')
+    .update(JSON.stringify([RDMA_PACKAGES, ENTER]))
+    .digest('hex')
+    .slice(0, 16);
+}
 
 /** Fills `target` with the tree and its ways in. */
 export async function makeRdmaPrograms(apt: Apt, packages: readonly Package[], target: string): Promise<void> {
