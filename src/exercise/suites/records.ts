@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
+import { events as eventRows } from '../../../specs/gaudi/events.ts';
 import { EFD_NONBLOCK } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { ControlDevice, Device } from '../../runtime/device.ts';
@@ -12,8 +13,9 @@ import { DRM_IOCTL_HL_INFO, hl_passthrough_type, type InfoName, infoOperations }
 import { hl_user_mapping, notifierEvents, razwiFlags } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
-import { assertErrno, KiB, MiB } from './lib.ts';
+import { assertErrno, KiB, MiB, run } from './lib.ts';
 import { asNew, control, KILLING, recovered, resets, SLOW } from './reset-lib.ts';
+import { assertValue } from './sync-lib.ts';
 
 const EVENT = values(notifierEvents);
 const DOWN = 'DMA_0_0';
@@ -206,12 +208,40 @@ function notification(test: Declare): void {
   });
 }
 
+/** Waits until an event has been counted more often than before, for a second at most. @returns how much more often */
+async function counted(t: TestContext, device: Device, name: string, before: Uint32Array): Promise<number> {
+  const { id } = eventRows.find((event) => event.name === name) as (typeof eventRows)[number];
+  for (let tries = 0; ; tries++) {
+    const more = (device.info.hwEventsAggregate()[id] ?? 0) - (before[id] ?? 0);
+    if (more > 0 || tries === 1000) return more;
+    t.target.driver.sleep(1_000_000);
+    await setImmediate();
+  }
+}
+
 async function release(t: TestContext, device: Device): Promise<void> {
   const work = device.submit({ queue: 'DMA_1_0', stream: new CommandStream().write(fenceAddress(DOWN, 0), 1) });
   await device.wait(work, { signal: t.signal });
 }
 
 function faults(test: Declare): void {
+  test('a sync object that overflows is told of, by its manager and group', async (t) => {
+    const { device } = t;
+    const notifier = device.notifyEvents();
+    for (const dcore of ['E_N', 'E_S', 'W_N', 'W_S'] as const) {
+      const object = t.use(device.sync(dcore).syncObject());
+      const group = Math.floor(object.index / 8);
+      t.expectMessages(/DMA_IF_SEI/, new RegExp(`${dcore} SEI Error: SOB Group ${group} overflow`));
+      const before = device.info.hwEventsAggregate();
+      await run(t, DOWN, new CommandStream().set(object, 0x7fff).add(object, 1));
+      const event = await until(t, notifier, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+      assert.equal(event, BigInt(EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR), 'and of no reset');
+      const number = { W_S: 0, E_S: 1, W_N: 2, E_N: 3 }[dcore];
+      assert.equal(await counted(t, device, `DMA_IF_SEI_${number}`, before), 1);
+      await assertValue(t, object, 0, 'after its overflow', device);
+    }
+  });
+
   test(
     'of faults the first is recorded, with who did it and what was mapped',
     async (t) => {
@@ -225,8 +255,10 @@ function faults(test: Declare): void {
       const nowhere = gone.deviceAddress;
       gone[Symbol.dispose]();
       const { address } = device.sram.allocate(4 * KiB);
+      const eventsBefore = device.info.hwEventsAggregate();
       device.submit({ queue: DOWN, stream: new CommandStream().dma(address, nowhere, 4 * KiB) });
       await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
+      assert.equal(await counted(t, device, 'MMU_PAGE_FAULT', eventsBefore), 1, 'the MMU tells of it itself');
       const { pageFaultEvent, razwiEvent } = {
         pageFaultEvent: device.info.pageFaultEvent(),
         razwiEvent: device.info.razwiEvent(),
