@@ -36,8 +36,16 @@ export {
   WaitTimeoutError,
 } from './runtime/errors.ts';
 export type { EventNotifier } from './runtime/events.ts';
-export { floatWord, Kernel } from './runtime/kernel.ts';
-export type { Launch, LaunchOptions } from './runtime/launch.ts';
+export { type Box, cutIndexSpace } from './runtime/index-space.ts';
+export { floatWord, Kernel, type KernelFacts } from './runtime/kernel.ts';
+export type {
+  Core,
+  Launch,
+  LaunchOptions,
+  Step,
+  StepOptions,
+  TableBases,
+} from './runtime/launch.ts';
 export type {
   DeviceMemory,
   DeviceMemorySpace,
@@ -61,4 +69,10 @@ export type {
   SubmitOptions,
 } from './runtime/submission.ts';
 export { fenceAddress, Monitor, type SyncManager, SyncObject } from './runtime/sync.ts';
-export { Tensor, type TensorOptions, type TensorType } from './runtime/tensor.ts';
+export {
+  type RmwOperation,
+  Tensor,
+  type TensorOptions,
+  type TensorType,
+  tensorBytes,
+} from './runtime/tensor.ts';

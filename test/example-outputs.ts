@@ -10,6 +10,7 @@ export const outputs: Readonly<Record<string, RegExp>> = {
     /^submission 1 copies, submission 2 signals\n(submission 3 waits for it|it had come before anybody could wait for it)\nsubmission [34] has fetched 65536 bytes, all of them 42\n$/,
   'peer-copy.ts':
     /^the first card shares 1048576 bytes as descriptor \d+, \/dmabuf:.*\nfor the second card they are at 0x[0-9a-f]+\nthe second card has written\nthe first card has found all 1048576 bytes in its own memory\n$/,
+  'tpc-kernel.ts': /^four cores have computed: 1, 1\.5, 2, 2\.5, 3, \.\.\.\n$/,
   'catch-an-error.ts':
     /^refused with EINVAL: MEMORY HL_MEM_OP_MAP .*mem_size: 0.*\nhung: submission 1 has not ended after 100 ms\nstill at work: DMA_0\nafter the fence was opened the work has ended, and the queue takes more\n$/,
 };

@@ -2,6 +2,8 @@
  * Kernels: programs for tensor cores, from object files, and what a launch of one takes.
  *
  *   const relu = Kernel.fromObject(readFileSync('relu.o'));
+ *   using x = device.allocHost(4 * 4096);
+ *   using y = device.allocHost(4 * 4096);
  *   await device.launch(relu, {
  *     tensors: [new Tensor(x, { type: 'f32', shape: [4096] }), new Tensor(y, { type: 'f32', shape: [4096] })],
  *     indexSpace: [16],
@@ -42,6 +44,16 @@ export class Kernel {
     this.name = facts.name ?? 'kernel';
     this.tables = facts.tables ?? facts.parameters?.tables ?? false;
     this.parameters = facts.parameters;
+  }
+
+  /**
+   * Assembles a program, in the syntax of `sagrada asm --isa tpc-gaudi`. The assembler is loaded for it.
+   * @param name for messages
+   * @throws AssemblyError with all that is wrong
+   */
+  static async assemble(text: string, name?: string): Promise<Kernel> {
+    const { assembleKernel } = await import('./kernel-assembly.ts');
+    return assembleKernel(text, name);
   }
 
   /**
