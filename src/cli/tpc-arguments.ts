@@ -160,6 +160,9 @@ export function parseScalars(texts: readonly string[], kernel: KernelInterface |
       text,
     );
     while (words.length <= place) words.push(0);
+    if (kind !== 'f32' && !(Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 32)) {
+      throw new UserError(`"${text}": an integer of 32 bits is expected`);
+    }
     words[place] = kind === 'f32' ? elementBits('f32', value) : value >>> 0;
   });
   const [first] = missing;

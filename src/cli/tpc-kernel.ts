@@ -41,7 +41,11 @@ export function addKernelOptions(command: Command): TensorTexts {
       'a tensor that is printed, NAME=TYPE[SIZE,...]; may be repeated; default: what the kernel says',
       add(true),
     )
-    .option('--set <scalar>', 'a scalar parameter, NAME=NUMBER; may be repeated', collect)
+    .option(
+      '--set <scalar>',
+      'a scalar parameter, NAME=NUMBER or S0=NUMBER, where 1 is an integer and 1.0 an f32; may be repeated',
+      collect,
+    )
     .option('--index-space <sizes>', 'members of each dimension, e.g. 64x4; default: what the kernel says, or 1')
     .option('--seed <n>', 'of random contents', whole(0), 1)
     .option('--budget <bundles>', 'end a program that has not ended after so many', whole(1), 2e7)

@@ -93,6 +93,8 @@ describe('what cannot be run: one clear message, status 1 and no output', () => 
       /^sagrada: the kernel has no scalar "beta" \(it has alpha\)\n$/,
     ],
     [[kernel('relu'), '--in', 'x=f32[9999999]', '--json'], /^sagrada: y has 9999999 elements.*--out-file y=y.npy\n$/],
+    [[spin, '--set', 'S0=99999999999'], /^sagrada: "S0=99999999999": an integer of 32 bits is expected\n$/],
+    [[spin, '--set', 'S99=1'], /^sagrada: "S99=1": scalars are S0 to S31\n$/],
     [[claim], /^sagrada: claim.tpc: section .interface: "in x f99 n" means nothing\n$/],
     [[kernel('relu'), '--in', 'x=f32[4]', '--out', 'y', '--index-space', '0x1'], /is no index space/],
     [[kernel('relu'), '--in', 'x=f32[4]', '--out', 'y', '--out-file', 'q=q.npy'], /there is no tensor "q"/],
@@ -175,6 +177,21 @@ halt
     );
     const { stdout } = sagrada(['tpc', 'run', swap, '--out', 'b=f32[4]', '--in', 'a=f32[4]:ramp']);
     assert.equal(stdout, 'b f32[4] [0 1 2 3]\n');
+  });
+
+  it('sets scalars by their number: 2 is an integer, 2.0 an f32', () => {
+    const scalars = write(
+      'scalars.tpc',
+      `nop; nop; mov.f32 V1, S0; nop
+nop; nop; mov.f32 V2, S1; nop
+${'nop\n'.repeat(4)}nop; nop; nop; st_tnsr 0, I0, V1
+nop; nop; nop; st_tnsr 1, I0, V2
+halt
+`,
+    );
+    const args = ['--out', 'a=u32[1]', '--out', 'b=u32[1]', '--set', 'S1=2.0', '--set', 'S0=2'];
+    const { stdout } = sagrada(['tpc', 'run', scalars, ...args]);
+    assert.equal(stdout, `a u32[1] [2]\nb u32[1] [${0x40000000}]\n`);
   });
 
   it('gives the padding of :pad= for what is out of bounds', () => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { LatencyMode } from '../../src/tpc/pipeline.ts';
 import { fillElements, readElement } from '../../src/tpc/run/elements.ts';
 import { bindShapes, divide, indexSpaceOf, type KernelInterface } from '../../src/tpc/run/interface.ts';
 import { type KernelProgram, loadProgram } from '../../src/tpc/run/program.ts';
@@ -40,6 +41,7 @@ export interface RunOptions {
   readonly scalars?: readonly number[];
   readonly cores?: number;
   readonly compile?: boolean;
+  readonly latency?: LatencyMode;
   /** Outputs that do not follow from the inputs, or are of another size. */
   readonly outputs?: Readonly<Record<string, { readonly type: TensorType; readonly sizes: readonly number[] }>>;
 }
@@ -57,6 +59,7 @@ export function runKernel(name: string, inputs: Readonly<Record<string, Input>>,
     tensors,
     scalars: options.scalars ?? [],
     compile: options.compile ?? false,
+    latency: options.latency ?? 'exposed',
   });
   const numberOf = (tensor: string) => tensors.findIndex((each) => each.name === tensor);
   const count = (tensor: string) => shapes.get(tensor)?.sizes.reduce((product, size) => product * size, 1) ?? 0;
