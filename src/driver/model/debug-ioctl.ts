@@ -11,7 +11,7 @@ import { parameterSize, type TraceOperation, type TraceUnits } from './coresight
 import { errnoOf, negative, refuse } from './errno.ts';
 import type { Kernel } from './kernel.ts';
 
-/** linux/slab.h, KMALLOC_MAX_SIZE: bytes. Longer answers are refused, with a warning of the allocator once. */
+/** linux/slab.h, KMALLOC_MAX_SIZE: bytes. Longer answers are refused, by the kernel with a warning (docs/findings/0008). */
 const LARGEST_ALLOCATION = 4 * 1024 * 1024;
 
 type DebugArguments = Decoded<typeof hl_debug_args>;

@@ -124,6 +124,8 @@ function* waitForSeveral(ports: WaitPorts, context: Context, argument: Uint8Arra
     return fence;
   });
   const ended = (fence: Fence | undefined) => fence === undefined || (fence.done && fence.seen);
+  // later parts of a staged submission are never seen: in the kernel a wait for one that has ended goes on for ever, here until
+  // its time is up (docs/findings/0005)
   const over = () => fences.some((fence) => ended(fence) || (fence && failureOf(fence)));
   if (input.timeout_us > 0n && !over()) {
     // woken up by the end of any submission that shares an external queue with one of these, and by nothing else
@@ -144,7 +146,7 @@ function* waitForSeveral(ports: WaitPorts, context: Context, argument: Uint8Arra
           refuse('EINTR');
         }
       } while (!over());
-      // whose end does not wake is not seen then either
+      // whose end does not wake, as that of signals (docs/findings/0006), is not seen then either
       if (!failed() && (!over() || count() === counted)) {
         put(argument, { status: STATUS.HL_WAIT_CS_STATUS_BUSY });
         return;
@@ -193,7 +195,7 @@ const FOREVER = { TIMEOUT: 2n ** 63n - 1n, MICROSECONDS: 2 ** 32 - 8000 } as con
 
 /**
  * When a wait for one submission is over. The driver hands the time to usecs_to_jiffies, which takes 32 bits of it: a wait of
- * 2^32 microseconds is none. This follows it. @returns ns
+ * 2^32 microseconds is none (docs/findings/0007). This follows it. @returns ns
  */
 function deadline(kernel: Kernel, microseconds: bigint): number {
   const taken = Number(microseconds & 0xffff_ffffn);
