@@ -10,7 +10,7 @@ import { Fault } from '../expressions.ts';
 import { BUNDLE_WORDS, orBits, readWords, writeWords } from './bits.ts';
 import { BUNDLE_BYTES, type Slot, slots } from './bundle.ts';
 import { Directives } from './directives.ts';
-import { HazardFinder } from './hazards.ts';
+import { type Hazard, HazardFinder } from './hazards.ts';
 import { encodeLoop } from './loop.ts';
 import { type LoopLabel, parseLoop } from './loop-parser.ts';
 import type { VliwSet } from './set.ts';
@@ -97,7 +97,13 @@ class Assembler {
       defect,
       warn,
     });
-    if (options.hazards ?? true) this.#hazards = new HazardFinder(set.facts, (each) => set.latencyOf(each));
+    if (options.hazards ?? true) {
+      this.#hazards = new HazardFinder(
+        set.facts,
+        (each) => set.latencyOf(each),
+        (hazard) => this.#warnOfHazard(hazard),
+      );
+    }
   }
 
   run(): VliwAssembly {
@@ -304,7 +310,7 @@ class Assembler {
     if (imm !== undefined) orBits(words, this.#set.facts.imm, imm);
     this.#checkShared(pending, places);
     this.#checkPacking(pending, places);
-    this.#findHazards(pending, places);
+    this.#hazards?.next(pending, places);
     this.#emit(words);
   }
 
@@ -351,15 +357,11 @@ class Assembler {
     }
   }
 
-  #findHazards(pending: readonly ParsedSlot[], places: readonly Place[]): void {
-    if (!this.#hazards) return;
-    const bundle = pending.map(({ instruction }) => (instruction.mnemonic === 'nop' ? undefined : instruction));
-    this.#hazards.next(bundle, places, ({ register, reader, writer, distance, needed }) => {
-      const { line } = this.#source.position(writer.place.start);
-      const when = distance === 1 ? 'in the next bundle' : `${distance} bundles later`;
-      const message = `${register} is read ${when}; ${writer.mnemonic} in line ${line} writes it with a latency of ${needed}, so this reads the value before`;
-      this.#report(new Fault(reader, message), 'warning');
-    });
+  #warnOfHazard({ register, reader, writer, distance, needed }: Hazard): void {
+    const { line } = this.#source.position(writer.place.start);
+    const when = distance === 1 ? 'in the next bundle' : `${distance} bundles later`;
+    const message = `${register} is read ${when}; ${writer.mnemonic} in line ${line} writes it with a latency of ${needed}, so this reads the value before`;
+    this.#report(new Fault(reader, message), 'warning');
   }
 
   #emit(words: Uint32Array): void {

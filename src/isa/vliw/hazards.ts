@@ -3,7 +3,7 @@
  * at in the order of the text, which is the order of a program without jumps.
  */
 
-import type { Instruction, RegisterFile, Slot } from './bundle.ts';
+import { type Instruction, type RegisterFile, slots } from './bundle.ts';
 import type { LatencyRule, VliwFacts } from './rows.ts';
 
 export interface HazardPlace {
@@ -13,7 +13,8 @@ export interface HazardPlace {
 
 interface Write {
   readonly bundle: number;
-  readonly slot: Slot;
+  /** Number of the slot. */
+  readonly slot: number;
   readonly mnemonic: string;
   readonly latency: number;
   readonly place: HazardPlace;
@@ -29,10 +30,16 @@ export interface Hazard {
 }
 
 /** Registers, pairs and quads taken apart; each is the number of its file times 64, plus its own. */
-interface Effects {
+export interface Effects {
   readonly reads: readonly number[];
   readonly writes: readonly number[];
   readonly latency: number;
+}
+
+/** An instruction that may stand in many bundles; what it reads and writes is found once. */
+export interface Tracked {
+  readonly instruction: Instruction;
+  effects: Effects | undefined;
 }
 
 export class HazardFinder {
@@ -40,21 +47,26 @@ export class HazardFinder {
   readonly #files: readonly RegisterFile[];
   readonly #registers: ReadonlyMap<RegisterFile, { readonly base: number; readonly span: number }>;
   /** By slot of the writer, file, slot of the reader; the first that fits holds. */
-  readonly #rules = new Map<string, readonly LatencyRule[]>();
+  readonly #rules: (LatencyRule[] | undefined)[] = [];
   readonly #writes: (Write | undefined)[] = [];
-  readonly #effects = new WeakMap<Instruction, Effects>();
+  readonly #found: (hazard: Hazard) => void;
   #bundle = 0;
 
-  constructor(facts: VliwFacts, latency: (instruction: Instruction) => number) {
+  constructor(facts: VliwFacts, latency: (instruction: Instruction) => number, found: (hazard: Hazard) => void) {
     this.#latency = latency;
+    this.#found = found;
     this.#files = facts.registers.map((row) => row.file);
     this.#registers = new Map(
       facts.registers.map(({ file, of, span }) => [file, { base: this.#files.indexOf(of ?? file) * 64, span }]),
     );
     for (const rule of facts.latencyRules) {
-      const key = `${rule.from} ${rule.file} ${rule.to}`;
-      this.#rules.set(key, [...(this.#rules.get(key) ?? []), rule]);
+      const place = this.#place(slots.indexOf(rule.from), this.#files.indexOf(rule.file), slots.indexOf(rule.to));
+      this.#rules[place] = [...(this.#rules[place] ?? []), rule];
     }
+  }
+
+  #place(from: number, file: number, to: number): number {
+    return (from * this.#files.length + file) * slots.length + to;
   }
 
   /** A LOOP, or what else is no bundle of slots. */
@@ -62,63 +74,58 @@ export class HazardFinder {
     this.#bundle++;
   }
 
-  /** The next bundle: the instructions of its slots, of which those that do nothing are undefined. */
-  next(
-    bundle: readonly (Instruction | undefined)[],
-    places: readonly HazardPlace[],
-    found: (hazard: Hazard) => void,
-  ): void {
+  /** The next bundle: the instructions of its slots, in their order. */
+  next(bundle: readonly Tracked[], places: readonly HazardPlace[]): void {
     for (let i = 0; i < bundle.length; i++) {
-      const instruction = bundle[i];
-      if (instruction) this.#checkReads(instruction, places[i] as HazardPlace, found);
+      const effects = this.#effectsOf(bundle[i] as Tracked);
+      if (effects.reads.length > 0) this.#checkReads(effects.reads, bundle[i] as Tracked, i, places);
     }
     for (let i = 0; i < bundle.length; i++) {
-      const instruction = bundle[i];
-      if (!instruction) continue;
-      const { writes, latency } = this.#effectsOf(instruction);
+      const tracked = bundle[i] as Tracked;
+      const { writes, latency } = this.#effectsOf(tracked);
       if (writes.length === 0) continue;
-      const { slot, mnemonic } = instruction;
-      const write: Write = { bundle: this.#bundle, slot, mnemonic, latency, place: places[i] as HazardPlace };
+      const { mnemonic } = tracked.instruction;
+      const write: Write = { bundle: this.#bundle, slot: i, mnemonic, latency, place: places[i] as HazardPlace };
       for (const register of writes) this.#writes[register] = write;
     }
     this.#bundle++;
   }
 
-  #checkReads(instruction: Instruction, reader: HazardPlace, found: (hazard: Hazard) => void): void {
-    for (const register of this.#effectsOf(instruction).reads) {
+  #checkReads(reads: readonly number[], { instruction }: Tracked, slot: number, places: readonly HazardPlace[]): void {
+    for (const register of reads) {
       const writer = this.#writes[register];
       if (!writer) continue;
       const distance = this.#bundle - writer.bundle;
       // No latency is longer.
       if (distance >= LONGEST) continue;
-      const file = this.#files[register >>> 6] as RegisterFile;
-      const needed = this.#needed(writer, file, instruction);
-      if (distance < needed) found({ register: `${file}${register & 63}`, reader, writer, distance, needed });
+      const needed = this.#needed(writer, register >>> 6, instruction, slot);
+      if (distance >= needed) continue;
+      const name = `${this.#files[register >>> 6]}${register & 63}`;
+      this.#found({ register: name, reader: places[slot] as HazardPlace, writer, distance, needed });
     }
   }
 
-  #needed(writer: Write, file: RegisterFile, reader: Instruction): number {
-    const rules = this.#rules.get(`${writer.slot} ${file} ${reader.slot}`);
+  #needed(writer: Write, file: number, reader: Instruction, slot: number): number {
+    const rules = this.#rules[this.#place(writer.slot, file, slot)];
     const rule = rules?.find((each) => !each.readers || each.readers.includes(reader.mnemonic));
     if (!rule) return 1;
     return (rule.bundles === 'own' ? writer.latency : rule.bundles) + (rule.plus ?? 0);
   }
 
-  #effectsOf(instruction: Instruction): Effects {
-    let effects = this.#effects.get(instruction);
-    if (!effects) {
-      const reads: number[] = [];
-      const writes: number[] = [];
-      const { operands, roles, predicate } = instruction;
-      operands.forEach((operand, i) => {
-        // A multiply-accumulate reads what it writes, but at its own end.
-        if (operand.kind === 'register') this.#add(roles[i] === 'dest' ? writes : reads, operand.file, operand.number);
-      });
-      if (predicate) this.#add(reads, predicate.file, predicate.number);
-      effects = { reads, writes, latency: this.#latency(instruction) };
-      this.#effects.set(instruction, effects);
+  #effectsOf(tracked: Tracked): Effects {
+    if (tracked.effects) return tracked.effects;
+    const reads: number[] = [];
+    const writes: number[] = [];
+    const { instruction } = tracked;
+    const { operands, roles, predicate } = instruction;
+    for (let i = 0; i < operands.length; i++) {
+      const operand = operands[i] as (typeof operands)[number];
+      // A multiply-accumulate reads what it writes, but at its own end.
+      if (operand.kind === 'register') this.#add(roles[i] === 'dest' ? writes : reads, operand.file, operand.number);
     }
-    return effects;
+    if (predicate) this.#add(reads, predicate.file, predicate.number);
+    tracked.effects = { reads, writes, latency: this.#latency(instruction) };
+    return tracked.effects;
   }
 
   #add(to: number[], file: RegisterFile, number: number): void {

@@ -2,17 +2,17 @@
 
 import { suggestion } from '../diagnostics.ts';
 import { Fault } from '../expressions.ts';
-import type { DataType, Instruction, Slot } from './bundle.ts';
+import type { DataType, Slot } from './bundle.ts';
 import { slots } from './bundle.ts';
 import { EncodingFault, encodeForm, type SlotBits } from './encoder.ts';
+import type { Tracked } from './hazards.ts';
 import { type Match, matchForm } from './matcher.ts';
 import { type GivenSwitch, OperandParser } from './operands.ts';
 import { type ScanToken, scan } from './scanner.ts';
 import type { VliwSet } from './set.ts';
 
-export interface ParsedSlot {
+export interface ParsedSlot extends Tracked {
   readonly bits: SlotBits;
-  readonly instruction: Instruction;
   /** Whose distance from the bundle is the immediate. */
   readonly label: Match['label'];
 }
@@ -91,7 +91,7 @@ export class SlotParser {
     );
     try {
       const bits = encodeForm(set.facts, match.form, match.instruction, context.lenient);
-      return { bits, instruction: match.instruction, label: match.label };
+      return { bits, instruction: match.instruction, label: match.label, effects: undefined };
     } catch (error) {
       if (error instanceof EncodingFault) throw new Fault(mnemonic, error.message);
       throw error;
