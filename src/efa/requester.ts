@@ -43,9 +43,9 @@ const LARGE_PIECE = 0x4_0000;
  */
 const TIMEOUT = { ideal: 50_000_000, impaired: 1_000_000 } as const;
 const TRIES = 7;
-/** Nanoseconds until a receiver that was not ready is asked again; it grows to the last. */
+/** Nanoseconds until a receiver that was not ready is asked again; it doubles each time, up to the last. */
 const RNR_DELAY = 50_000;
-const RNR_DELAY_MOST = 5_000_000;
+const RNR_DELAY_MOST = 50_000_000;
 
 /** A work request as it was taken from the queue. */
 interface WorkRequest {
@@ -419,7 +419,7 @@ export class Requester {
     operation.next = operation.pieces;
     this.#ready.get(operation.qp)?.delete(operation);
     operation.timer?.cancel();
-    const wait = Math.min(RNR_DELAY * operation.rnrTries, RNR_DELAY_MOST);
+    const wait = Math.min(RNR_DELAY * 2 ** (operation.rnrTries - 1), RNR_DELAY_MOST);
     operation.timer = clock.at(clock.now() + wait, () => {
       if (!operation.done) this.#again(operation);
     });
