@@ -119,6 +119,7 @@ async function run(names: readonly string[], options: Options, self: Command): P
   const pretty = (write: Write, plain: boolean) =>
     prettyReporter(write, {
       live: live && !plain,
+      columns: () => process.stdout.columns,
       colour: !plain && process.stdout.hasColors?.() === true,
       about: (suite) => suites.find((s) => s.name === suite)?.about ?? '',
       reproduce: again,
@@ -152,7 +153,9 @@ async function run(names: readonly string[], options: Options, self: Command): P
         for (const reporter of reporters) reporter.event(event);
       });
       finish();
-      if (results.some((r) => r.status === 'failed')) process.exitCode = 1;
+      // a run in which nothing passed has shown nothing
+      if (results.some((r) => r.status === 'failed') || !results.some((r) => r.status === 'passed'))
+        process.exitCode = 1;
       if (options.traceRegisters) printRegisters(await place.report());
     } catch (error) {
       // what has been run until then counts

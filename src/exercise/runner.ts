@@ -65,7 +65,7 @@ async function runTest(test: Test, target: Target, recorder: Recorder, options: 
   const base = { id: test.id, suite: test.suite, name: test.name };
   const needed = test.options.devices ?? 1;
   if (target.devices < needed) {
-    const reason = `needs ${needed} cards, this machine has ${target.devices}`;
+    const reason = `needs ${needed} ${needed === 1 ? 'card' : 'cards'}, this machine has ${target.devices}`;
     return { ...base, status: 'skipped', ms: 0, reason, messages: [] };
   }
   const expected: RegExp[] = [];

@@ -35,7 +35,7 @@ FAILED dma: both ways
   driver: habanalabs: something
   again: again dma: both ways
 ✗ dma      1/2 passed, 1 failed 0.0 s
-✓ p2p      0/1 passed, 1 skipped 0.0 s
+- p2p      0/1 passed, 1 skipped 0.0 s
 1 passed, 1 failed, 1 skipped in 1.5 s
 skipped 1: needs 2 cards, this machine has 1
 failed:
@@ -52,9 +52,27 @@ test('pretty: a terminal sees the running test, and nothing of it stays', () => 
   assert.equal(stays.join('\n'), written(pretty(), run));
 });
 
+test('pretty: in a narrow terminal the running test is cut, so that its line can be taken back', () => {
+  const rewrite = '\r\u001b[2K';
+  for (const columns of [1, 12, 20]) {
+    const text = written(pretty({ live: true, columns: () => columns }), run);
+    const shown = text
+      .split(rewrite)
+      .slice(1)
+      .map((part) => part.split('\r')[0] ?? '');
+    const running = shown.filter((part) => part !== '' && !part.includes('\n'));
+    assert.ok(
+      running.every((part) => part.length < columns),
+      running.join('|'),
+    );
+    const stays = text.split('\n').map((line) => line.split(rewrite).at(-1));
+    assert.equal(stays.join('\n'), written(pretty(), run));
+  }
+});
+
 test('pretty: a suite says what it is about', () => {
   const text = written(pretty({ about: (suite) => `All of ${suite}.` }), run);
-  assert.match(text, /^✓ p2p {6}0\/1 passed, 1 skipped 0\.0 s {2}All of p2p\.$/m);
+  assert.match(text, /^- p2p {6}0\/1 passed, 1 skipped 0\.0 s {2}All of p2p\.$/m);
 });
 
 test('pretty: colours are only colours', () => {

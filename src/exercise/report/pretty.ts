@@ -7,6 +7,8 @@ export interface PrettyOptions {
   /** A terminal: the running test is shown in a line that is rewritten. */
   readonly live: boolean;
   readonly colour: boolean;
+  /** Of the terminal, if that is known; asked each time, as people resize it. */
+  columns?(): number | undefined;
   /** A sentence on what a suite is about, for its line; empty for none. */
   about?(suite: string): string;
   readonly reproduce: Reproduce;
@@ -20,21 +22,26 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
   const done = new Map<string, Result[]>();
   let leftOut: readonly LeftOut[] = [];
 
+  /** What is under way, in one line that does not wrap: a line that does cannot be taken back. */
   const bar = (text: string) => {
-    if (options.live) write(`\r\x1b[2K${text}`);
+    if (!options.live) return;
+    const line = text.slice(0, Math.max((options.columns?.() ?? Number.POSITIVE_INFINITY) - 1, 0));
+    write(`\r\x1b[2K${line === '' ? '' : paint('dim', line)}`);
   };
 
   function suiteLine(suite: string, results: readonly Result[]): string {
     const sums = totals(results);
     const total = planned.get(suite) ?? results.length;
-    const mark = sums.failed > 0 ? paint('red', '✗') : paint('green', '✓');
+    const bad = sums.failed > 0;
+    const mark = bad ? paint('red', '✗') : sums.passed > 0 ? paint('green', '✓') : paint('yellow', '-');
+    const width = Math.max(8, ...[...planned.keys()].map((name) => name.length));
     const seconds = results.reduce((sum, r) => sum + r.ms, 0) / 1000;
     const about = options.about?.(suite) ?? '';
     const parts = [`${sums.passed}/${total} passed`];
     if (sums.failed > 0) parts.push(paint('red', `${sums.failed} failed`));
     if (sums.skipped > 0) parts.push(paint('yellow', `${sums.skipped} skipped`));
     const time = paint('dim', `${seconds.toFixed(1)} s${about && `  ${about}`}`);
-    return `${mark} ${suite.padEnd(8)} ${parts.join(', ')} ${time}\n`;
+    return `${mark} ${suite.padEnd(width)} ${parts.join(', ')} ${time}\n`;
   }
 
   function failureText(result: Result): string {
@@ -61,7 +68,7 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
       } else if (event.type === 'start') {
         const current = event.id;
         const [count, total] = [[...done.values()].flat().length + 1, [...planned.values()].reduce((a, b) => a + b, 0)];
-        bar(paint('dim', `  ${count}/${total} ${current} ...`));
+        bar(`  ${count}/${total} ${current} ...`);
       } else if (event.type === 'result') {
         const { result } = event;
         const results = done.get(result.suite) ?? [];
@@ -79,7 +86,8 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
       }
       const sums = totals(results);
       const parts = [`${sums.passed} passed`, `${sums.failed} failed`, `${sums.skipped} skipped`].join(', ');
-      write(`${paint(sums.failed > 0 ? ['bold', 'red'] : ['bold', 'green'], parts)} in ${seconds.toFixed(1)} s\n`);
+      const colour = sums.failed > 0 ? 'red' : sums.passed > 0 ? 'green' : 'yellow';
+      write(`${paint(['bold', colour], parts)} in ${seconds.toFixed(1)} s\n`);
       for (const { tests, reason } of leftOut) write(paint('dim', `left out ${tests.length}: ${reason}\n`));
       for (const [reason, tests] of Map.groupBy(
         results.filter((r) => r.status === 'skipped'),
