@@ -41,7 +41,8 @@ export interface TpcOptions {
   /** Memory for the state, of at least `STATE_BYTES`; default: its own. */
   readonly buffer?: ArrayBufferLike;
   /**
-   * Compile hot loops to WebAssembly; then `buffer` must be absent. Registers, memory, cycles and counts are the same. It is
+   * Compile hot loops to WebAssembly; then `buffer` must be absent. Registers, memory, cycles and counts are the same (after
+   * an error in a loop, vectors that a round makes anew may be those of an earlier round). It is
    * without effect while INTR_MASK lets causes of arithmetic pass to `onInterrupt`, which compiled code does not tell, and
    * where memory may have to be waited for.
    */
@@ -151,6 +152,11 @@ export class TpcCore {
   /** Rounds of loops that compiled code has done. */
   get compiledRounds(): number {
     return this.#compiler?.rounds ?? 0;
+  }
+
+  /** Those of them that took tensors through registers in pieces. */
+  get streamedRounds(): number {
+    return this.#compiler?.streamed ?? 0;
   }
 
   get status(): TpcStatus {

@@ -34,6 +34,7 @@ import {
 } from './emit.ts';
 import { emitBf16 } from './emit-bf16.ts';
 import { Code, moduleBytes } from './encoder.ts';
+import { streamModule } from './streams.ts';
 import { createMemory, instantiate, type WasmMemory } from './webassembly.ts';
 
 /** Pages of memory for the state of one core. */
@@ -63,11 +64,14 @@ interface Compiled {
   /** Registers that the body only reads, of which it relies on that they hold no denormal f32. */
   readonly assumed: readonly number[];
   readonly plans: readonly Plan[];
+  /** The form for tensors that go by in whole vectors; says how many rounds it left. */
+  readonly stream: ((rounds: number) => number) | undefined;
 }
 
-/** A transfer, and the number of its tensor. */
+/** A transfer, the number of its tensor, and the dimensions that it had. */
 interface Plan extends TransferPlan {
   readonly tensor: number;
+  readonly dims: readonly number[];
 }
 
 const locals: Locals = { address: 1, a: 2, b: 3, c: 4, result: 5 };
@@ -79,8 +83,9 @@ export class LoopCompiler {
   readonly #compiled = new Map<string, Compiled>();
   /** Instructions of the current call that their predicate skipped. */
   readonly #skipped: Record<Slot, number> = { load: 0, spu: 0, vpu: 0, store: 0 };
-  /** Rounds that compiled code has done. */
+  /** Rounds that compiled code has done, and those of them in the form for streams. */
   rounds = 0;
+  streamed = 0;
 
   /** @param memory what the machine's state is in */
   constructor(machine: Machine, memory: WasmMemory, bundleAt: (pc: number) => Bundle | Loop) {
@@ -110,8 +115,7 @@ export class LoopCompiler {
     const skipped = this.#skipped;
     for (const slot of slots) skipped[slot] = 0;
     for (const plan of compiled.plans) fillTable(machine, plan);
-    const perCall = Math.max(1, Math.floor(CALL_BUNDLES / length));
-    for (let done = 0; done < rounds; done += perCall) compiled.run(Math.min(perCall, rounds - done));
+    this.streamed += runRounds(machine, compiled, rounds, Math.max(1, Math.floor(CALL_BUNDLES / length)));
     machine.pc = loop.first;
     this.rounds += rounds;
     machine.pipeline.cycle += rounds * (length + compiled.stalls);
@@ -136,7 +140,7 @@ export class LoopCompiler {
 
   #compile(body: readonly (Bundle | Loop)[], loop: ActiveLoop, depth: number): Compiled {
     const issued: Record<Slot, number> = { load: 0, spu: 0, vpu: 0, store: 0 };
-    const none = { body, run: undefined, issued, stalls: 0, assumed: [], plans: [] };
+    const none = { body, run: undefined, issued, stalls: 0, assumed: [], plans: [], stream: undefined };
     if (body.length > MAX_BODY) return none;
     const ordered: (readonly Instruction[])[] = [];
     for (const bundle of body) {
@@ -149,7 +153,7 @@ export class LoopCompiler {
     const { knowledge, assumed, late } = knowledgeOf(this.#machine, ordered.flat());
     const code = new Code();
     const transfers: (() => number)[] = [];
-    const plans: Plan[] = [];
+    const plans = new Map<Instruction, Plan>();
     code.loop();
     for (const [n, order] of ordered.entries()) {
       for (const i of order) {
@@ -164,17 +168,32 @@ export class LoopCompiler {
     code.get(0).constant(1).op('i32.sub').tee(0).branchIf(0).op('end');
     for (const register of late) canonicalize(code, locals, register);
     const bytes = moduleBytes({ code, words: 1, vectors: 4, memoryPages: STATE_PAGES });
+    const stream = streamModule({
+      instructions: ordered.flat(),
+      planOf: (i) => plans.get(i),
+      knowledge,
+      counter,
+      step: loop.step,
+      memoryPages: STATE_PAGES,
+    });
     return {
       body,
       run: instantiate(bytes, this.#memory, (n) => transfers[n]?.() ?? -1),
       issued,
       stalls,
       assumed,
-      plans,
+      plans: [...plans.values()],
+      stream: stream && instantiate(stream, this.#memory, () => -1),
     };
   }
 
-  #emitter(i: Instruction, pc: number, transfers: (() => number)[], plans: Plan[], known: Knowledge): Emit | undefined {
+  #emitter(
+    i: Instruction,
+    pc: number,
+    transfers: (() => number)[],
+    plans: Map<Instruction, Plan>,
+    known: Knowledge,
+  ): Emit | undefined {
     if (hasSideEffects(i)) return undefined;
     const emit = i.predicate ? undefined : emitterOf(i, known);
     if (emit) return emit;
@@ -190,7 +209,8 @@ export class LoopCompiler {
       table: layout.TRANSFERS + index * layout.TRANSFER_BYTES,
       loading,
     };
-    plans.push({ ...plan, tensor: constant(i, 'tensor') });
+    const tensor = constant(i, 'tensor');
+    plans.set(i, { ...plan, tensor, dims: this.#machine.tensor(tensor).dims });
     return (code, l) => emitTransfer(code, l, plan);
   }
 
@@ -289,6 +309,48 @@ export class LoopCompiler {
       }),
     );
   }
+}
+
+/**
+ * Rounds in calls of limited length; the last one, and those that streams leave, in the form that writes all registers.
+ * Returns how many the other form did.
+ */
+function runRounds(machine: Machine, compiled: Compiled, rounds: number, perCall: number): number {
+  let streamed = 0;
+  let stream = rounds > 1 && streams(machine, compiled.plans) ? compiled.stream : undefined;
+  for (let left = rounds; left > 0; ) {
+    if (stream && left > 1) {
+      const count = Math.min(perCall, left - 1);
+      const rest = stream(count);
+      left -= count - rest;
+      streamed += count - rest;
+      if (rest === 0) continue;
+      if (rest === count) stream = undefined;
+    }
+    const count = stream ? 1 : Math.min(perCall, left);
+    compiled.run?.(count);
+    left -= count;
+  }
+  return streamed;
+}
+
+/** Whether tensors are as they were, and none that is written is read: then it does not matter which chunks come first. */
+function streams(machine: Machine, plans: readonly Plan[]): boolean {
+  const ranges = plans.map(({ tensor, loading, dims }) => {
+    const view = machine.tensorView(tensor, loading ? 'read' : 'write');
+    const same = machine.tensor(tensor).dims.join() === dims.join();
+    return same && view?.buffer === machine.state.bytes.buffer ? { view, loading } : undefined;
+  });
+  return ranges.every((a) =>
+    ranges.every(
+      (b) =>
+        a &&
+        b &&
+        (a.loading === b.loading ||
+          a.view.byteOffset + a.view.length <= b.view.byteOffset ||
+          b.view.byteOffset + b.view.length <= a.view.byteOffset),
+    ),
+  );
 }
 
 function emitterOf(i: Instruction, known: Knowledge): Emit | undefined {

@@ -21,8 +21,8 @@ export interface Locals {
 /** An emitter, or undefined where the instruction is not compiled. */
 export type Emit = (code: Code, locals: Locals) => void;
 
-const CHUNK = 16;
-const CHUNKS = layout.VECTOR_BYTES / CHUNK;
+export const CHUNK = 16;
+export const CHUNKS = layout.VECTOR_BYTES / CHUNK;
 const MIN_NORMAL = 0x00800000;
 const ABS = 0x7fffffff;
 const NAN = 0x7fffffff;
@@ -54,10 +54,10 @@ export interface Knowledge {
 }
 
 /** What to do with the lanes of one chunk: operands in locals a and b (and c), result left in `result`. */
-type Lanes = (code: Code, locals: Locals) => void;
+export type Lanes = (code: Code, locals: Locals) => void;
 
 /** Which of the operands a, b, c need not be flushed, and whether the result's NaN may be any. */
-interface Shortcuts {
+export interface Shortcuts {
   readonly a: boolean;
   readonly b: boolean;
   readonly c: boolean;
@@ -152,9 +152,9 @@ const comparisons: Readonly<Record<string, readonly [f32: SimdOpcode, i32: SimdO
 };
 
 /** Is the operand a vector of the register file, or the same word in all lanes? */
-type Source = { readonly at: number } | { readonly word: number } | { readonly scalar: number };
+export type Source = { readonly at: number } | { readonly word: number } | { readonly scalar: number };
 
-function sourceOf(i: Instruction, o: Operand): Source | undefined {
+export function sourceOf(i: Instruction, o: Operand): Source | undefined {
   if (o.kind !== 'register') return { word: o.value };
   if (o.number >= layout.GENERAL_VECTORS && o.file === 'V' && o.number < 42) return undefined;
   if (o.file === 'V') return { at: offsetOf(i, o) };
@@ -162,36 +162,61 @@ function sourceOf(i: Instruction, o: Operand): Source | undefined {
   return undefined;
 }
 
-function loadChunk(code: Code, source: Source, chunk: number): void {
+export function loadChunk(code: Code, source: Source, chunk: number): void {
   if ('at' in source) code.loadVector(source.at + chunk * CHUNK);
   else if ('word' in source) code.splat(source.word);
   else code.load(source.scalar).op('i32x4.splat');
 }
 
-/** An instruction of the vector unit. */
-export function emitVector(i: Instruction, known: Knowledge): Emit | undefined {
-  if (i.mnemonic === 'nop' || i.predicate?.file === 'VP') return undefined;
-  if (i.mnemonic === 'mov') return emitMove(i);
+/** An operation on the lanes of a vector, each for itself. */
+export interface LaneOperation {
+  readonly a: Source;
+  readonly b: Source;
+  /** The third operand: of a selection, or what MAC adds to. */
+  readonly c: Source | undefined;
+  readonly d: Source | undefined;
+  /** Offset of the destination in the state. */
+  readonly to: number;
+  /** Operands a and b are taken for f32 numbers; with `numbers` c and the result too. */
+  readonly compares: boolean;
+  readonly numbers: boolean;
+  readonly lanes: (known: Shortcuts) => Lanes;
+}
+
+/** What an instruction of the vector unit does with lanes, or undefined where that is not compiled. */
+export function laneOperation(i: Instruction): LaneOperation | undefined {
+  if (i.mnemonic === 'nop' || i.mnemonic === 'mov' || i.predicate) return undefined;
   const dest = register(i, 'dest');
   if (dest.file !== 'V' || dest.number >= layout.GENERAL_VECTORS) return undefined;
   const to = offsetOf(i, dest);
   const selecting = i.mnemonic.startsWith('sel_');
   if (!i.roles.includes('a') || !i.roles.includes('b')) return undefined;
   const [a, b] = [sourceOf(i, operand(i, 'a')), sourceOf(i, operand(i, 'b'))];
-  const normal = (source: Source | undefined) => source !== undefined && 'at' in source && known.normal(source.at);
-  const shortcuts = { a: normal(a), b: normal(b), c: known.normal(to), anyNan: known.anyNan(to) };
-  const lanes = selecting ? selectLanes(i) : givesNumbers(i) ? f32Lanes(i, shortcuts) : wordLanes(i);
-  if (!lanes) return undefined;
-  const c = selecting ? sourceOf(i, operand(i, 'c')) : { at: to };
+  const numbers = givesNumbers(i);
+  const lanesFor = (known: Shortcuts) => (selecting ? selectLanes(i) : numbers ? f32Lanes(i, known) : wordLanes(i));
+  if (!lanesFor({ a: false, b: false, c: false, anyNan: false })) return undefined;
+  const c = selecting ? sourceOf(i, operand(i, 'c')) : i.mnemonic === 'mac' ? { at: to } : undefined;
   const d = selecting ? sourceOf(i, operand(i, 'd')) : undefined;
-  if (!a || !b || !c || (selecting && !d)) return undefined;
+  if (!a || !b || (selecting && (!c || !d))) return undefined;
+  const lanes = (known: Shortcuts) => lanesFor(known) as Lanes;
+  return { a, b, c, d, to, numbers, compares: numbers || (selecting && i.type === 'f32'), lanes };
+}
+
+/** An instruction of the vector unit. */
+export function emitVector(i: Instruction, known: Knowledge): Emit | undefined {
+  if (i.mnemonic === 'mov') return emitMove(i);
+  const operation = laneOperation(i);
+  if (!operation) return undefined;
+  const { a, b, c, d, to } = operation;
+  const normal = (source: Source) => 'at' in source && known.normal(source.at);
+  const lanes = operation.lanes({ a: normal(a), b: normal(b), c: known.normal(to), anyNan: known.anyNan(to) });
   return (code, l) => {
     for (let chunk = 0; chunk < CHUNKS; chunk++) {
       loadChunk(code, a, chunk);
       code.set(l.a);
       loadChunk(code, b, chunk);
       code.set(l.b);
-      if (i.mnemonic === 'mac' || selecting) {
+      if (c) {
         loadChunk(code, c, chunk);
         code.set(l.c);
       }

@@ -35,6 +35,7 @@ const section = (id: number, content: readonly number[]) => [id, ...unsigned(con
 const plain = {
   else: [0x05],
   end: [0x0b],
+  return: [0x0f],
   drop: [0x1a],
   'i32.add': [0x6a],
   'i32.sub': [0x6b],
@@ -208,13 +209,15 @@ export interface ModuleOptions {
   readonly words: number;
   readonly vectors: number;
   readonly memoryPages: number;
+  /** The code leaves an i32. */
+  readonly result?: boolean;
 }
 
 /**
- * A module with one function `run`, of one i32 and without result. It imports the memory `state.memory`, and as function 0
+ * A module with one function `run`, of one i32. It imports the memory `state.memory`, and as function 0
  * `state.transfer`, from i32 to i32.
  */
-export function moduleBytes({ code, words, vectors, memoryPages }: ModuleOptions): Uint8Array<ArrayBuffer> {
+export function moduleBytes({ code, words, vectors, memoryPages, result }: ModuleOptions): Uint8Array<ArrayBuffer> {
   const types = [
     [0x60, 1, valueType.i32, 0],
     [0x60, 1, valueType.i32, 1, valueType.i32],
@@ -232,7 +235,7 @@ export function moduleBytes({ code, words, vectors, memoryPages }: ModuleOptions
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
     ...section(1, vector(types)),
     ...section(2, vector(imports)),
-    ...section(3, vector([[0]])),
+    ...section(3, vector([[result ? 1 : 0]])),
     ...section(7, vector([[...name('run'), 0x00, 1]])),
     ...section(10, vector([[...unsigned(body.length), ...body]])),
   ]);

@@ -4,7 +4,8 @@ export interface WasmMemory {
   readonly buffer: ArrayBuffer;
 }
 
-export type WasmFunction = (n: number) => void;
+/** Its result only where the module says that it has one. */
+export type WasmFunction = (n: number) => number;
 
 /** Does transfer n; or tells where in the memory the tensor's vector is, and leaves the rest to the caller. Else negative. */
 export type Transfer = (n: number) => number;
