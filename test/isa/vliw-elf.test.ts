@@ -119,6 +119,36 @@ describe('an object file', () => {
     assert.ok(Buffer.from(file).includes('KERNELINFOBEGIN KernelName:[relu] #KERNELINFOEND'));
   });
 
+  it('has sections, symbols and names in the order of the toolchain that loaders know', async () => {
+    const isa = await instructionSets['tpc-gaudi']?.load();
+    const source = [
+      '.globl main',
+      '.globl gone',
+      '.section .IndexMap',
+      'SCEVBEGIN IndexSpace:[0] #SCEVEND',
+      'main: nop',
+      'end_main: nop',
+      'a_main: nop',
+      '$hidden: nop',
+      '1: nop',
+      '.section .tpc_metadata',
+      'march: DW 2',
+    ];
+    const assembly = isa?.assemble(source.join('\n'));
+    assert.ok(isa?.objects && assembly);
+    const file = isa.objects.write(assembly, 'k');
+    const kernel = readKernel(file);
+    assert.deepEqual([...kernel.sections.keys()], ['.KernelInfo', '.IndexMap', '.tpc_metadata']);
+    assert.deepEqual(
+      kernel.symbols.map((each) => each.name),
+      ['a_main', 'end_main', 'main'],
+    );
+    // llvm-mc orders the same names so: by their last characters, and what ends another name is part of it.
+    const strings = '\0.text\0.IndexMap\0.KernelInfo\0end_main\0a_main\0gone\0.strtab\0.symtab\0.tpc_metadata\0';
+    assert.ok(Buffer.from(file).includes(strings));
+    assert.equal(Buffer.from(file).includes('hidden'), false);
+  });
+
   it('is one to readelf', (t) => {
     const folder = mkdtempSync(path.join(tmpdir(), 'sagrada-elf-'));
     try {

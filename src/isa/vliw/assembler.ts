@@ -7,7 +7,7 @@
 import type { AssembleOptions, Assembly, ListingEntry } from '../assembler.ts';
 import { AssemblyError, type Diagnostic, SourceText } from '../diagnostics.ts';
 import { Fault } from '../expressions.ts';
-import { BUNDLE_WORDS, orBits, readWords, writeWords } from './bits.ts';
+import { BUNDLE_WORDS, bytesOf, orBits, readWords } from './bits.ts';
 import { BUNDLE_BYTES, type Slot, slots } from './bundle.ts';
 import { Directives } from './directives.ts';
 import { type Hazard, HazardFinder } from './hazards.ts';
@@ -121,10 +121,7 @@ class Assembler {
     if (this.#diagnostics.some((each) => each.severity === 'error')) {
       throw new AssemblyError(this.#source, this.#diagnostics);
     }
-    const bytes = new Uint8Array(this.#bundles * BUNDLE_BYTES);
-    for (let i = 0; i < this.#bundles; i++) {
-      writeWords(this.#words.subarray(i * BUNDLE_WORDS, (i + 1) * BUNDLE_WORDS), bytes, i * BUNDLE_BYTES);
-    }
+    const bytes = bytesOf(this.#words, this.#bundles * BUNDLE_WORDS);
     const lines = this.#lines.subarray(0, this.#bundles);
     const labels = new Map<string, bigint>();
     for (const [name, { bundle }] of this.#labels) labels.set(name, BigInt(bundle * BUNDLE_BYTES));
@@ -148,12 +145,18 @@ class Assembler {
     let end = commentStart(text, start, lineEnd);
     while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
     if (end === start) {
-      this.#endOfLine();
+      this.#endOfLine(lineEnd);
       return;
     }
     try {
       if (this.#directives.takeLine(text.slice(start, end), start)) return;
       let at = start;
+      const bars = this.#bars(start);
+      if (bars !== undefined) {
+        if (this.#pending.length === 0)
+          throw new Fault({ start, end }, '"||" goes on with a bundle, and none is begun');
+        at = bars;
+      }
       while (at < end) {
         let semicolon = text.indexOf(';', at);
         if (semicolon < 0 || semicolon > end) semicolon = end;
@@ -166,11 +169,19 @@ class Assembler {
       this.#pending = [];
       this.#places = [];
     }
-    this.#endOfLine();
+    this.#endOfLine(lineEnd);
   }
 
-  #endOfLine(): void {
-    if (!this.#braces) this.#endBundle();
+  #endOfLine(lineEnd: number): void {
+    if (this.#pending.length > 0 && !this.#braces && this.#bars(lineEnd + 1) === undefined) this.#endBundle();
+  }
+
+  /** Where a line goes on after the bars that say that its bundle is that of the line before; undefined without them. */
+  #bars(start: number): number | undefined {
+    const text = this.#text;
+    let at = start;
+    while (isBlank(text.charCodeAt(at))) at++;
+    return text.charCodeAt(at) === BAR && text.charCodeAt(at + 1) === BAR ? at + 2 : undefined;
   }
 
   #statement(from: number, to: number): void {
@@ -445,6 +456,7 @@ const OPEN = 123;
 const CLOSE = 125;
 const DOT = 46;
 const COLON = 58;
+const BAR = 124;
 const LETTER_H = 104;
 const LETTER_L = 108;
 const HASH = 35;

@@ -47,11 +47,18 @@ export function readWords(bytes: Uint8Array, offset: number, words: Uint32Array)
 }
 
 export function writeWords(words: Uint32Array, bytes: Uint8Array, offset: number): void {
-  for (let i = 0, at = offset; i < BUNDLE_WORDS; i++, at += 4) {
+  bytes.set(bytesOf(words, BUNDLE_WORDS), offset);
+}
+
+/** The first `count` words, little-endian. */
+export function bytesOf(words: Uint32Array, count: number): Uint8Array {
+  const bytes = new Uint8Array(count * 4);
+  for (let i = 0, at = 0; i < count; i++, at += 4) {
     const word = words[i] as number;
     bytes[at] = word;
     bytes[at + 1] = word >>> 8;
     bytes[at + 2] = word >>> 16;
     bytes[at + 3] = word >>> 24;
   }
+  return bytes;
 }

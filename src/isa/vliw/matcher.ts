@@ -90,9 +90,11 @@ function attempt(
     const type = asked.type ?? form.defaultType;
     if (form.type === 'none' && type)
       fail(-1, () => `${row.name} takes no data type here`, asked.typePlace ?? mnemonic);
-    else if (form.type === 'encoded' && !type)
-      fail(-1, () => `${row.name} needs a data type, e.g. ${exampleOf(row)}`, mnemonic);
-    else if (form.types && !(type && form.types.includes(type)))
+    else if (form.type === 'encoded' && !type) {
+      // Where all else fits, this is what is wrong.
+      const fitting = !('reason' in align({ facts: context.facts, defect: () => {} }, form, given));
+      fail(fitting ? given.length : -1, () => `${row.name} needs a data type, e.g. ${exampleOf(row)}`, mnemonic);
+    } else if (form.types && !(type && form.types.includes(type)))
       fail(-1, () => `${row.name} has no such form for ${type}`, asked.typePlace ?? mnemonic);
     else {
       const switches = switchValues(form, type, explicit);
@@ -194,7 +196,9 @@ function resolveSwitches(
       (s) => s.names.includes(each.name) || (each.value === undefined && s.values.has(each.name)),
     );
     if (candidates.length === 0) {
-      throw new Fault(each, `${row.name} has no switch "${each.name}"`, () => suggestion(each.name, switchNames(row)));
+      const known = [...switchNames(row), ...(row.row.types ?? [])];
+      const what = row.row.types ? 'neither a switch nor a data type' : 'no switch';
+      throw new Fault(each, `${row.name} has ${what} "${each.name}"`, () => suggestion(each.name, known));
     }
     const s = candidates.find((c) => !c.row.types || !type || c.row.types.includes(type));
     if (!s) throw new Fault(each, `${each.name} is not valid for ${type}`);

@@ -43,7 +43,8 @@ export function integerValue(text: string): bigint {
 export function realBits(text: string, suffix: string, negative: boolean, place: ScanToken): number {
   const size = /^0[xX]/.test(text) ? hexFloat(text) : Number(text);
   const value = negative ? -size : size;
-  const bits = suffix === 'h' ? halfBits(value) : suffix === 'bf' ? bfloatBits(value) : floatBits(value);
+  // As the vendor's assembler: to f32 first, so that a half is rounded twice.
+  const bits = suffix === 'h' ? halfBits(Math.fround(value)) : suffix === 'bf' ? bfloatBits(value) : floatBits(value);
   const [infinity, what] = suffix === 'h' ? [0x7c00, 'f16'] : suffix === 'bf' ? [0x7f80, 'bf16'] : [0x7f800000, 'f32'];
   const magnitude = suffix === '' || suffix === 'f' ? bits & 0x7fffffff : bits & 0x7fff;
   if (magnitude >= infinity) throw new Fault(place, `${text} is too great for ${what}`);

@@ -134,6 +134,12 @@ export class OperandParser {
     let suffixText = '';
     let end = token.end;
     if (suffix?.kind === 'name' && suffix.joined) {
+      // The lexer of LLVM takes these in upper case after any integer, and forgets them.
+      if (token.kind === 'integer' && /^(?:U?LL?|U)$/.test(suffix.text)) {
+        this.#at++;
+        this.#integer(signed(token, negative), type, { start: sign?.start ?? token.start, end: suffix.end });
+        return;
+      }
       suffixText = suffix.text.toLowerCase();
       end = suffix.end;
       this.#at++;
@@ -149,8 +155,7 @@ export class OperandParser {
     if (suffixText !== '' && (suffixText !== 'u' || negative)) {
       throw new Fault(suffix as ScanToken, 'an integer has no such suffix');
     }
-    const size = integerValue(token.text);
-    this.#integer(negative ? -size : size, type, { start, end });
+    this.#integer(signed(token, negative), type, { start, end });
   }
 
   #integer(value: bigint, type: string, place: Place): void {
@@ -274,6 +279,11 @@ export class OperandParser {
     }
     this.#operands.push({ kind: 'label', name: token.text, addend, start: token.start, end });
   }
+}
+
+function signed(token: ScanToken, negative: boolean): bigint {
+  const size = integerValue(token.text);
+  return negative ? -size : size;
 }
 
 const SPACED = { mayBeSpaced: true, isSwitch: false };

@@ -49,13 +49,36 @@ export class SlotParser {
     const before = known.get(text);
     if (before) return before;
     this.#clean = true;
-    const parsed = this.#parse(slot, scan(text, start));
+    const tokens = scan(text, start);
+    let parsed: ParsedSlot;
+    try {
+      parsed = this.#parse(slot, tokens);
+    } catch (error) {
+      throw error instanceof Fault ? this.#clearer(error, slot, tokens) : error;
+    }
     // What was complained about is complained about again; a label may be far or near.
     if (this.#clean && !parsed.label) {
       if (known.size >= MAX_KNOWN) known.clear();
       known.set(text, parsed);
     }
     return parsed;
+  }
+
+  /** What newcomers most often mean by what cannot be parsed. */
+  #clearer(fault: Fault, slot: Slot, [mnemonic, ...tokens]: readonly ScanToken[]): Fault {
+    const { set } = this.#context;
+    const at = tokens.find((token) => token.start === fault.start);
+    const name = at?.text.split('.')[0]?.toLowerCase() ?? '';
+    if (at?.kind === 'name' && slots.some((each) => set.instructions[each].has(name))) {
+      return new Fault(at, `a semicolon is expected before ${at.text}: it begins the next slot`);
+    }
+    const vector = tokens.some((token) => /^%?(?:V|D|A|VP)\d+$/i.test(token.text));
+    const first = mnemonic?.text.split('.')[0]?.toLowerCase() ?? '';
+    if (slot === 'spu' && vector && set.instructions.spu.has(first) && set.instructions.vpu.has(first)) {
+      const message = `${fault.message}; this is the slot of SPU, and vectors belong into the next, that of VPU`;
+      return new Fault(fault, message, fault.hint);
+    }
+    return fault;
   }
 
   #parse(slot: Slot, tokens: readonly ScanToken[]): ParsedSlot {
