@@ -226,6 +226,30 @@ test('random streams: compiled and interpreted agree in every bit', () => {
   assert.ok(streamed > 500, `only ${streamed} rounds were streams`);
 });
 
+test('stores of a round that lie one over the other are done in their order', () => {
+  const bits = Uint32Array.from({ length: 97 }, (_, n) => 0x3f800000 + n * 1001);
+  const lines = (distance: string) => [
+    `ld_tnsr V1, 0, I2; add.i32 b00001 I5, ${distance}, I4; nop; nop`,
+    'nop; add.i32 b00001 I2, S6, I2; add.f32 V3, V1, V2; nop',
+    'nop; nop; nop; st_tnsr 2, I4, V3',
+    'nop; nop; nop; st_tnsr 2, I5, V1',
+    'nop; add.i32 b00001 I4, S6, I4; nop; nop',
+  ];
+  for (const [distance, streams] of [
+    ['0', false],
+    ['5', false],
+    ['63', false],
+    ['64', true],
+  ] as const) {
+    const text = program(lines(distance));
+    const want = outcome(text, bits, false, 15);
+    const got = outcome(text, bits, true, 15);
+    assert.deepEqual(got.memory, want.memory);
+    assert.deepEqual(got.registers, want.registers);
+    assert.equal(got.streamedRounds > 5, streams, `${distance} elements apart`);
+  }
+});
+
 test('a loop that reads a result before its latency has passed is left to the interpreter', () => {
   const early =
     'loop 0, S1, 1, <, end\nnop; nop; nop; nop\nnop; nop; add.f32 V1, V1, V2; nop\nnop; nop; add.f32 V1, V1, V2; nop\nend:';
