@@ -100,6 +100,9 @@ export async function prepareKernel(
     padding: paddingBits(argument, shape.type),
   }));
   const scalars = parseScalars(options.set ?? [], program.interface);
+  if (!options.indexSpace && !program.interface && program.usesIndexSpace) {
+    console.error('sagrada: the kernel does not say its index space: one member is run; --index-space tells more');
+  }
   const indexSpace = options.indexSpace
     ? parseIndexSpace(options.indexSpace)
     : program.interface

@@ -194,6 +194,22 @@ halt
     assert.equal(stdout, `a u32[1] [2]\nb u32[1] [${0x40000000}]\n`);
   });
 
+  it('says so where a kernel asks for an index space that nobody has told', () => {
+    const asking = write(
+      'asking.tpc',
+      `nop; mov_irf_dim 0 S1, I1
+${'nop\n'.repeat(3)}nop; nop; mov.i32 V1, S1; nop
+${'nop\n'.repeat(3)}nop; nop; nop; st_tnsr 0, I0, V1
+halt
+`,
+    );
+    const one = sagrada(['tpc', 'run', asking, '--out', 'n=i32[1]']);
+    assert.match(one.stderr, /does not say its index space.*--index-space/);
+    assert.equal(one.stdout, 'n i32[1] [1]\n');
+    const seven = sagrada(['tpc', 'run', asking, '--out', 'n=i32[1]', '--index-space', '7']);
+    assert.deepEqual([seven.stderr, seven.stdout], ['', 'n i32[1] [7]\n']);
+  });
+
   it('gives the padding of :pad= for what is out of bounds', () => {
     const pad = write(
       'pad.tpc',

@@ -2,7 +2,7 @@
 
 import { tpcGaudi } from '../../../specs/tpc/gaudi.ts';
 import { assembleVliw } from '../../isa/vliw/assembler.ts';
-import { BUNDLE_BYTES, type Bundle, type Loop } from '../../isa/vliw/bundle.ts';
+import { BUNDLE_BYTES, type Bundle, type Loop, slots } from '../../isa/vliw/bundle.ts';
 import { disassembleVliw } from '../../isa/vliw/disassembler.ts';
 import { isElf, readKernel } from '../../isa/vliw/elf.ts';
 import { ModelError, UserError } from '../../sim/errors.ts';
@@ -18,6 +18,8 @@ export interface KernelProgram {
   readonly interface: KernelInterface | undefined;
   /** It has lookups, for which function tables must be there and vector local memory is small. */
   readonly usesTables: boolean;
+  /** It reads I1, the size of its part of the index space. */
+  readonly usesIndexSpace: boolean;
   /** Hazards and the like, as the assembler prints them. */
   readonly warnings: AssemblyWarnings | undefined;
   /** Where the bundle at `offset` comes from: `relu.tpc:31`, or `relu.o+0x1c0` where there is no text. */
@@ -46,7 +48,7 @@ export function loadProgram(bytes: Uint8Array, file: string): KernelProgram {
     bytes: notEmpty(assembly.bytes, file),
     labels: new Map([...assembly.labels].map(([name, address]) => [name, Number(address)])),
     interface: interfaceOf(section, file),
-    usesTables: usesTables(assembly.bytes),
+    ...usesOf(assembly.bytes),
     warnings: assembly.warnings.length > 0 ? assembly : undefined,
     place: (offset) => (lines.has(offset) ? `${file}:${lines.get(offset)}` : `${file}+0x${offset.toString(16)}`),
     text: (offset) => withoutComment(assembly.source.line(lines.get(offset) ?? 0)),
@@ -92,7 +94,7 @@ function fromBundles(
     bytes: notEmpty(bytes, file),
     labels,
     interface: kernel,
-    usesTables: usesTables(bytes),
+    ...usesOf(bytes),
     warnings: undefined,
     place: (offset) => `${file}+0x${offset.toString(16)}`,
     text(offset) {
@@ -123,15 +125,23 @@ function withoutComment(line: string): string {
 }
 
 /** Bundles that cannot be decoded are none of this function's business: they are refused when they are reached. */
-function usesTables(bytes: Uint8Array): boolean {
+function usesOf(bytes: Uint8Array): Pick<KernelProgram, 'usesTables' | 'usesIndexSpace'> {
+  let usesTables = false;
+  let usesIndexSpace = false;
   for (let offset = 0; offset + BUNDLE_BYTES <= bytes.length; offset += BUNDLE_BYTES) {
     const bundle = tryDecode(bytes, offset);
-    if (bundle?.kind === 'bundle' && bundle.load?.mnemonic.startsWith('lookup')) return true;
+    if (bundle?.kind !== 'bundle') continue;
+    usesTables ||= bundle.load?.mnemonic.startsWith('lookup') === true;
+    usesIndexSpace ||= slots.some((slot) =>
+      bundle[slot]?.operands.some((o, n) => {
+        return o.kind === 'register' && o.file === 'I' && o.number === 1 && bundle[slot]?.roles[n] !== 'dest';
+      }),
+    );
   }
-  return false;
+  return { usesTables, usesIndexSpace };
 }
 
-export function tryDecode(bytes: Uint8Array, offset: number): Bundle | Loop | undefined {
+function tryDecode(bytes: Uint8Array, offset: number): Bundle | Loop | undefined {
   try {
     return tpcGaudi.decodeBundle(bytes, offset);
   } catch (error) {
