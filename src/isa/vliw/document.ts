@@ -6,7 +6,7 @@ import { assembleVliw } from './assembler.ts';
 import { type Slot, slots } from './bundle.ts';
 import type { CompiledInstruction, Form, OperandForm } from './forms.ts';
 import { BUNDLE_BITS, proveVliw } from './proof.ts';
-import type { BitRange, SwitchRow } from './rows.ts';
+import type { BitRange, InstructionRow, SwitchRow } from './rows.ts';
 import type { VliwSet } from './set.ts';
 
 export function vliwPages(set: VliwSet): readonly ReferencePage[] {
@@ -87,12 +87,12 @@ function indexPage(set: VliwSet): string {
 function instructionPage(set: VliwSet, compiled: CompiledInstruction): ReferencePage {
   const { row, slot, name, forms } = compiled;
   const { facts } = set;
-  const switches = Object.entries(row.switches ?? {}).map(([key, each]) => switchLine(key, each));
+  const switches = Object.entries(row.switches ?? {}).map(([key, each]) => switchLine(key, each, row.types));
   const parts = [
     `# ${name} (${facts.layouts[slot].title})`,
     row.doc,
     '## Syntax',
-    fence([...new Set(forms.map(usage))].join('\n')),
+    fence([...new Set(forms.map((form) => `${usage(form)}${condition(form)}`))].join('\n')),
     ...(row.types ? [`Data types: ${row.types.map((type) => `\`${type}\``).join(', ')}.`] : []),
     ...(row.aliases ? [`Also written ${row.aliases.join(', ')}.`] : []),
     ...(switches.length > 0 ? [['| switch | bits | default | |', '|---|---|---|---|', ...switches].join('\n')] : []),
@@ -132,6 +132,16 @@ function loopPage(set: VliwSet): ReferencePage {
   return { name: 'loop', text: `${parts.join('\n\n')}\n` };
 }
 
+/** With which data types and switches a form goes, where another has others. */
+function condition({ types, when, implies }: Form): string {
+  const switches = Object.entries(when ?? {}).map(([name, value]) =>
+    value === true ? `with ${name}` : value === false ? `without ${name}` : `with ${name}=${value}`,
+  );
+  const implied = Object.keys(implies ?? {}).map((name) => `is ${name}`);
+  const parts = [...(types ? [types.join(' ')] : []), ...switches, ...implied];
+  return parts.length === 0 ? '' : `    // ${parts.join(', ')}`;
+}
+
 /** A form as it is written. */
 export function usage(form: Form): string {
   const { name, row } = form.instruction;
@@ -155,12 +165,14 @@ function operandUsage(operand: OperandForm): string {
   return operand.optional ? `[${text}]` : text;
 }
 
-function switchLine(key: string, row: SwitchRow): string {
+/** `all`: the data types of the instruction. */
+function switchLine(key: string, row: SwitchRow, all: InstructionRow['types']): string {
+  const types = row.types?.filter((type) => all?.includes(type) ?? true);
   const values = Object.entries(row.values ?? {}).map(([name, value]) => `${value} = ${name}`);
   const notes = [
     row.doc,
     ...values,
-    ...(row.types ? [`of ${row.types.join(', ')}`] : []),
+    ...(types && types.length < (all?.length ?? Infinity) ? [`for ${types.join(', ')}`] : []),
     ...(row.when
       ? [
           `with ${Object.entries(row.when)
