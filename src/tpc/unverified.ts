@@ -1,6 +1,6 @@
 /**
  * What no public source settles about the behaviour of the core, and how this model reads it. A reading is here because
- * something public speaks for it (said in `reason`); where nothing does, the model refuses with a category instead.
+ * something public speaks for it (said in `reason`); where nothing does, the model refuses with a category: that is here too.
  */
 
 export interface UnverifiedReading {
@@ -176,5 +176,45 @@ export const unverifiedReadings = [
     about: 'two results for one register that arrive out of order',
     reading: 'the later instruction wins',
     reason: 'not public',
+  },
+  {
+    about: 'add, sub with carry',
+    reading: 'refused as undefined',
+    reason: 'S_CARRY and V_CARRY exist, and the switch; which instructions write them is not public',
+  },
+  {
+    about: 'quads of vectors',
+    reading: 'refused as undefined',
+    reason: 'the type exists for all cores, but no intrinsic of this one has it',
+  },
+  {
+    about: 'get_lut_entry: log',
+    reading: 'refused as undefined',
+    reason: "the switch takes it, but e_func_variant does not list it, and the vendor's log uses the default",
+  },
+  {
+    about: 'lookup with upper_half',
+    reading: 'refused as undefined',
+    reason: "only the switch and its bit are public; no function of the vendor's library sets it",
+  },
+  {
+    about: 'convert_int8, convert_uint8',
+    reading: 'refused as undefined',
+    reason: 'they take a pair or a quad of vectors; the order of the elements is not public',
+  },
+  {
+    about: 'jmpa with a label',
+    reading: 'refused as undefined',
+    reason: 'assemblers encode a label as a distance, and the instruction takes an address in a register',
+  },
+  {
+    about: 'st_tnsr with pack: elements that are not of 16 bits',
+    reading: 'refused as undefined',
+    reason: "the only kind of packing that this chip's switch has is not described",
+  },
+  {
+    about: 'mov from registers of the hardware',
+    reading: 'refused as undefined',
+    reason: 'what they hold is not public',
   },
 ] as const satisfies readonly UnverifiedReading[];
