@@ -3,7 +3,7 @@
  * from the moment the host has described both rings until the next reset.
  */
 
-import { ACQ, AQ, requestHead, responseHead, STATUS, UNADVERTISED, VERSION } from '../../specs/efa/admin.ts';
+import { ACQ, AQ, requestHead, responseHead, STATUS, UNADVERTISED } from '../../specs/efa/admin.ts';
 import { Condition, type Process, type Steps } from '../sim/process.ts';
 import { type AdminCommands, commandNamed } from './admin-commands.ts';
 import { AdminError } from './admin-error.ts';
@@ -155,6 +155,3 @@ export class AdminQueue {
 }
 
 type Head = ReturnType<typeof requestHead.decode>;
-
-/** Versions of the protocol that the model speaks. */
-export const API_VERSIONS = [VERSION.OLDEST, VERSION.CHECKSUM, VERSION.LARGE_ENTRIES] as const;
