@@ -106,6 +106,21 @@ const vpu = fc.oneof(
     v,
     fc.constantFrom('3', '31', '-1', '-31', '40', 'S2', 'V3'),
   ),
+  fc.tuple(
+    fc.constantFrom(
+      ...['rhne', 'rz', 'rd', 'ru', 'default'].flatMap((rm) => [
+        `convert.f32 target_type=int32 ${rm}`,
+        `convert.f32 target_type=uint32 ${rm}`,
+      ]),
+      'convert.i32 target_type=fp32 rhne',
+      'convert.u32 target_type=fp32 rhne',
+      'convert.i32 target_type=fp32 rd',
+      'abs.f32',
+      'abs.i32',
+    ),
+    v,
+    v,
+  ),
   fc.tuple(fc.constantFrom('mov.f32'), v, v),
   fc.tuple(fc.constantFrom('mov.i32'), v, fc.constantFrom('S2', '9')),
   // These are done by their bodies.

@@ -168,6 +168,40 @@ export function loadChunk(code: Code, source: Source, chunk: number): void {
   else code.load(source.scalar).op('i32x4.splat');
 }
 
+const roundings: Readonly<Record<string, SimdOpcode>> = {
+  default: 'f32x4.nearest',
+  rhne: 'f32x4.nearest',
+  rne: 'f32x4.nearest',
+  rz: 'f32x4.trunc',
+  rd: 'f32x4.floor',
+  ru: 'f32x4.ceil',
+};
+
+/** Operations of one operand: |a|, and conversions between f32 and words. */
+function unaryLanes(i: Instruction, known: Shortcuts): Lanes | undefined {
+  if (i.mnemonic === 'abs') {
+    if (i.type !== 'f32') return undefined;
+    return (code, l) => {
+      if (!known.a) flush(code, l.a);
+      code.get(l.a).op('f32x4.abs').set(l.result);
+      canonical(code, l.result);
+    };
+  }
+  const rounding = roundings[String(i.switches.rm ?? 'default')];
+  if (i.mnemonic !== 'convert' || !rounding) return undefined;
+  const target = i.switches.target_type;
+  if (i.type === 'f32' && (target === 'int32' || target === 'uint32')) {
+    const convert = target === 'int32' ? 'i32x4.trunc_sat_f32x4_s' : 'i32x4.trunc_sat_f32x4_u';
+    return (code, l) => {
+      if (!known.a) flush(code, l.a);
+      code.get(l.a).op(rounding, convert).set(l.result);
+    };
+  }
+  if ((i.type !== 'i32' && i.type !== 'u32') || target !== 'fp32' || rounding !== 'f32x4.nearest') return undefined;
+  const convert = i.type === 'i32' ? 'f32x4.convert_i32x4_s' : 'f32x4.convert_i32x4_u';
+  return (code, l) => void code.get(l.a).op(convert).set(l.result);
+}
+
 /** An operation on the lanes of a vector, each for itself. */
 export interface LaneOperation {
   readonly a: Source;
@@ -190,16 +224,19 @@ export function laneOperation(i: Instruction): LaneOperation | undefined {
   if (dest.file !== 'V' || dest.number >= layout.GENERAL_VECTORS) return undefined;
   const to = offsetOf(i, dest);
   const selecting = i.mnemonic.startsWith('sel_');
-  if (!i.roles.includes('a') || !i.roles.includes('b')) return undefined;
-  const [a, b] = [sourceOf(i, operand(i, 'a')), sourceOf(i, operand(i, 'b'))];
+  if (!i.roles.includes('a')) return undefined;
+  const unary = !i.roles.includes('b');
+  const a = sourceOf(i, operand(i, 'a'));
+  const b: Source | undefined = unary ? { word: 0 } : sourceOf(i, operand(i, 'b'));
   const numbers = givesNumbers(i);
-  const lanesFor = (known: Shortcuts) => (selecting ? selectLanes(i) : numbers ? f32Lanes(i, known) : wordLanes(i));
+  const lanesFor = (known: Shortcuts) =>
+    unary ? unaryLanes(i, known) : selecting ? selectLanes(i) : numbers ? f32Lanes(i, known) : wordLanes(i);
   if (!lanesFor({ a: false, b: false, c: false, anyNan: false })) return undefined;
   const c = selecting ? sourceOf(i, operand(i, 'c')) : i.mnemonic === 'mac' ? { at: to } : undefined;
   const d = selecting ? sourceOf(i, operand(i, 'd')) : undefined;
   if (!a || !b || (selecting && (!c || !d))) return undefined;
   const lanes = (known: Shortcuts) => lanesFor(known) as Lanes;
-  return { a, b, c, d, to, numbers, compares: numbers || (selecting && i.type === 'f32'), lanes };
+  return { a, b, c, d, to, numbers, compares: numbers || ((selecting || unary) && i.type === 'f32'), lanes };
 }
 
 /** An instruction of the vector unit. */
