@@ -15,6 +15,8 @@ import { asNew, control, KILLING, recovered, resets, SLOW } from './reset-lib.ts
 import { assertNumbers, kernel } from './tpc-lib.ts';
 
 const EVENT = values(notifierEvents);
+/** Where the driver has its page tables, in HBM (gaudi.h, MMU_PAGE_TABLES_ADDR). */
+const PAGE_TABLES = 0x1000_0000n;
 /** What the driver says of an event, and what a submission is told that takes too long. */
 const INTERRUPT = /H\/W interrupt \d+ \["TPC\d_KRN_ERR"\]/;
 const CAUSE = /TPC\d_KRN_ERR interrupt cause: tpc_/;
@@ -90,6 +92,21 @@ async function launchesAgain(t: TestContext, device: Device): Promise<void> {
 export function faults(test: Declare): void {
   pageFault(test, 'read');
   pageFault(test, 'write');
+
+  test('a kernel cannot write to memory that is the driver’s', async (t) => {
+    t.expectMessages(/RAZWI/, /H\/W interrupt/, CAUSE);
+    const device = t.open(0);
+    const events = device.notifyEvents();
+    const kept = device.allocHost(4 * KiB);
+    const options = { type: 'f32', shape: [256] } as const;
+    // the page tables: were they lost, nothing would be translated any more
+    await device.launch(kernel('relu'), {
+      tensors: [new Tensor(kept, options), new Tensor(PAGE_TABLES, options)],
+      signal: t.signal,
+    });
+    await until(t, events, EVENT.HL_NOTIFIER_EVENT_RAZWI | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+    await launchesAgain(t, device);
+  });
 
   test(
     'an illegal instruction is told of, and ends with a reset',
