@@ -15,7 +15,7 @@ import { asNew, control, KILLING, recovered, resets, SLOW } from './reset-lib.ts
 import { assertNumbers, kernel } from './tpc-lib.ts';
 
 const EVENT = values(notifierEvents);
-/** Where the driver has its page tables, in HBM (gaudi.h, MMU_PAGE_TABLES_ADDR). */
+/** Where the driver has its page tables, in HBM (gaudi.c, mmu_pgt_addr). */
 const PAGE_TABLES = 0x1000_0000n;
 /** What the driver says of an event, and what a submission is told that takes too long. */
 const INTERRUPT = /H\/W interrupt \d+ \["TPC\d_KRN_ERR"\]/;
