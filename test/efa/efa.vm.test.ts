@@ -23,8 +23,11 @@ async function output(vm: Vm, command: readonly string[]): Promise<string> {
 }
 
 function transfer(vm: Vm): Promise<string> {
-  const value = { addr: DRAM_USER_BASE, mem_size: SIZE, op: memoryOperations.HL_MEM_OP_EXPORT_DMABUF_FD.value };
-  const argument = Buffer.from(hl_mem_args.encode({ in: { ...value, flags: O_CLOEXEC_RDWR } })).toString('hex');
+  const { value: op } = memoryOperations.HL_MEM_OP_EXPORT_DMABUF_FD;
+  const export_dmabuf_fd = { addr: DRAM_USER_BASE, mem_size: SIZE };
+  const argument = Buffer.from(hl_mem_args.encode({ in: { export_dmabuf_fd, op, flags: O_CLOEXEC_RDWR } })).toString(
+    'hex',
+  );
   const program = path.join(import.meta.dirname, 'peer-transfer.py');
   // The tree of the RDMA programs sees /tmp, not the folder that this file is in.
   const script = 'cp "$1" /tmp/transfer.py && shift && exec rdma-python3 /tmp/transfer.py "$@"';
