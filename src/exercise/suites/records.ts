@@ -73,10 +73,16 @@ function refused(
   );
 }
 
+/** Waits for events, a minute of the driver's clock at most. @returns all that came meanwhile */
 async function until(t: TestContext, events: EventNotifier, wanted: number): Promise<bigint> {
+  const end = t.target.driver.now() + 60e9;
   let seen = 0n;
   while ((seen & BigInt(wanted)) !== BigInt(wanted)) {
     t.signal.throwIfAborted();
+    assert.ok(
+      t.target.driver.now() < end,
+      `event 0x${wanted.toString(16)} did not come within a minute, only 0x${seen.toString(16)}`,
+    );
     seen |= await events.next({ timeout: 100, signal: t.signal });
     await setImmediate();
   }
@@ -253,6 +259,8 @@ function faults(test: Declare): void {
       const kept = [device.allocHost(4 * KiB), device.allocHost(8 * KiB), device.allocHost(4 * KiB)];
       const gone = device.allocHost(64 * KiB);
       const nowhere = gone.deviceAddress;
+      // elsewhere in the page tables, so that unmapping begins at their root; beside `gone` others stay mapped
+      kept.push(device.allocHost(4 * MiB));
       gone[Symbol.dispose]();
       const { address } = device.sram.allocate(4 * KiB);
       const eventsBefore = device.info.hwEventsAggregate();
