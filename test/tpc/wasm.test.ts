@@ -83,7 +83,7 @@ const word = fc.oneof(
 const words = fc.array(word, { minLength: 97, maxLength: 97 }).map((list) => Uint32Array.from(list));
 
 const v = fc.integer({ min: 1, max: 11 }).map((n) => `V${n}`);
-const vs = fc.oneof(v, fc.constantFrom('S2', 'S3', 'S4', '0x3f000000', '7'));
+const vs = fc.oneof(v, fc.constantFrom('S2', 'S3', 'S4', '0x3f000000', '7', '0x80000000', '0x7f800001'));
 const vpu = fc.oneof(
   fc.tuple(fc.constantFrom('add.f32', 'sub.f32', 'mul.f32', 'max.f32', 'min.f32', 'mac.f32', 'mac.f32.neg'), v, v, vs),
   fc.tuple(

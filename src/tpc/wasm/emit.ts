@@ -162,6 +162,13 @@ export function sourceOf(i: Instruction, o: Operand): Source | undefined {
   return undefined;
 }
 
+/** Whether a source is a word that is known, and as f32 not denormal. */
+export function isNormalWord(source: Source): boolean {
+  if (!('word' in source)) return false;
+  const magnitude = source.word & ABS;
+  return magnitude === 0 || magnitude >= MIN_NORMAL;
+}
+
 export function loadChunk(code: Code, source: Source, chunk: number): void {
   if ('at' in source) code.loadVector(source.at + chunk * CHUNK);
   else if ('word' in source) code.splat(source.word);
@@ -245,7 +252,7 @@ export function emitVector(i: Instruction, known: Knowledge): Emit | undefined {
   const operation = laneOperation(i);
   if (!operation) return undefined;
   const { a, b, c, d, to } = operation;
-  const normal = (source: Source) => 'at' in source && known.normal(source.at);
+  const normal = (source: Source) => ('at' in source ? known.normal(source.at) : isNormalWord(source));
   const lanes = operation.lanes({ a: normal(a), b: normal(b), c: known.normal(to), anyNan: known.anyNan(to) });
   return (code, l) => {
     for (let chunk = 0; chunk < CHUNKS; chunk++) {

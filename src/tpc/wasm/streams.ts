@@ -16,6 +16,7 @@ import {
   canonical,
   emitMove,
   emitScalar,
+  isNormalWord,
   type Knowledge,
   type LaneOperation,
   type Locals,
@@ -202,7 +203,8 @@ function emitChunk(code: Code, l: Locals, { steps, loop, localOf, chunk, carried
       continue;
     }
     const { a, b, c, d, to, compares, numbers, lanes } = step.operation;
-    const isNormal = (source: Source | undefined) => source !== undefined && 'at' in source && normal.has(source.at);
+    const isNormal = (source: Source | undefined) =>
+      source !== undefined && ('at' in source ? normal.has(source.at) : isNormalWord(source));
     for (const [source, asNumber] of [
       [a, compares],
       [b, compares],
