@@ -23,8 +23,8 @@ export type Emit = (code: Code, locals: Locals) => void;
 
 export const CHUNK = 16;
 export const CHUNKS = layout.VECTOR_BYTES / CHUNK;
-const MIN_NORMAL = 0x00800000;
-const ABS = 0x7fffffff;
+export const MIN_NORMAL = 0x00800000;
+export const ABS = 0x7fffffff;
 const NAN = 0x7fffffff;
 
 /** The local's f32 lanes with denormals as zeros of their sign. */

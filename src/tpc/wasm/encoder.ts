@@ -115,6 +115,7 @@ export type SimdOpcode = keyof typeof simd;
 /** The body of a function, instruction after instruction. */
 export class Code {
   readonly bytes: number[] = [];
+  readonly #pinned = new Map<number, number>();
 
   op(...names: (PlainOpcode | SimdOpcode)[]): this {
     for (const each of names) {
@@ -129,8 +130,17 @@ export class Code {
     return this;
   }
 
+  /** From here on, `splat` of this word takes it from a local: code does not make the constant again and again. */
+  pin(word: number, local: number): this {
+    this.splat(word).set(local);
+    this.#pinned.set(word, local);
+    return this;
+  }
+
   /** A vector of four equal words. */
   splat(word: number): this {
+    const pinned = this.#pinned.get(word);
+    if (pinned !== undefined) return this.get(pinned);
     this.bytes.push(0xfd, ...unsigned(0x0c));
     for (let n = 0; n < 4; n++) this.bytes.push(word & 0xff, (word >>> 8) & 0xff, (word >>> 16) & 0xff, word >>> 24);
     return this;

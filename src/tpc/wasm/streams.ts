@@ -11,6 +11,7 @@ import { effectsOf } from '../effects.ts';
 import * as layout from '../layout.ts';
 import { offsetOf, operand, register } from '../operands.ts';
 import {
+  ABS,
   CHUNK,
   CHUNKS,
   canonical,
@@ -21,6 +22,7 @@ import {
   type LaneOperation,
   type Locals,
   laneOperation,
+  MIN_NORMAL,
   type Source,
   sourceOf,
   type TransferPlan,
@@ -90,9 +92,9 @@ export function streamModule(loop: StreamLoop): Uint8Array<ArrayBuffer> | undefi
     c: firstVector + 2,
     result: firstVector + 3,
   };
-  const localOf = (at: number) => firstVector + 4 + registers.indexOf(at);
+  const localOf = (at: number) => firstVector + 6 + registers.indexOf(at);
 
-  const code = new Code();
+  const code = new Code().pin(MIN_NORMAL, firstVector + 4).pin(ABS, firstVector + 5);
   code.loop();
   saved.forEach((at, n) => {
     code.load(at).set(1 + transfers.length + n);
@@ -133,7 +135,7 @@ export function streamModule(loop: StreamLoop): Uint8Array<ArrayBuffer> | undefi
   }
   code.at().load(loop.counter).constant(loop.step).op('i32.add').store(loop.counter);
   code.get(0).constant(1).op('i32.sub').tee(0).branchIf(0).op('end').constant(0);
-  return moduleBytes({ code, words, vectors: 4 + registers.length, memoryPages: loop.memoryPages, result: true });
+  return moduleBytes({ code, words, vectors: 6 + registers.length, memoryPages: loop.memoryPages, result: true });
 }
 
 /** Leaves the address of the vector in a local, and on the stack whether all of it, and what was there, holds. */
