@@ -6,6 +6,7 @@ import process from 'node:process';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SUITE } from '../exercise/agreement/sequences.ts';
 import type { Result } from '../exercise/events.ts';
+import { longTests } from '../exercise/long-tests.ts';
 import { jsonReporter } from '../exercise/report/json.ts';
 import { junitReporter } from '../exercise/report/junit.ts';
 import { ktapReporter } from '../exercise/report/ktap.ts';
@@ -32,6 +33,7 @@ interface Options extends PlaceOptions {
   readonly format: Format;
   readonly output?: string;
   readonly list?: boolean;
+  readonly all?: boolean;
   readonly sequences: number;
 }
 
@@ -59,6 +61,7 @@ export function command(): Command {
       integer,
       100,
     )
+    .option('--all', 'also the tests that take long, which a run of everything on the model leaves out')
     .option('--list', 'list the tests that would run, and end');
   // two cards, so that no test has to be skipped
   return addMachineOptions(exercise, 'gaudi-x2').action(run);
@@ -103,14 +106,15 @@ async function run(names: readonly string[], options: Options, self: Command): P
       throw new UserError(`no suite "${name}"${suggestion(name, known)}; there are ${known.join(', ')}`);
     }
   }
-  const chosen = chosenTests({ ...configOf(names, options), trace: false });
+  const on = chooseTarget(options, self);
+  const config = configOf(names, options, on);
+  const chosen = chosenTests(config);
   if (chosen.length === 0) throw new UserError('no test matches: see "sagrada exercise --list"');
   if (options.list) {
     for (const test of chosen) console.log(test.id);
     return;
   }
 
-  const on = chooseTarget(options, self);
   const output = options.output === undefined ? undefined : await openOutput(options.output);
   const toFile: Write = (text) => void output?.write(text);
   const toTerminal: Write = (text) => void process.stdout.write(text);
@@ -134,13 +138,14 @@ async function run(names: readonly string[], options: Options, self: Command): P
 
   const begin = performance.now();
   await interruptible(async (signal) => {
-    const config = { ...configOf(names, options), trace: on.length > 1 };
     const make = (name: TargetName): Place =>
       name === 'model' ? new InProcess(options, config, signal) : new InVm(options, config, signal);
     const place = on.length > 1 ? new Both(on.map((name) => ({ name, place: make(name) }))) : make(on[0] as TargetName);
     const results: Result[] = [];
     const finish = () => {
       for (const reporter of reporters) reporter.finish(results, (performance.now() - begin) / 1000);
+      if (config.brief && options.format === 'pretty')
+        toTerminal(`--all runs ${longTests.size} more, which take long\n`);
     };
     let began = false;
     try {
@@ -171,8 +176,11 @@ async function run(names: readonly string[], options: Options, self: Command): P
   });
 }
 
-function configOf(suites: readonly string[], { seed, timeout, grep, sequences }: Options): RunConfig {
-  return { suites, seed, timeout, sequences, ...(grep ? { grep: grep.source } : {}) };
+function configOf(suites: readonly string[], options: Options, on: readonly TargetName[]): RunConfig {
+  const { seed, timeout, grep, sequences, all } = options;
+  const brief = !all && suites.length === 0 && grep === undefined && !on.includes('vm');
+  const compared = on.length > 1;
+  return { suites, seed, timeout, sequences, brief, trace: compared, ...(grep ? { grep: grep.source } : {}) };
 }
 
 /** @throws UserError for an option of the guest where there is none */

@@ -1,6 +1,7 @@
 /** What a run is about: suites, tests, seeds; and the tests that this means. */
 
 import { sequencesOf } from './agreement/sequences.ts';
+import { longTests } from './long-tests.ts';
 import { type RunOptions, select } from './runner.ts';
 import type { Test } from './suite.ts';
 import { suites } from './suites/index.ts';
@@ -13,6 +14,8 @@ export interface RunConfig extends RunOptions {
   readonly grep?: string;
   /** Exactly these tests. */
   readonly only?: readonly string[];
+  /** Leave out what takes long. */
+  readonly brief?: boolean;
   /** Random sequences there are. */
   readonly sequences?: number;
 }
@@ -20,9 +23,10 @@ export interface RunConfig extends RunOptions {
 export function chosenTests(config: RunConfig): Test[] {
   // a sequence that is named is run, whatever else was asked for
   const only = config.only === undefined ? {} : { only: config.only };
-  return select([...suites, sequencesOf(config)], {
+  const tests = select([...suites, sequencesOf(config)], {
     suites: config.suites,
     ...(config.grep === undefined || config.only !== undefined ? {} : { grep: new RegExp(config.grep) }),
     ...only,
   });
+  return config.brief && config.only === undefined ? tests.filter(({ id }) => !longTests.has(id)) : tests;
 }
