@@ -5,14 +5,16 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
+import { MemoryPool } from '../os/memory-pool.ts';
 import { runInProcess } from './in-process.ts';
 import { chosenTests, type RunConfig } from './selection.ts';
 
 const port = parentPort;
 if (!port) throw new Error('this program is a worker thread of the exerciser');
 const options = workerData as ModelMachineOptions;
+const pool = new MemoryPool();
 port.on('message', async (config: RunConfig) => {
-  using machine = new ModelMachine(options);
+  using machine = new ModelMachine({ ...options, memory: (name, size) => pool.make(name, size) });
   await runInProcess(chosenTests(config), machine, config, (event) => port.postMessage(JSON.stringify(event)));
   port.postMessage('');
 });

@@ -9,6 +9,7 @@ import type { Fabric } from '../pci/fabric.ts';
 import type { PciFunction } from '../pci/function.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import type { ModelError } from '../sim/errors.ts';
+import type { Memory } from '../sim/memory.ts';
 import { buildMachine, machineDescription } from './machines.ts';
 import { tpcFirmware } from './tpc-firmware.ts';
 
@@ -21,6 +22,8 @@ export interface ModelMachineOptions {
   readonly firmware?: Protocol;
   /** Seed of what is random in the devices. Default 1. */
   readonly seed?: number;
+  /** Makes the memories of the cards; default: each anew. */
+  readonly memory?: (name: string, size: number) => Memory;
 }
 
 /** What a device model refused. */
@@ -38,13 +41,14 @@ export class ModelMachine implements Disposable {
   #refusals: Refusal[] = [];
 
   /** @throws UserError for a machine that does not exist */
-  constructor({ machine, delays = {}, firmware = 'comms', seed = 1 }: ModelMachineOptions) {
+  constructor({ machine, delays = {}, firmware = 'comms', seed = 1, memory }: ModelMachineOptions) {
     const cards: Gaudi[] = [];
     const network = new Network({ seed });
     const built = buildMachine(machineDescription(machine), {
       gaudi: (name) => {
         const onError = this.#refuser(name);
-        const card = gaudi({ name, firmware, seed, delays, location: cards.length, onError });
+        const made = memory ? { memory } : {};
+        const card = gaudi({ name, firmware, seed, delays, location: cards.length, onError, ...made });
         cards.push(card);
         return card;
       },
