@@ -7,7 +7,6 @@
 import { entryOffset, LINE_BYTES, placeOf, tableClasses } from './layout.ts';
 import { type LookupFunction, lookupFunctions, type Segment } from './rows.ts';
 
-export type { LookupFunction, Segment } from './rows.ts';
 export { lookupFunctions } from './rows.ts';
 
 export interface TableMemory {
@@ -16,9 +15,6 @@ export interface TableMemory {
   /** What to put there. Between the tables there is nothing: a function that is not listed has none. */
   readonly regions: readonly { readonly address: number; readonly bytes: Uint8Array }[];
 }
-
-/** Bytes from the base that `lookupTables` may use: places for all tables of all classes. */
-export const TABLE_SPACE_BYTES = tableClasses.reduce((sum, { lines }) => sum + 128 * lines * LINE_BYTES, 0);
 
 /**
  * All tables of `lookupFunctions`, at addresses from `base` on.
