@@ -201,9 +201,10 @@ describe('the end of a guest', () => {
 
   test('closing ends what runs, writes back what was written, and leaves nothing', async () => {
     const vm = await bootVm(options({ binds: [folder] }));
-    const running = shell(vm, `echo kept >${folder}/kept; sleep 1000`);
+    // the folder is there only after the guest has written the first, if perhaps not yet written it back
+    const running = shell(vm, `echo kept >${folder}/kept; mkdir ${folder}/written; sleep 1000`);
     const ended = assert.rejects(running, /the guest was shut down/);
-    while (!existsSync(path.join(folder, 'kept'))) await new Promise((resolve) => setTimeout(resolve, 50));
+    while (!existsSync(path.join(folder, 'written'))) await new Promise((resolve) => setTimeout(resolve, 50));
     await vm.close();
     await ended;
     assert.equal(readFileSync(path.join(folder, 'kept'), 'utf8'), 'kept\n');
