@@ -36,7 +36,6 @@ export {
   WaitTimeoutError,
 } from './runtime/errors.ts';
 export type { EventNotifier } from './runtime/events.ts';
-export { type Box, cutIndexSpace } from './runtime/index-space.ts';
 export { floatWord, Kernel, type KernelFacts } from './runtime/kernel.ts';
 export type {
   Core,
@@ -76,3 +75,4 @@ export {
   type TensorType,
   tensorBytes,
 } from './runtime/tensor.ts';
+export { type Box, cutIndexSpace } from './tpc/index-space.ts';

@@ -4,8 +4,8 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { UserError } from '../sim/errors.ts';
+import { cutIndexSpace } from '../tpc/index-space.ts';
 import { Debugger } from '../tpc/run/debugger.ts';
-import { divide } from '../tpc/run/interface.ts';
 import { addKernelOptions, type KernelOptions, prepareKernel, whole } from './tpc-kernel.ts';
 
 interface Options extends KernelOptions {
@@ -39,7 +39,7 @@ async function debug(file: string, texts: Parameters<typeof prepareKernel>[1], o
     throw new UserError('the kernel or the commands, not both, are standard input');
   const kernel = await prepareKernel(file, texts, options);
   if (!kernel) return;
-  const parts = divide(kernel.indexSpace, options.cores);
+  const parts = cutIndexSpace(kernel.indexSpace, options.cores);
   const part = parts[options.core];
   if (!part) throw new UserError(`--core ${options.core}: the index space has ${parts.length} parts`);
   const session = new Debugger({

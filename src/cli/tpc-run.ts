@@ -5,8 +5,8 @@ import { Command } from 'commander';
 import { slots } from '../isa/vliw/bundle.ts';
 import { UserError } from '../sim/errors.ts';
 import type { TpcStatistics } from '../tpc/core.ts';
+import { cutIndexSpace } from '../tpc/index-space.ts';
 import { readElement } from '../tpc/run/elements.ts';
-import { divide } from '../tpc/run/interface.ts';
 import { writeNpy } from '../tpc/run/npy.ts';
 import { addStatistics, flopsAt, type Stand } from '../tpc/run/stand.ts';
 import { print, writeOutput } from './isa-input.ts';
@@ -76,7 +76,7 @@ async function run(file: string, texts: Parameters<typeof prepareKernel>[1], opt
 }
 
 function runParts(kernel: PreparedKernel, options: Options): Outcome {
-  const parts = divide(kernel.indexSpace, options.cores);
+  const parts = cutIndexSpace(kernel.indexSpace, options.cores);
   const stand = kernel.stand(options.compile && options.trace === undefined);
   const statistics: TpcStatistics[] = [];
   const began = performance.now();
@@ -168,7 +168,7 @@ function countFlops(kernel: PreparedKernel, outcome: Outcome, options: Options):
   let flops = 0;
   let counted = 0;
   let bundles = 0;
-  for (const part of divide(kernel.indexSpace, options.cores)) {
+  for (const part of cutIndexSpace(kernel.indexSpace, options.cores)) {
     if (bundles >= COUNTED_BUNDLES) break;
     stand.start(part);
     stand.core.machine.readConfig();

@@ -8,12 +8,12 @@
 
 import { CMD, KERNEL_CONFIG, tpcCfg } from '../../specs/gaudi/registers/tpc-cfg.ts';
 import { gaudiQman } from '../../specs/gaudi-qman.ts';
+import { type Box, cutIndexSpace } from '../tpc/index-space.ts';
 import { type RoundingMode, roundingModes } from '../tpc/numbers/rounding.ts';
 import { TENSORS } from '../tpc/tensor.ts';
 import type { QueueName } from '../uapi/habanalabs/gaudi.ts';
 import { addressOf, CommandStream, type Place } from './command-stream.ts';
 import type { Device } from './device.ts';
-import { type Box, cutIndexSpace } from './index-space.ts';
 import type { Kernel } from './kernel.ts';
 import type { DeviceMemory } from './memory.ts';
 import type { WaitOptions } from './patience.ts';

@@ -1,16 +1,15 @@
 /** Tensors: where elements lie in memory that the device reaches, as kernels of tensor cores see it. */
 
 import { TENSOR_CONFIG } from '../../specs/gaudi/registers/tpc-cfg.ts';
+import { DIMENSIONS } from '../tpc/layout.ts';
 import { elementBits } from '../tpc/run/elements.ts';
 import { elementBytes, type RmwOperation, rmwOperations, type TensorType, tensorTypes } from '../tpc/tensor.ts';
 import { addressOf, type Place } from './command-stream.ts';
 
 export type { RmwOperation, TensorType };
 
-/** Dimensions of a tensor, at most. */
-export const MAX_DIMENSIONS = 5;
 /** Words of a descriptor: base, padding, configuration, then size and stride of each dimension. */
-export const DESCRIPTOR_WORDS = 4 + 2 * MAX_DIMENSIONS;
+export const DESCRIPTOR_WORDS = 4 + 2 * DIMENSIONS;
 
 export interface TensorOptions {
   /** Elements of each dimension, the one that lies next to each other in memory first: [columns, rows, ...]. One to five. */
@@ -37,8 +36,8 @@ export class Tensor {
   /** @throws RangeError for a shape or strides that no descriptor can hold */
   constructor(place: Place, options: TensorOptions) {
     const { shape, type } = options;
-    if (shape.length < 1 || shape.length > MAX_DIMENSIONS)
-      throw new RangeError(`a tensor of ${shape.length} dimensions: one to ${MAX_DIMENSIONS} are possible`);
+    if (shape.length < 1 || shape.length > DIMENSIONS)
+      throw new RangeError(`a tensor of ${shape.length} dimensions: one to ${DIMENSIONS} are possible`);
     const dense: number[] = [];
     let next = 1;
     for (const size of shape) {
@@ -83,7 +82,7 @@ export class Tensor {
         ((shape.length - 1) << TENSOR_CONFIG.LAST_DIM_SHIFT) |
         (rmw ? TENSOR_CONFIG.RMW_SET | (rmwOperations.indexOf(rmw) << TENSOR_CONFIG.RMW_OP_SHIFT) : 0)) >>>
       0;
-    for (let d = 0; d < MAX_DIMENSIONS; d++) {
+    for (let d = 0; d < DIMENSIONS; d++) {
       words[4 + 2 * d] = shape[d] ?? 1;
       words[5 + 2 * d] = strides[d] ?? 0;
     }

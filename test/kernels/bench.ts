@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { cutIndexSpace } from '../../src/tpc/index-space.ts';
 import type { LatencyMode } from '../../src/tpc/pipeline.ts';
 import { fillElements, readElement } from '../../src/tpc/run/elements.ts';
-import { bindShapes, divide, indexSpaceOf, type KernelInterface } from '../../src/tpc/run/interface.ts';
+import { bindShapes, indexSpaceOf, type KernelInterface } from '../../src/tpc/run/interface.ts';
 import { type KernelProgram, loadProgram } from '../../src/tpc/run/program.ts';
 import { Stand } from '../../src/tpc/run/stand.ts';
 import type { TensorType } from '../../src/tpc/tensor.ts';
@@ -66,7 +67,7 @@ export function runKernel(name: string, inputs: Readonly<Record<string, Input>>,
   for (const [tensor, { type, value }] of Object.entries(inputs)) {
     fillElements(stand.elements[numberOf(tensor)] as Uint8Array, type, count(tensor), value);
   }
-  for (const part of divide(indexSpaceOf(kernel.interface, shapes), options.cores ?? 1)) {
+  for (const part of cutIndexSpace(indexSpaceOf(kernel.interface, shapes), options.cores ?? 1)) {
     stand.start(part);
     stand.finish(10_000_000);
   }

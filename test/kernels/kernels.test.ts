@@ -5,8 +5,8 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { cutIndexSpace } from '../../src/tpc/index-space.ts';
 import * as layout from '../../src/tpc/layout.ts';
-import { divide } from '../../src/tpc/run/interface.ts';
 import { Stand } from '../../src/tpc/run/stand.ts';
 import type { TensorType } from '../../src/tpc/tensor.ts';
 import { seed } from '../seed.ts';
@@ -322,7 +322,7 @@ test('parts of an index space are disjoint and cover it', () => {
     [1, 1, 1, 1, 9],
   ]) {
     for (let cores = 1; cores <= 8; cores++) {
-      const parts = divide(size, cores);
+      const parts = cutIndexSpace(size, cores);
       assert.ok(parts.length <= cores);
       const seen = new Set<string>();
       for (const part of parts) {

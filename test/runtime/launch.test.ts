@@ -6,12 +6,12 @@ import { gaudiQman } from '../../specs/gaudi-qman.ts';
 import { AssemblyError } from '../../src/isa/diagnostics.ts';
 import { writeKernel } from '../../src/isa/vliw/elf.ts';
 import { serializeMetadata } from '../../src/isa/vliw/metadata.ts';
-import { cutIndexSpace } from '../../src/runtime/index-space.ts';
 import { floatWord, Kernel } from '../../src/runtime/kernel.ts';
 import { corePackets, shares } from '../../src/runtime/launch.ts';
 import { SyncObject } from '../../src/runtime/sync.ts';
 import { Tensor, tensorBytes } from '../../src/runtime/tensor.ts';
 import { ModelError } from '../../src/sim/errors.ts';
+import { cutIndexSpace } from '../../src/tpc/index-space.ts';
 import { readTensor } from '../../src/tpc/tensor.ts';
 import { seed } from '../seed.ts';
 

@@ -5,7 +5,7 @@ import { CommandStream } from '../../runtime/command-stream.ts';
 import { floatWord } from '../../runtime/kernel.ts';
 import type { StepOptions } from '../../runtime/launch.ts';
 import { Tensor } from '../../runtime/tensor.ts';
-import { functionTables } from '../../tpc/run/tables.ts';
+import { lookupTables } from '../../tpc/tables/index.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, fill, KiB, MiB, run } from './lib.ts';
 import { faults } from './tpc-faults.ts';
@@ -117,7 +117,7 @@ function kernels(test: Declare): void {
     const x = floats(t, [count], () => small(t));
     const y = floats(t, [count], () => 99);
     // function 256 is the first table of 64 entries
-    const { bases, regions } = functionTables(0);
+    const { bases, regions } = lookupTables(0);
     const table = regions.find(({ address }) => address === bases[1])?.bytes as Uint8Array;
     const staging = t.device.allocHost(table.length);
     staging.bytes.set(table);
@@ -136,7 +136,7 @@ function kernels(test: Declare): void {
   test('softmax over rows', async (t) => {
     const width = 100;
     const [x, y] = [floats(t, [width, 6], () => small(t) / 8), floats(t, [width, 6], () => 99)];
-    const { bases, regions } = functionTables(0);
+    const { bases, regions } = lookupTables(0);
     const last = Math.max(...regions.map(({ address, bytes }) => address + bytes.length));
     const staging = t.device.allocHost(last);
     for (const { address, bytes } of regions) staging.bytes.set(bytes, address);

@@ -3,11 +3,11 @@
 import { suggestion } from '../../isa/diagnostics.ts';
 import { BUNDLE_BYTES, type Slot } from '../../isa/vliw/bundle.ts';
 import { UserError } from '../../sim/errors.ts';
+import type { Box } from '../index-space.ts';
 import { type LaneType, laneTypes } from '../lanes.ts';
 import * as layout from '../layout.ts';
 import { elementBytes, type TensorType } from '../tensor.ts';
 import { elementText, numberText } from './format.ts';
-import type { Part } from './interface.ts';
 import type { KernelProgram } from './program.ts';
 import type { Stand, StandTensor } from './stand.ts';
 
@@ -16,7 +16,7 @@ export interface DebuggerOptions {
   readonly tensors: readonly StandTensor[];
   /** A core with the tensors filled as at first. */
   readonly stand: () => Stand;
-  readonly part: Part;
+  readonly part: Box;
   /** Bundles that one command does at most. */
   readonly budget: number;
 }

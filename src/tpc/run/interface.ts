@@ -184,34 +184,3 @@ export function indexSpaceOf(kernel: KernelInterface, shapes: ReadonlyMap<string
     return Math.ceil((shape.sizes[d] ?? 1) / elements);
   });
 }
-
-/** A part of an index space: what one core does. */
-export interface Part {
-  readonly offset: readonly number[];
-  readonly size: readonly number[];
-}
-
-/** Cuts an index space into at most `cores` boxes that together are all of it, along its outer dimensions first. */
-export function divide(size: readonly number[], cores: number): readonly Part[] {
-  return cut({ offset: size.map(() => 0), size }, cores);
-}
-
-function cut(part: Part, cores: number): readonly Part[] {
-  if (cores <= 1) return [part];
-  let d = part.size.findLastIndex((size) => size >= cores);
-  if (d < 0) d = part.size.indexOf(Math.max(...part.size));
-  const length = part.size[d] as number;
-  const pieces = Math.min(cores, length);
-  if (pieces <= 1) return [part];
-  return Array.from({ length: pieces }, (_, n) => {
-    const [from, to] = [Math.floor((length * n) / pieces), Math.floor((length * (n + 1)) / pieces)];
-    const mine = Math.floor((cores * (n + 1)) / pieces) - Math.floor((cores * n) / pieces);
-    return cut(
-      {
-        offset: part.offset.with(d, (part.offset[d] as number) + from),
-        size: part.size.with(d, to - from),
-      },
-      mine,
-    );
-  }).flat();
-}

@@ -4,13 +4,13 @@ import { BUNDLE_BYTES, type Slot, slots } from '../../isa/vliw/bundle.ts';
 import { ModelError } from '../../sim/errors.ts';
 import { KernelError, TpcCore, type TpcStatistics } from '../core.ts';
 import { FlatMemory, PlainConfig } from '../flat.ts';
+import type { Box } from '../index-space.ts';
 import { CONFIG } from '../machine.ts';
 import type { LatencyMode } from '../pipeline.ts';
 import type { MemoryPort } from '../ports.ts';
 import { lookupTables } from '../tables/index.ts';
 import { elementBytes, TENSORS, type TensorType } from '../tensor.ts';
 import { Arena } from '../wasm/arena.ts';
-import type { Part } from './interface.ts';
 import type { KernelProgram } from './program.ts';
 
 export interface StandTensor {
@@ -121,7 +121,7 @@ export class Stand {
   }
 
   /** Makes the core ready for a part of the index space, with registers and local memories as after a reset. */
-  start(part: Part): void {
+  start(part: Box): void {
     this.core.state.reset();
     this.core.start({ pc: 0, indexSpace: part, srf: this.#options.scalars });
   }

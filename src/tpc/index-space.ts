@@ -1,6 +1,6 @@
 /** The index space of a kernel: how many members it has in each dimension, and how it is shared out among cores. */
 
-import { MAX_DIMENSIONS } from './tensor.ts';
+import { DIMENSIONS } from './layout.ts';
 
 /** A part of an index space: from `offset` on, `size` members, in each of five dimensions. */
 export interface Box {
@@ -15,13 +15,13 @@ export interface Box {
  * @throws RangeError
  */
 export function cutIndexSpace(size: readonly number[], count: number): Box[] {
-  if (size.length < 1 || size.length > MAX_DIMENSIONS)
-    throw new RangeError(`an index space of ${size.length} dimensions: one to ${MAX_DIMENSIONS} are possible`);
+  if (size.length < 1 || size.length > DIMENSIONS)
+    throw new RangeError(`an index space of ${size.length} dimensions: one to ${DIMENSIONS} are possible`);
   for (const members of size)
     if (!Number.isInteger(members) || members < 1 || members > 0x7fff_ffff)
       throw new RangeError(`${members} members of an index space`);
   if (!Number.isInteger(count) || count < 1) throw new RangeError(`an index space cut into ${count}`);
-  const whole = Array.from({ length: MAX_DIMENSIONS }, (_, d) => size[d] ?? 1);
+  const whole = Array.from({ length: DIMENSIONS }, (_, d) => size[d] ?? 1);
   const boxes: Box[] = [{ offset: whole.map(() => 0), size: whole }];
   while (boxes.length < count) {
     const largest = boxes.reduce((a, b) => (volume(b) > volume(a) ? b : a));
