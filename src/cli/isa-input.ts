@@ -64,11 +64,17 @@ export function writeOutput(file: string, bytes: Uint8Array): void {
 /** Writes to standard output and waits until it is taken; a reader that went away is no error. */
 export function print(output: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    const failed = (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') resolve();
       else reject(userError('cannot write to standard output', error));
+    };
+    process.stdout.on('error', failed);
+    process.stdout.write(output, (error) => {
+      // a failure is told by the event, which comes after this
+      if (error) return;
+      process.stdout.off('error', failed);
+      resolve();
     });
-    process.stdout.write(output, () => resolve());
   });
 }
 
