@@ -179,7 +179,7 @@ export function lifetimeTests(test: Declare): void {
       const other = Device.open({ driver: child, index: 1 });
       other.importDmaBuf(owner.exportDmaBuf(owner.dram.base, MiB).fd);
       writeHardReset(t, '1');
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       assert.equal(child.alive, false);
       opens(t, 1);
       await asNew(t);

@@ -299,7 +299,7 @@ export function processes(test: Declare): void {
       const theirs = Device.open({ driver: child });
       theirs.submit({ queue: DOWN, stream: new CommandStream().fence(0) });
       child.kill();
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       await asNew(t);
     },
     SLOW,
@@ -316,7 +316,7 @@ export function processes(test: Declare): void {
       const work = theirs.submit({ queue: DOWN, stream: new CommandStream().fence(0) });
       await blocked(t, waitOf(child, theirs, work));
       child.kill();
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       await asNew(t);
     },
     SLOW,
@@ -332,7 +332,7 @@ export function processes(test: Declare): void {
       const child = another(t);
       Device.open({ driver: child });
       writeHardReset(t, '1');
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       assert.equal(child.alive, false);
       await asNew(t);
     },
@@ -349,7 +349,7 @@ export function processes(test: Declare): void {
       const theirs = Device.open({ driver: child });
       writeHardReset(t, '1');
       theirs.close();
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       assert.equal(child.alive, true);
       const again = Device.open({ driver: child });
       const host = again.allocHost(4 * KiB);
@@ -385,7 +385,7 @@ export function processes(test: Declare): void {
       const child = another(t);
       const theirs = ControlDevice.open({ driver: child });
       writeHardReset(t, '1');
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       assert.equal(child.alive, true);
       assert.equal(theirs.info.resetCount().hard_reset_cnt, before + 1);
       await asNew(t);

@@ -140,8 +140,7 @@ function memory(test: Declare): void {
       assert.ok(addr !== undefined && addr >= deviceAddress && addr < deviceAddress + BigInt(MiB));
       t.expectMessages(/unmap failed, no mem hnode/);
       device.close();
-      await recovered(t, node);
-      assert.ok(resets(node) > before);
+      await recovered(t, node, before);
       await asNew(t);
     },
     SLOW,
@@ -280,7 +279,7 @@ function inFlight(test: Declare): void {
         const device = t.open(0);
         prepare(t, device);
         device.close();
-        assert.equal(await recovered(t, node), before + 1);
+        assert.equal(await recovered(t, node, before), before + 1);
         await asNew(t);
       },
       SLOW,
@@ -308,7 +307,7 @@ function inFlight(test: Declare): void {
       const device = t.open(0);
       device.reserveSignals(DOWN, 8);
       device.close();
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       await asNew(t);
     },
     SLOW,

@@ -33,14 +33,18 @@ export function writeHardReset(t: TestContext, text: string): void {
   }
 }
 
-/** Waits until the card is operational again, and says how many hard resets there have been. */
-export async function recovered(t: TestContext, node: ControlDevice): Promise<number> {
-  while (node.info.status() !== 'OPERATIONAL') {
+/**
+ * Waits until the card has had a hard reset since there were `before`, and is operational again; how many there have been.
+ * Who closed the card, or ended a process, cannot go by the status alone: the last reference may be a work queue's, that drops it
+ * later and only then begins the reset (device.c, hpriv_release).
+ */
+export async function recovered(t: TestContext, node: ControlDevice, before: number): Promise<number> {
+  while (resets(node) === before || node.info.status() !== 'OPERATIONAL') {
     t.signal.throwIfAborted();
     t.target.driver.sleep(20_000_000);
     await setImmediate();
   }
-  return node.info.resetCount().hard_reset_cnt;
+  return resets(node);
 }
 
 /** A new program finds the card as new: it moves data, its sync objects are zero, its engines idle. */

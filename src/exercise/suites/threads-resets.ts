@@ -30,7 +30,7 @@ export function resets(test: Declare): void {
       } finally {
         device.close();
       }
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       await asNew(t);
     },
     SLOW,

@@ -435,7 +435,7 @@ function descriptors(test: Declare): void {
       device.close();
       assert.equal(await errnoOf(open(t)), 'EBUSY');
       assert.equal((await wait.answer()).out.status, STATUS.HL_WAIT_CS_STATUS_BUSY);
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
       await asNew(t);
     },
     SLOW,

@@ -50,7 +50,7 @@ async function hangs(t: TestContext, program: Kernel): Promise<void> {
   const work = device.begin(program, { cores: [1], limit: 1 });
   assert.throws(() => device.waitSync(work.submission, 30_000), SubmissionTimeoutError);
   device.close();
-  assert.equal(await recovered(t, node), before + 1);
+  assert.equal(await recovered(t, node, before), before + 1);
   await computes(t);
 }
 
@@ -155,7 +155,7 @@ export function faults(test: Declare): void {
       assert.equal(device.poll(stuck.submission), undefined);
       assert.throws(() => device.waitSync(stuck.submission, 30_000), SubmissionTimeoutError);
       device.close();
-      assert.equal(await recovered(t, node), before + 1);
+      assert.equal(await recovered(t, node, before), before + 1);
     },
     SLOW,
   );
@@ -165,11 +165,12 @@ export function faults(test: Declare): void {
     async (t) => {
       t.expectMessages(KILLING, ENGINES);
       const node = control(t);
+      const before = resets(node);
       const device = t.open(0);
       device.begin(kernel('endless'), { cores: 3, indexSpace: [3] });
       await run(t, 'DMA_0_0', new CommandStream().nop(), device);
       device.close();
-      await recovered(t, node);
+      await recovered(t, node, before);
       await computes(t);
     },
     SLOW,
