@@ -15,6 +15,10 @@ export const EARLY_MODULES = ['virtio_console'];
 export const FILE_MODULES = ['9pnet_virtio', '9p'];
 export const OPTIONAL_MODULES = ['overlay'];
 export const DRIVER_MODULES = ['habanalabs'];
+/** The network between several guests. */
+export const NETWORK_MODULES = ['virtio_net'];
+/** What the driver of the NIC is linked against, and RDMA's interface of user space. Kept for when that driver is built. */
+export const RDMA_MODULES = ['ib_core', 'ib_uverbs', 'crc16'];
 
 export interface Module {
   /** With underscores, as the kernel says it. */
@@ -86,11 +90,19 @@ export class ModuleFolder {
   }
 }
 
+/** Whether `folder`, which may not be there, has these modules, or their kernel has them built in. */
+export function hasModules(folder: string, names: readonly string[]): boolean {
+  if (!existsSync(folder)) return false;
+  const there = new ModuleFolder(folder);
+  return names.every((name) => there.has(name));
+}
+
 /** Copies the modules that the guest uses, decompressed, and the list of those that are built in. */
 export async function copyModules(from: string, to: string, qemuTree: string): Promise<void> {
   const folder = new ModuleFolder(from, qemuTree);
   await mkdir(to, { recursive: true });
-  const names = [...EARLY_MODULES, ...FILE_MODULES, ...OPTIONAL_MODULES, ...DRIVER_MODULES];
+  const more = [...RDMA_MODULES, ...NETWORK_MODULES].filter((name) => folder.has(name));
+  const names = [...EARLY_MODULES, ...FILE_MODULES, ...OPTIONAL_MODULES, ...DRIVER_MODULES, ...more];
   for (const module of await folder.load(names)) await writeFile(path.join(to, `${module.name}.ko`), module.bytes);
   await writeFile(path.join(to, 'modules.builtin'), await readFile(path.join(from, 'modules.builtin')));
 }

@@ -10,11 +10,9 @@ import { findProgram, run } from '../../os/run.ts';
 import { UserError } from '../../sim/errors.ts';
 import type { Apt, Package } from './apt.ts';
 import type { BuildTree } from './build.ts';
-import { ModuleFolder } from './modules.ts';
+import { ModuleFolder, RDMA_MODULES } from './modules.ts';
 import { privateCommand } from './private-tree.ts';
 
-/** Of Debian's kernel: what the driver is linked against, and the interface of user space. */
-const STOCK_MODULES = ['ib_core', 'ib_uverbs', 'crc16'];
 /** In the order in which they are loaded, with what they need. */
 export const NIC_MODULES = ['ib_uverbs', 'efa'];
 
@@ -33,7 +31,9 @@ export interface NicDriverParts {
   /** With the headers of the release. */
   readonly tree: BuildTree;
   readonly release: string;
-  /** Packages of the kernel, with its modules. */
+  /** Folder with those modules of the kernel that set-up keeps. */
+  readonly modules: string;
+  /** Packages of the kernel, with its modules; needed where those that were kept are without RDMA's. */
   readonly image: readonly Package[];
   readonly source: Package;
   /** Tree of set-up that has xz. */
@@ -42,15 +42,16 @@ export interface NicDriverParts {
 
 /** Fills `target` with modules, a folder for `ModuleFolder`. */
 export async function makeNicDriver(parts: NicDriverParts, target: string): Promise<void> {
-  const { apt, tree, release, image, source, qemuTree } = parts;
+  const { apt, tree, release, modules, image, source, qemuTree } = parts;
   const work = path.join(target, 'work');
   await mkdir(work);
   for (const pkg of image) await apt.unpack(pkg, work);
-  const folder = path.dirname(globSync('{usr/,}lib/modules/*/kernel', { cwd: work })[0] ?? '');
-  const stock = new ModuleFolder(path.join(work, folder), qemuTree);
-  const names = STOCK_MODULES.filter((name) => stock.has(name));
+  const unpacked = globSync('{usr/,}lib/modules/*/kernel', { cwd: work })[0];
+  const folder = unpacked === undefined ? modules : path.join(work, path.dirname(unpacked));
+  const stock = new ModuleFolder(folder, qemuTree);
+  const names = RDMA_MODULES.filter((name) => stock.has(name));
   for (const module of await stock.load(names)) await writeFile(path.join(target, `${module.name}.ko`), module.bytes);
-  await writeFile(path.join(target, 'modules.builtin'), await readFile(path.join(work, folder, 'modules.builtin')));
+  await writeFile(path.join(target, 'modules.builtin'), await readFile(path.join(folder, 'modules.builtin')));
   await rm(work, { recursive: true });
   await mkdir(work);
   await apt.unpack(source, work);

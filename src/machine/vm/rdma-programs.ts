@@ -8,7 +8,7 @@ import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Apt, Package } from './apt.ts';
 
-export const RDMA_PACKAGES = [
+const RDMA_PACKAGES = [
   'base-files',
   'ibverbs-providers',
   'ibverbs-utils',
@@ -16,34 +16,56 @@ export const RDMA_PACKAGES = [
   'python3-pyverbs',
   // pyverbs asks its program `rdma` for the network device of a port
   'iproute2',
-  'rdma-core',
   'dash',
   'coreutils',
 ] as const;
+/** For programs of one's own: the headers, without the C library's, which they need anyway. */
+const HEADERS = ['libibverbs-dev'] as const;
+/**
+ * What packages depend on for their set-up, or as services of a whole system, and no program here needs: a third of all.
+ */
+const UNUSED =
+  /^(rdma-core|systemd|udev|libsystemd-shared|dpkg|tar|passwd|login\.defs|adduser|debconf|base-passwd|mount|libpam|libdb5|libsepol|libsemanage|libsqlite3|libapparmor|libseccomp|openssl-provider-legacy|tzdata|mawk|readline-common|init-system-helpers)/;
+
+/** The packages that the tree is made of. */
+export async function rdmaPackages(apt: Apt, suite: string): Promise<Package[]> {
+  const whole = await apt.closure(suite, RDMA_PACKAGES);
+  const headers = await apt.packages(suite, HEADERS);
+  return [...whole.filter((pkg) => !UNUSED.test(pkg.name)), ...headers];
+}
 
 /** Programs that get a way in. */
 const PROGRAMS = /^(ib_|ibv_|rdma_|raw_ethernet_|run_perftest)/;
 /** That of the tree's own Python, whose modules are there. */
 const PYTHON = 'rdma-python3';
+/** For any program of the guest that is linked against the tree's libraries. */
+const ANY = 'rdma-run';
 
 /** Enters the tree beside it with the guest's devices and files below it, and runs the program by whose name it was called. */
 const ENTER = `#!/bin/sh
 # Runs a program of Debian's RDMA packages. The tree is read-only: what it mounts into it is seen by this process alone.
 here=$(dirname "$(readlink -f "$0")")
 name=$(basename "$0")
-test "$name" = ${PYTHON} && name=python3
+case $name in
+${PYTHON}) set -- python3 "$@" ;;
+${ANY}) test $# -gt 0 || { echo "usage: ${ANY} PROGRAM [ARGUMENT...]" >&2; exit 2; } ;;
+*) set -- "$name" "$@" ;;
+esac
+# The guest's own files are below /mnt, and that is where the program starts.
 exec unshare --mount sh -c '
   root=$1; shift
   for folder in dev proc sys tmp; do mount --rbind "/$folder" "$root/$folder" || exit 126; done
+  test ! -f /etc/hosts || mount --bind /etc/hosts "$root/etc/hosts" || exit 126
+  mount --rbind / "$root/mnt" || exit 126
   ulimit -l unlimited
-  exec chroot "$root" "$@"
-' sh "$here/../root" "$name" "$@"
+  exec chroot "$root" /bin/sh -c "cd \\"/mnt\\$0\\" 2>/dev/null || cd /; exec \\"\\$@\\"" "$PWD" "$@"
+' sh "$here/../root" "$@"
 `;
 
 /** Changes whenever what `makeRdmaPrograms` makes of the same packages does. */
 export function rdmaKey(): string {
   return createHash('sha256')
-    .update(JSON.stringify([RDMA_PACKAGES, ENTER]))
+    .update(JSON.stringify([RDMA_PACKAGES, HEADERS, UNUSED.source, ENTER]))
     .digest('hex')
     .slice(0, 16);
 }
@@ -55,9 +77,11 @@ export async function makeRdmaPrograms(apt: Apt, packages: readonly Package[], t
   await mkdir(root);
   await mkdir(bin);
   for (const pkg of packages) await apt.unpack(pkg, root);
+  // The names of the guests are mounted over it.
+  await writeFile(path.join(root, 'etc/hosts'), '');
   const enter = path.join(bin, 'enter');
   await writeFile(enter, ENTER);
   await chmod(enter, 0o755);
   const programs = (await readdir(path.join(root, 'usr/bin'))).filter((name) => PROGRAMS.test(name));
-  for (const name of [...programs, PYTHON]) await symlink('enter', path.join(bin, name));
+  for (const name of [...programs, PYTHON, ANY]) await symlink('enter', path.join(bin, name));
 }

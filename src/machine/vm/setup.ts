@@ -22,15 +22,17 @@ import {
   sweep,
 } from './cache-parts.ts';
 import { uncompressed } from './kernel-image.ts';
-import { copyModules } from './modules.ts';
+import { copyModules, hasModules, NETWORK_MODULES, RDMA_MODULES } from './modules.ts';
 import { makeNicDriver, sourcePackage } from './nic-driver.ts';
-import { makeRdmaPrograms, RDMA_PACKAGES } from './rdma-programs.ts';
+import { makeRdmaPrograms, rdmaPackages } from './rdma-programs.ts';
 
 export interface SetupOptions {
   /** Which kernel to prepare; default: none, only what any kernel needs. */
   readonly kernel?: Suite | undefined;
   /** Whether to prepare the driver of the EFA NIC for that kernel, and RDMA programs; default false. */
   readonly nic?: boolean | undefined;
+  /** Whether the kernel must have the modules of a network between guests; default false. */
+  readonly network?: boolean | undefined;
   /** Whether to prepare a QEMU; default true. */
   readonly qemu?: boolean | undefined;
   /** The cache folder. */
@@ -88,7 +90,9 @@ export async function inspect(cache: string, suite: Suite | undefined) {
     if (release === undefined || !(await readManifest(at.module(name, release)))) missing.push(name);
   }
   const nic = release === undefined ? undefined : await readManifest(at.nic(release));
-  return { qemu, uapi, init, rdma, kernel, nic, modules: missing.length === 0 ? guestModuleNames : undefined };
+  // A kernel that an earlier version of ours has prepared lacks them.
+  const network = kernel && suite && hasModules(path.join(at.kernel(suite), 'modules'), NETWORK_MODULES);
+  return { qemu, uapi, init, rdma, kernel, nic, network, modules: missing.length === 0 ? guestModuleNames : undefined };
 }
 
 /** What is to be made. */
@@ -114,6 +118,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
     ...(options.qemu === false ? [] : [there.qemu]),
     ...(suite === undefined ? [] : [there.kernel, there.modules]),
     ...(suite && options.nic ? [there.nic] : []),
+    ...(suite && options.network ? [there.network || undefined] : []),
     ...(options.nic ? [there.rdma] : []),
     there.uapi,
     there.init,
@@ -164,16 +169,18 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
   const release = SUITES[suite ?? 'backports'];
   const qemu = there.qemu || options.qemu === false ? [] : await apt.closure(SUITES.backports, QEMU);
   const uapi = there.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
-  const rdma = options.nic && !there.rdma ? await apt.closure(SUITES.stable, [...RDMA_PACKAGES]) : [];
+  const rdma = options.nic && !there.rdma ? await rdmaPackages(apt, SUITES.stable) : [];
   const wantsNic = options.nic === true && there.nic === undefined;
-  if (suite === undefined || (there.modules && !wantsNic)) {
+  const wantsNetwork = options.network === true && !there.network;
+  if (suite === undefined || (there.modules && !wantsNic && !wantsNetwork)) {
     const compiler = there.init ? [] : await tools(apt, release, []);
     return { qemu, uapi, rdma, image: [], compiler, init: !there.init, modulesFor: undefined, nic: undefined };
   }
   const headers = await headerPackages(apt, release);
   // Modules can be built only for the kernel that the archive has now: an older one is replaced.
-  const replaced = there.kernel?.release !== headers.release;
-  const all = replaced || wantsNic ? await imagePackages(apt, release) : [];
+  const replaced = there.kernel?.release !== headers.release || wantsNetwork;
+  const kept = path.join(parts(options.cache).kernel(suite), 'modules');
+  const all = replaced || (wantsNic && !hasModules(kept, RDMA_MODULES)) ? await imagePackages(apt, release) : [];
   const [source] = wantsNic ? await apt.packages(release, [sourcePackage(headers.release)]) : [];
   return {
     qemu,
@@ -182,8 +189,8 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
     image: replaced ? all : [],
     compiler: headers.packages,
     init: !there.init,
-    modulesFor: replaced || !there.modules ? headers.release : undefined,
-    nic: source && { release: headers.release, image: all, source },
+    modulesFor: there.kernel?.release !== headers.release || !there.modules ? headers.release : undefined,
+    nic: source && { release: headers.release, image: replaced ? [] : all, source },
   };
 }
 
@@ -217,9 +224,8 @@ async function fetch(apt: Apt, options: SetupOptions, plan: Plan): Promise<void>
     'a compiler, to build what runs in the guest': plan.compiler,
     'the kernel interface, for C programs': plan.uapi,
     'RDMA programs, for guests with a NIC': plan.rdma,
-    "the kernel's modules and source, to build the driver of the EFA NIC": plan.nic
-      ? [...plan.nic.image, plan.nic.source]
-      : [],
+    'more modules of the kernel, for the driver of the EFA NIC': plan.nic?.image ?? [],
+    "the kernel's source, of which the driver of the EFA NIC is built": plan.nic ? [plan.nic.source] : [],
   };
   const all = unique(Object.values(groups).flat());
   const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
@@ -278,7 +284,8 @@ async function build(apt: Apt, options: SetupOptions, plan: Plan): Promise<void>
     if (nic) {
       options.say(`Building the driver of the EFA NIC for ${nic.release} (about a minute)`);
       await make(at.nic(nic.release), async (target) => {
-        await makeNicDriver({ apt, tree, ...nic, qemuTree: at.qemu }, target);
+        const modules = path.join(at.kernel(options.kernel as Suite), 'modules');
+        await makeNicDriver({ apt, tree, ...nic, modules, qemuTree: at.qemu }, target);
         return { title: `efa for ${nic.release}`, release: nic.release, packages: versions([nic.source]) };
       });
     }
