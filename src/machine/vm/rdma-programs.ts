@@ -40,6 +40,8 @@ const PROGRAMS = /^(ib_|ibv_|rdma_|raw_ethernet_|run_perftest)/;
 const PYTHON = 'rdma-python3';
 /** For any program of the guest that is linked against the tree's libraries. */
 const ANY = 'rdma-run';
+/** Where the tree has the guest's own files. */
+const HOST = 'host';
 
 /** Enters the tree beside it with the guest's devices and files below it, and runs the program by whose name it was called. */
 const ENTER = `#!/bin/sh
@@ -48,17 +50,22 @@ here=$(dirname "$(readlink -f "$0")")
 name=$(basename "$0")
 case $name in
 ${PYTHON}) set -- python3 "$@" ;;
-${ANY}) test $# -gt 0 || { echo "usage: ${ANY} PROGRAM [ARGUMENT...]" >&2; exit 2; } ;;
+${ANY})
+  test $# -gt 0 || { echo "usage: ${ANY} PROGRAM [ARGUMENT...]" >&2; exit 2; }
+  program=$1
+  shift
+  case $program in /*) program=/${HOST}$program ;; esac
+  set -- "$program" "$@" ;;
 *) set -- "$name" "$@" ;;
 esac
-# The guest's own files are below /mnt, and that is where the program starts.
+# The guest's own files are below /${HOST}, and that is where the program starts.
 exec unshare --mount sh -c '
   root=$1; shift
   for folder in dev proc sys tmp; do mount --rbind "/$folder" "$root/$folder" || exit 126; done
   test ! -f /etc/hosts || mount --bind /etc/hosts "$root/etc/hosts" || exit 126
-  mount --rbind / "$root/mnt" || exit 126
+  mount --rbind / "$root/${HOST}" || exit 126
   ulimit -l unlimited
-  exec chroot "$root" /bin/sh -c "cd \\"/mnt\\$0\\" 2>/dev/null || cd /; exec \\"\\$@\\"" "$PWD" "$@"
+  exec chroot "$root" /bin/sh -c "cd \\"/${HOST}\\$0\\" 2>/dev/null || cd /; exec \\"\\$@\\"" "$PWD" "$@"
 ' sh "$here/../root" "$@"
 `;
 
@@ -77,6 +84,7 @@ export async function makeRdmaPrograms(apt: Apt, packages: readonly Package[], t
   await mkdir(root);
   await mkdir(bin);
   for (const pkg of packages) await apt.unpack(pkg, root);
+  await mkdir(path.join(root, HOST));
   // The names of the guests are mounted over it.
   await writeFile(path.join(root, 'etc/hosts'), '');
   const enter = path.join(bin, 'enter');
