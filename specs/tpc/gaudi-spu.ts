@@ -1,6 +1,5 @@
 /** SPU: the scalar unit. Scalars, index registers, scalar predicates, and where the program goes on. */
 
-import type { DataType } from '../../src/isa/vliw/bundle.ts';
 import { choice, flag, type InstructionRow, instruction } from '../../src/isa/vliw/rows.ts';
 import {
   accumulateF32,
@@ -17,6 +16,8 @@ import {
   logic,
   maskEqualsZero,
   meanings,
+  multiplyChain,
+  multiplyLatency,
   narrowTo,
   roundHalfUp,
   roundingDoc,
@@ -35,11 +36,6 @@ const indexSaturating = ['.type sw.2:6=mask:dims dest:I a:I|S b:I +', '.type sw.
 const predicates = '.type dest:SP a:SP b:SP';
 
 const neg = flag('sw.1', 'the negative of the result');
-
-/** Results of float multiplications come late. */
-function multiplying(type: DataType | undefined): number {
-  return type === 'f32' ? 6 : type === 'bf16' ? 5 : 4;
-}
 
 function compare(opcode: number, name: CompareName): InstructionRow {
   return instruction(opcode, `Compare: a ${compareSymbols[name]} b.`, {
@@ -84,7 +80,9 @@ export const spu = {
     types: [...floats, ...halves],
     forms: [scalar],
     switches: { st: saturate, neg, acc_fp32: accumulateF32 },
-    latency: multiplying,
+    latency: multiplyLatency,
+    accumulates: true,
+    chain: multiplyChain,
     example: 'mac.f32 S5, S1, 1.5',
     unverified: 'whether the product is rounded before it is added is not public',
   }),
@@ -96,7 +94,8 @@ export const spu = {
       acc_fp32: accumulateF32,
       upper32: flag('sw.2', 'the upper 32 bits of the product', { types: words }),
     },
-    latency: multiplying,
+    latency: multiplyLatency,
+    chain: multiplyChain,
     example: 'mul.i32.upper32 S5, S1, S2',
   }),
   add: instruction(2, meanings.add.doc, {
@@ -270,6 +269,7 @@ export const spu = {
     types: ['u32', 'u16', 'u8'],
     forms: ['.type sw.0:4=step:n dest:Z a:S'],
     latency: 7,
+    accumulates: true,
     chips: ['gaudi'],
     unverified: 'only the operands before the first and after the last step are described',
     example: 'udiv_4step.u32 28 Z2, S4',

@@ -1,6 +1,5 @@
 /** VPU: the vector unit. A vector has 2048 bits: 64 lanes of 32, 128 of 16, 256 of 8. */
 
-import type { DataType } from '../../src/isa/vliw/bundle.ts';
 import { choice, flag, type InstructionRow, instruction, number } from '../../src/isa/vliw/rows.ts';
 import {
   accumulateF32,
@@ -17,6 +16,8 @@ import {
   logic,
   maskEqualsZero,
   meanings,
+  multiplyChain,
+  multiplyLatency,
   narrowTo,
   roundHalfUp,
   roundingDoc,
@@ -32,11 +33,6 @@ const vector = '.type dest:V a:V b:V|S|imm';
 const pair = '.type dest:D a:V b:V|S|imm';
 /** A quad is encoded as the vector that it begins with. */
 const vectorOrQuad = '.type dest:V|A a:V|A b:V|S|imm';
-
-/** Into an accumulator, and float products, come late. */
-function multiplying(type: DataType | undefined): number {
-  return type === 'f32' || type === 'bf16' ? 6 : 5;
-}
 
 function compare(opcode: number, name: CompareName): InstructionRow {
   return instruction(opcode, `Compare lane by lane: a ${compareSymbols[name]} b.`, {
@@ -116,7 +112,9 @@ export const vpu = {
       }),
       acc_fp32: accumulateF32,
     },
-    latency: multiplying,
+    latency: multiplyLatency,
+    accumulates: true,
+    chain: multiplyChain,
     example: 'mac.bf16.acc_fp32 D8, V1, V2',
     unverified:
       'whether the product is rounded before it is added, and which lanes of a and b the halves of a pair take, is not public',
@@ -135,7 +133,8 @@ export const vpu = {
       acc_fp32: accumulateF32,
       double_and_round32: flag('sw.1', 'double the product and round it to its upper 32 bits', { types: words }),
     },
-    latency: multiplying,
+    latency: multiplyLatency,
+    chain: multiplyChain,
     example: 'mul.i32 D4, V1, S3',
     unverified: 'how the two registers of a pair divide the products is not public',
   }),

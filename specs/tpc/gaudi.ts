@@ -209,7 +209,7 @@ export const tpcGaudi = vliwSet({
     'value is read. Bundles are never compressed.',
   sources: {
     R: 'HabanaAI/tpc_llvm, llvm/lib/Target/TPC: TPCInstrFormats.td, TPCInstrInfo.td, TPCRegisterInfo.td, MCTargetDesc/TPCInstrLayout.cpp, MCTargetDesc/InstructionDB.cpp, AsmParser/TPCAsmParser.cpp',
-    L: 'HabanaAI/tpc_llvm, llvm/lib/Target/TPC: TPCLatencyResolver.cpp, TPCVLIWPacketizer.cpp, TPCSchedule.td',
+    L: 'HabanaAI/tpc_llvm, llvm/lib/Target/TPC: TPCLatencyResolver.cpp, TPCVLIWPacketizer.cpp, TPCSchedule.td, latencies.cpp, latenciesGen2.cpp',
     C: 'HabanaAI/tpc_llvm, llvm/tools/llvm-objdump: tpc-encoding-info.h, tpc-encoding-cover.h (data types)',
     I: 'HabanaAI/tpc_llvm, clang/lib/Headers: tpc-intrinsics.h, tpc-defs.h (meaning)',
     D: 'docs.habana.ai, TPC User Guide',
@@ -241,6 +241,7 @@ export const tpcGaudi = vliwSet({
   layouts,
   rows: { load, spu, vpu, store },
   latencies: { load: 4, spu: 4, vpu: 4, store: 1 },
+  loads: { slot: 'load', mnemonics: /^(ld_|lookup)/ },
   // As the vendor's compiler spaces them: [L] TPCLatencyResolver.cpp.
   latencyRules: [
     { from: 'load', file: 'AD', to: 'load', readers: ['ld_g'], bundles: 7 },

@@ -4,7 +4,7 @@
  */
 
 import type { DataType } from '../../src/isa/vliw/bundle.ts';
-import { choice, flag, number } from '../../src/isa/vliw/rows.ts';
+import { choice, flag, type InstructionFacts, number } from '../../src/isa/vliw/rows.ts';
 
 export const floats: readonly DataType[] = ['f32', 'bf16'];
 export const integers: readonly DataType[] = ['i32', 'u32', 'i16', 'u16', 'i8', 'u8'];
@@ -95,6 +95,19 @@ export const meanings = {
 
 export const compareSymbols = { eq: '==', neq: '!=', less: '<', leq: '<=', grt: '>', geq: '>=' } as const;
 export type CompareName = keyof typeof compareSymbols;
+
+/**
+ * Float MAC and MUL of one slot. An accumulator is read one stage after the other operands, and products have a way to it that
+ * saves another: 4 bundles instead of 6, if both have f32 accumulators or neither. [L] latencies.cpp, calculateLatency.
+ */
+export const multiplyChain: NonNullable<InstructionFacts['chain']> = (type, switches) =>
+  type !== undefined && floats.includes(type)
+    ? { name: switches.acc_fp32 === true ? 'f32 accumulator' : 'accumulator', bundles: 4 }
+    : undefined;
+
+/** Float products come late, those of both slots and of both types alike. [L] latenciesGen2.cpp, opcodes 0 and 1. */
+export const multiplyLatency = (type: DataType | undefined): number =>
+  type !== undefined && floats.includes(type) ? 6 : 4;
 
 /** Rounding modes. */
 export const roundingModes = { rhne: 0, rne: 0, rz: 1, ru: 2, rd: 3, sr: 4, default: 5, rhaz: 6 } as const;

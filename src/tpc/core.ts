@@ -144,7 +144,7 @@ export class TpcCore {
       memory: ports.memory,
       config: ports.config,
       interrupt: ports.onInterrupt,
-      latencyOf: (i) => this.#decoder.latencyOf(i),
+      decoder: this.#decoder,
     });
     if (shared) this.#compiler = new LoopCompiler(this.machine, shared, (pc) => this.bundleAt(pc));
   }

@@ -1,14 +1,21 @@
 /** Which registers an instruction reads and writes, as ranges of the state: what waits for what, and which order slots may have. */
 
-import type { Instruction, RegisterOperand } from '../isa/vliw/bundle.ts';
+import { tpcGaudi } from '../../specs/tpc/gaudi.ts';
+import type { Instruction, RegisterOperand, VliwDecoder } from '../isa/vliw/bundle.ts';
 import * as layout from './layout.ts';
 import { offsetOf } from './operands.ts';
 import type { Range } from './pipeline.ts';
 
 export interface Effects {
+  /** Operands and accumulators. */
   readonly reads: readonly Range[];
+  readonly operands: readonly Range[];
+  /** What is written, where that is an operand, too. */
+  readonly accumulators: readonly Range[];
   readonly writes: readonly Range[];
 }
+
+const decoder: VliwDecoder<string, string, string, string> = tpcGaudi;
 
 const bytes: Readonly<Record<RegisterOperand['file'], number>> = {
   V: layout.VECTOR_BYTES,
@@ -22,9 +29,6 @@ const bytes: Readonly<Record<RegisterOperand['file'], number>> = {
   VP: layout.PREDICATE_BYTES,
   HW: 0,
 };
-
-/** Instructions whose destination is an operand, too. */
-const accumulating = ['mac', 'udiv_4step'];
 
 function rangeOf(i: Instruction, r: RegisterOperand): Range {
   const from = offsetOf(i, r);
@@ -40,22 +44,22 @@ function rangeOf(i: Instruction, r: RegisterOperand): Range {
  * @throws ModelError for registers that do not exist
  */
 export function effectsOf(i: Instruction): Effects {
-  const reads: Range[] = [];
+  const operands: Range[] = [];
   const writes: Range[] = [];
-  const scalar = (number: number) => reads.push({ from: layout.SRF + number * 4, to: layout.SRF + number * 4 + 4 });
+  const scalar = (number: number) => operands.push({ from: layout.SRF + number * 4, to: layout.SRF + number * 4 + 4 });
   i.operands.forEach((operand, n) => {
     if (operand.kind !== 'register') return;
-    (i.roles[n] === 'dest' ? writes : reads).push(rangeOf(i, operand));
+    (i.roles[n] === 'dest' ? writes : operands).push(rangeOf(i, operand));
   });
-  if (accumulating.includes(i.mnemonic)) reads.push(...writes);
   if (i.switches.partial === true) scalar(i.slot === 'load' ? layout.LOAD_PARTIAL : layout.STORE_PARTIAL);
   if (i.switches.rmw_sel === true) scalar(layout.RMW_INFO);
   if (i.predicate) {
     const { file, number } = i.predicate;
     const from = file === 'SP' ? layout.SPRF + number * 4 : layout.VPRF + number * layout.PREDICATE_BYTES;
-    reads.push({ from, to: from + bytes[file] });
+    operands.push({ from, to: from + bytes[file] });
   }
-  return { reads, writes };
+  const accumulators = decoder.accumulates(i) ? writes : [];
+  return { reads: [...operands, ...accumulators], operands, accumulators, writes };
 }
 
 /** Instructions that change more than registers and memory: where the program goes, random numbers, the configuration. */

@@ -1,14 +1,16 @@
 /** What the bodies of instructions work on: state, pipeline, and the ports of the core. */
 
-import type { Instruction, RegisterFile, Slot } from '../isa/vliw/bundle.ts';
+import type { Instruction, RegisterFile, Slot, VliwDecoder } from '../isa/vliw/bundle.ts';
 import { type Category, ModelError } from '../sim/errors.ts';
 import { LFSR, SCALAR_LFSR } from './layout.ts';
 import { step } from './numbers/lfsr.ts';
 import { type RoundingMode, roundingModes } from './numbers/rounding.ts';
-import type { Pipeline } from './pipeline.ts';
+import type { Arrival, Pipeline } from './pipeline.ts';
 import type { ConfigPort, InterruptCause, MemoryPort } from './ports.ts';
 import type { CoreState } from './state.ts';
 import { readTensor, type Tensor } from './tensor.ts';
+
+export type Decoder = VliwDecoder<string, string, string, string>;
 
 /** Registers of the configuration space that the core itself looks at (tpc0_cfg_regs.h; offsets in TPC_CFG). */
 export const CONFIG = {
@@ -43,8 +45,7 @@ export class Machine {
   readonly memory: MemoryPort;
   readonly config: ConfigPort;
   readonly interrupt: (cause: InterruptCause) => void;
-  /** Latency by the rows, see `VliwDecoder.latencyOf`. */
-  readonly latencyOf: (i: Instruction) => number;
+  readonly decoder: Decoder;
   readonly control: Control = { jump: undefined, halt: false, debug: false };
   /** Byte address of the bundle that is being done. */
   pc = 0;
@@ -68,7 +69,7 @@ export class Machine {
     readonly memory: MemoryPort;
     readonly config: ConfigPort;
     readonly interrupt: ((cause: InterruptCause) => void) | undefined;
-    readonly latencyOf: (i: Instruction) => number;
+    readonly decoder: Decoder;
   }) {
     this.state = ports.state;
     this.pipeline = ports.pipeline;
@@ -76,7 +77,7 @@ export class Machine {
     this.config = ports.config;
     this.interrupt = ports.interrupt ?? (() => {});
     this.#watched = ports.interrupt !== undefined;
-    this.latencyOf = ports.latencyOf;
+    this.decoder = ports.decoder;
   }
 
   /**
@@ -84,7 +85,7 @@ export class Machine {
    * bundle. Predicates are bypassed (2), and what LOAD and STORE move arrives at once or is waited for, but addresses.
    */
   exposedLatency(i: Instruction, file: RegisterFile): number {
-    const latency = this.latencyOf(i);
+    const latency = this.decoder.latencyOf(i);
     if (file === 'SP' || file === 'VP') return Math.min(latency, 2);
     if (i.slot === 'spu' || i.slot === 'vpu' || file === 'AD') return latency;
     return 1;
@@ -92,9 +93,14 @@ export class Machine {
 
   /** Bundles that a reader waits for what the instruction loads; 0 where it loads nothing. */
   interlock(i: Instruction): number {
-    return i.slot === 'load' && (i.mnemonic.startsWith('ld_') || i.mnemonic.startsWith('lookup'))
-      ? this.latencyOf(i)
-      : 0;
+    return this.decoder.loads(i) ? this.decoder.latencyOf(i) : 0;
+  }
+
+  /** When a result in a register of `file` arrives. */
+  arrival(i: Instruction, file: RegisterFile): Arrival {
+    const chain = this.decoder.chainOf(i);
+    const when = { latency: this.exposedLatency(i, file), interlock: this.interlock(i) };
+    return chain ? { ...when, chain } : when;
   }
 
   /** Looks at the configuration space again: when the core is told to go on, and when the program writes there. */

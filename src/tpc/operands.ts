@@ -69,6 +69,11 @@ export function offsetOf(i: Instruction, r: RegisterOperand): number {
 
 const isRandom = (r: RegisterOperand) => (r.file === 'V' || r.file === 'S') && (r.number === 40 || r.number === 41);
 
+/** The chain of an accumulator, which sees results of others in it sooner than other operands do. */
+function chainOf(i: Instruction, role: string, m: Machine): string | undefined {
+  return role === 'dest' ? m.decoder.chainOf(i)?.name : undefined;
+}
+
 /** Reads a scalar register, scalar predicate or immediate as a word. */
 export function wordReader(i: Instruction, role: string, m: Machine): () => number {
   const found = operand(i, role);
@@ -85,7 +90,8 @@ export function wordReader(i: Instruction, role: string, m: Machine): () => numb
     };
   }
   const { pipeline, state } = m;
-  return () => state.u32[pipeline.resolve(i.slot, offset, 4) >> 2] as number;
+  const chain = chainOf(i, role, m);
+  return () => state.u32[pipeline.resolve(i.slot, offset, 4, chain) >> 2] as number;
 }
 
 /** Reads an index register as five signed words. */
@@ -121,7 +127,8 @@ export function bytesReader(i: Instruction, role: string, m: Machine, bytes: num
       return copy;
     };
   }
-  return () => m.pipeline.resolve(i.slot, offset, bytes);
+  const chain = chainOf(i, role, m);
+  return () => m.pipeline.resolve(i.slot, offset, bytes, chain);
 }
 
 /** Reads the lanes of a vector; a scalar register or immediate is the same in all. */
@@ -178,7 +185,7 @@ export function destination(i: Instruction, m: Machine, bytes: number, bits?: Ui
   }
   const predicate = i.predicate?.file === 'VP' ? i.predicate : undefined;
   const { pipeline, state } = m;
-  const when = { latency: m.exposedLatency(i, r.file), interlock: m.interlock(i) };
+  const when = m.arrival(i, r.file);
   const predicateAt = predicate ? layout.VPRF + predicate.number * layout.PREDICATE_BYTES : 0;
   const fixed = bits ?? laneBits(1, bytes);
   return {

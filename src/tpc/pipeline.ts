@@ -1,10 +1,11 @@
 /**
  * When results reach registers. The slots of a bundle read before any of them writes. In the exposed pipeline a result
- * reaches the next instructions of its own slot only after its latency: until then they read what was there before. What is
+ * reaches the next instructions of its own slot only after its latency: until then they read what was there before. Operands
+ * are read when a bundle begins, and so are accumulators, to which float products have a shorter way than to other operands. What is
  * loaded from memory is waited for instead (TPC User Guide, coherency): whoever reads it too early stalls.
  */
 
-import type { Slot } from '../isa/vliw/bundle.ts';
+import type { Chain, Slot } from '../isa/vliw/bundle.ts';
 import { SCRATCH, SCRATCH_BYTES } from './layout.ts';
 import type { CoreState } from './state.ts';
 
@@ -23,6 +24,8 @@ export interface Arrival {
   readonly latency: number;
   /** How long all must wait for it; 0: not at all. */
   readonly interlock: number;
+  /** Accumulators of the same chain, in the same slot, see it sooner. */
+  readonly chain?: Chain;
 }
 
 interface Write {
@@ -35,6 +38,9 @@ interface Write {
   readonly mask: number;
   /** Cycle from which on its own slot sees it. */
   readonly arrives: number;
+  /** Cycle from which on accumulators of `chain` in its slot see it. */
+  readonly chained: number;
+  readonly chain: string | undefined;
   /** Cycle before which nobody may read it: what is loaded is waited for. */
   readonly ready: number;
 }
@@ -69,13 +75,19 @@ export class Pipeline {
     return at;
   }
 
-  /** Where the bytes are that an instruction in `slot` reads at `offset`: there, or in a copy that has what is due. */
-  resolve(slot: Slot, offset: number, length: number): number {
+  /**
+   * Where the bytes are that an instruction in `slot` reads at `offset`: there, or in a copy that has what is due.
+   *
+   * @param chain that of the accumulator that is read
+   */
+  resolve(slot: Slot, offset: number, length: number, chain?: string): number {
     if (this.#pending.length === 0) return offset;
     let copy = -1;
     for (const write of this.#pending) {
       if (write.offset >= offset + length || write.offset + write.length <= offset) continue;
-      if (write.slot === slot && write.arrives > this.cycle) continue;
+      if (write.slot === slot && write.arrives > this.cycle) {
+        if (chain === undefined || write.chain !== chain || write.chained > this.cycle) continue;
+      }
       if (copy < 0) {
         copy = this.room(length);
         this.#state.bytes.copyWithin(copy, offset, offset + length);
@@ -95,6 +107,8 @@ export class Pipeline {
       length,
       mask,
       arrives: Math.max(this.cycle + when.latency, ready),
+      chained: this.cycle + (when.chain?.bundles ?? when.latency),
+      chain: when.chain?.name,
       ready,
     });
   }

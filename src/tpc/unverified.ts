@@ -173,6 +173,14 @@ export const unverifiedReadings = [
       'documented latencies are those within a slot, and loads are said to stall; memory itself answers at once here',
   },
   {
+    about: 'accumulators',
+    reading:
+      'a float MAC or MUL reaches the accumulator of a MAC of the same slot and kind of accumulator after 4 bundles, all else ' +
+      'after 6; other results reach accumulators as they reach operands',
+    reason:
+      "these are the distances of the vendor's compiler; what the chip reads at shorter ones is taken to be the value before",
+  },
+  {
     about: 'two results for one register that arrive out of order',
     reading: 'the later instruction wins',
     reason: 'not public',

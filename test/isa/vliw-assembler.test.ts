@@ -302,6 +302,13 @@ describe('values that are read too early', () => {
     assert.equal(warnings('nop; mov.i32 S1, 5\nnop\nnop\nnop; add.i32 S2, S1, S1').length, 1);
   });
 
+  it('and where a load is waited for, that it is', () => {
+    assert.match(
+      warnings('ld_tnsr V1, 0, I2\nnop; nop; mov.f32 V2, V1').join(),
+      /^V1 is read in the next bundle; ld_tnsr in line 1 loads it in 4: the simulator waits for it/,
+    );
+  });
+
   it('both registers of a pair', () => {
     assert.match(warnings('nop; nop; mul.i32 D4, V1, V2\nnop; nop; add.i32 V1, V5, V0').join(), /^V5 is read/);
   });

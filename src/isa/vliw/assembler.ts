@@ -98,11 +98,7 @@ class Assembler {
       warn,
     });
     if (options.hazards ?? true) {
-      this.#hazards = new HazardFinder(
-        set.facts,
-        (each) => set.latencyOf(each),
-        (hazard) => this.#warnOfHazard(hazard),
-      );
+      this.#hazards = new HazardFinder(set.facts, set, (hazard) => this.#warnOfHazard(hazard));
     }
   }
 
@@ -368,11 +364,14 @@ class Assembler {
     }
   }
 
-  #warnOfHazard({ register, reader, writer, distance, needed }: Hazard): void {
+  #warnOfHazard({ register, reader, writer, distance, needed, waits }: Hazard): void {
     const { line } = this.#source.position(writer.place.start);
     const when = distance === 1 ? 'in the next bundle' : `${distance} bundles later`;
-    const message = `${register} is read ${when}; ${writer.mnemonic} in line ${line} writes it with a latency of ${needed}, so this reads the value before`;
-    this.#report(new Fault(reader, message), 'warning');
+    const { mnemonic } = writer.instruction;
+    const what = waits
+      ? `loads it in ${needed}: the simulator waits for it, as the chip is said to do for memory, and compilers leave ${needed} bundles`
+      : `writes it with a latency of ${needed}, so this reads the value before`;
+    this.#report(new Fault(reader, `${register} is read ${when}; ${mnemonic} in line ${line} ${what}`), 'warning');
   }
 
   #emit(words: Uint32Array): void {

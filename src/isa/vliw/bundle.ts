@@ -113,6 +113,13 @@ export interface Loop {
 /** Bytes of a bundle, and of a LOOP. */
 export const BUNDLE_BYTES = 32;
 
+/** Instructions whose results reach the accumulators of each other sooner than other operands. */
+export interface Chain {
+  readonly name: string;
+  /** Bundles until the accumulator of another of the chain sees a result. */
+  readonly bundles: number;
+}
+
 /** What a set of VLIW instructions offers to those who execute programs. */
 export interface VliwDecoder<L extends string, S extends string, V extends string, T extends string> {
   /**
@@ -128,4 +135,10 @@ export interface VliwDecoder<L extends string, S extends string, V extends strin
    * result, or whose latency is not public, has 1.
    */
   latencyOf(instruction: Instruction<L | S | V | T>): number;
+  /** The chain that an instruction's result, and its accumulator, belong to. */
+  chainOf(instruction: Instruction<L | S | V | T>): Chain | undefined;
+  /** Whether its destination is an operand, too. */
+  accumulates(instruction: Instruction<L | S | V | T>): boolean;
+  /** Whether its result comes from memory, so that who reads it too early waits. */
+  loads(instruction: Instruction<L | S | V | T>): boolean;
 }

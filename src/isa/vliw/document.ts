@@ -188,9 +188,12 @@ function switchLine(key: string, row: SwitchRow, all: InstructionRow['types']): 
 
 function latencyText(set: VliwSet, { row, slot }: CompiledInstruction): string {
   const own = row.latency ?? set.facts.latencies[slot];
-  if (typeof own === 'number') return `${own} bundles to another instruction of ${set.facts.layouts[slot].title}.`;
+  const chained = (row.types ?? []).flatMap((type) => row.chain?.(type, {})?.bundles ?? []);
+  const chain = chained.length > 0 ? ` To the accumulator of a MAC of the same kind, ${Math.min(...chained)}.` : '';
+  if (typeof own === 'number')
+    return `${own} bundles to another instruction of ${set.facts.layouts[slot].title}.${chain}`;
   const types = row.types ?? [];
-  return `${types.map((type) => `${own(type)} bundles for ${type}`).join(', ')}.`;
+  return `${types.map((type) => `${own(type)} bundles for ${type}`).join(', ')}.${chain}`;
 }
 
 function owners(set: VliwSet, form: Form): string[] {

@@ -3,7 +3,7 @@
  * at in the order of the text, which is the order of a program without jumps.
  */
 
-import { type Instruction, type RegisterFile, slots } from './bundle.ts';
+import { type Instruction, type RegisterFile, slots, type VliwDecoder } from './bundle.ts';
 import type { LatencyRule, VliwFacts } from './rows.ts';
 
 export interface HazardPlace {
@@ -15,7 +15,7 @@ interface Write {
   readonly bundle: number;
   /** Number of the slot. */
   readonly slot: number;
-  readonly mnemonic: string;
+  readonly instruction: Instruction;
   readonly latency: number;
   readonly place: HazardPlace;
 }
@@ -27,11 +27,15 @@ export interface Hazard {
   /** Bundles between them. */
   readonly distance: number;
   readonly needed: number;
+  /** The value comes from memory, and is waited for. */
+  readonly waits: boolean;
 }
 
 /** Registers, pairs and quads taken apart; each is the number of its file times 64, plus its own. */
 export interface Effects {
   readonly reads: readonly number[];
+  /** What it writes, where that is an operand, too. */
+  readonly accumulators: readonly number[];
   readonly writes: readonly number[];
   readonly latency: number;
 }
@@ -42,8 +46,10 @@ export interface Tracked {
   effects: Effects | undefined;
 }
 
+type Latencies = Pick<VliwDecoder<string, string, string, string>, 'latencyOf' | 'chainOf' | 'accumulates' | 'loads'>;
+
 export class HazardFinder {
-  readonly #latency: (instruction: Instruction) => number;
+  readonly #latencies: Latencies;
   readonly #files: readonly RegisterFile[];
   readonly #registers: ReadonlyMap<RegisterFile, { readonly base: number; readonly span: number }>;
   /** By slot of the writer, file, slot of the reader; the first that fits holds. */
@@ -52,8 +58,8 @@ export class HazardFinder {
   readonly #found: (hazard: Hazard) => void;
   #bundle = 0;
 
-  constructor(facts: VliwFacts, latency: (instruction: Instruction) => number, found: (hazard: Hazard) => void) {
-    this.#latency = latency;
+  constructor(facts: VliwFacts, latencies: Latencies, found: (hazard: Hazard) => void) {
+    this.#latencies = latencies;
     this.#found = found;
     this.#files = facts.registers.map((row) => row.file);
     this.#registers = new Map(
@@ -77,32 +83,49 @@ export class HazardFinder {
   /** The next bundle: the instructions of its slots, in their order. */
   next(bundle: readonly Tracked[], places: readonly HazardPlace[]): void {
     for (let i = 0; i < bundle.length; i++) {
-      const effects = this.#effectsOf(bundle[i] as Tracked);
-      if (effects.reads.length > 0) this.#checkReads(effects.reads, bundle[i] as Tracked, i, places);
+      const { reads, accumulators } = this.#effectsOf(bundle[i] as Tracked);
+      if (reads.length > 0) this.#checkReads(reads, bundle[i] as Tracked, i, places, false);
+      if (accumulators.length > 0) this.#checkReads(accumulators, bundle[i] as Tracked, i, places, true);
     }
     for (let i = 0; i < bundle.length; i++) {
       const tracked = bundle[i] as Tracked;
       const { writes, latency } = this.#effectsOf(tracked);
       if (writes.length === 0) continue;
-      const { mnemonic } = tracked.instruction;
-      const write: Write = { bundle: this.#bundle, slot: i, mnemonic, latency, place: places[i] as HazardPlace };
+      const { instruction } = tracked;
+      const write: Write = { bundle: this.#bundle, slot: i, instruction, latency, place: places[i] as HazardPlace };
       for (const register of writes) this.#writes[register] = write;
     }
     this.#bundle++;
   }
 
-  #checkReads(reads: readonly number[], { instruction }: Tracked, slot: number, places: readonly HazardPlace[]): void {
+  #checkReads(
+    reads: readonly number[],
+    { instruction }: Tracked,
+    slot: number,
+    places: readonly HazardPlace[],
+    accumulator: boolean,
+  ): void {
     for (const register of reads) {
       const writer = this.#writes[register];
       if (!writer) continue;
       const distance = this.#bundle - writer.bundle;
       // No latency is longer.
       if (distance >= LONGEST) continue;
-      const needed = this.#needed(writer, register >>> 6, instruction, slot);
+      const chain = accumulator ? this.#chained(writer.instruction, instruction) : undefined;
+      const needed = chain ?? this.#needed(writer, register >>> 6, instruction, slot);
       if (distance >= needed) continue;
       const name = `${this.#files[register >>> 6]}${register & 63}`;
-      this.#found({ register: name, reader: places[slot] as HazardPlace, writer, distance, needed });
+      const waits = this.#latencies.loads(writer.instruction);
+      this.#found({ register: name, reader: places[slot] as HazardPlace, writer, distance, needed, waits });
     }
+  }
+
+  /** Bundles between two of one chain, of which the second accumulates. */
+  #chained(writer: Instruction, reader: Instruction): number | undefined {
+    const chain = this.#latencies.chainOf(reader);
+    return chain && writer.slot === reader.slot && this.#latencies.chainOf(writer)?.name === chain.name
+      ? chain.bundles
+      : undefined;
   }
 
   #needed(writer: Write, file: number, reader: Instruction, slot: number): number {
@@ -120,11 +143,11 @@ export class HazardFinder {
     const { operands, roles, predicate } = instruction;
     for (let i = 0; i < operands.length; i++) {
       const operand = operands[i] as (typeof operands)[number];
-      // A multiply-accumulate reads what it writes, but at its own end.
       if (operand.kind === 'register') this.#add(roles[i] === 'dest' ? writes : reads, operand.file, operand.number);
     }
     if (predicate) this.#add(reads, predicate.file, predicate.number);
-    tracked.effects = { reads, writes, latency: this.#latency(instruction) };
+    const accumulators = this.#latencies.accumulates(instruction) ? writes : [];
+    tracked.effects = { reads, accumulators, writes, latency: this.#latencies.latencyOf(instruction) };
     return tracked.effects;
   }
 

@@ -21,7 +21,7 @@
  * - `?SP`, `?SP|VP`, `?` which predicate it takes, where the slot's rule does not hold
  */
 
-import type { DataType, RegisterFile, Slot, SwitchValue } from './bundle.ts';
+import type { Chain, DataType, Instruction, RegisterFile, Slot, SwitchValue } from './bundle.ts';
 
 /** A place in the bundle. Bit `lo` is bit lo % 8 of byte lo / 8. */
 export interface BitRange {
@@ -129,6 +129,10 @@ export interface InstructionFacts {
   readonly switches?: Readonly<Record<string, SwitchRow>>;
   /** Bundles until another instruction of this slot may read the result; the slot's unless said. */
   readonly latency?: number | ((type: DataType | undefined) => number);
+  /** The destination is an operand, too. */
+  readonly accumulates?: true;
+  /** Results reach accumulators of the same chain sooner than other operands. */
+  readonly chain?: (type: DataType | undefined, switches: Instruction['switches']) => Chain | undefined;
   readonly aliases?: readonly string[];
   /** A whole slot of assembly. */
   readonly example: string;
@@ -225,6 +229,8 @@ export interface VliwFacts<
   readonly packing: readonly PackingRule[];
   /** Bundles of latency where the row says nothing. */
   readonly latencies: Readonly<Record<Slot, number>>;
+  /** Instructions that wait for memory, whose results are waited for in turn. */
+  readonly loads: { readonly slot: Slot; readonly mnemonics: RegExp };
   /** The first that fits holds; where none does, the latency is not public. */
   readonly latencyRules: readonly LatencyRule[];
 }

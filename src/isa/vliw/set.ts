@@ -5,6 +5,7 @@ import { BUNDLE_WORDS, getBits, orBits, readWords, writeWords } from './bits.ts'
 import {
   BUNDLE_BYTES,
   type Bundle,
+  type Chain,
   type Instruction,
   type Loop,
   type Operand,
@@ -197,6 +198,18 @@ class CompiledSet<L extends string, S extends string, V extends string, T extend
     const row = this.instructions[instruction.slot].get(instruction.mnemonic);
     const latency = row?.row.latency ?? this.facts.latencies[instruction.slot];
     return typeof latency === 'function' ? latency(instruction.type) : latency;
+  }
+
+  chainOf({ slot, mnemonic, type, switches }: Instruction<L | S | V | T>): Chain | undefined {
+    return this.instructions[slot].get(mnemonic)?.row.chain?.(type, switches);
+  }
+
+  accumulates({ slot, mnemonic }: Instruction<L | S | V | T>): boolean {
+    return this.instructions[slot].get(mnemonic)?.row.accumulates === true;
+  }
+
+  loads({ slot, mnemonic }: Instruction<L | S | V | T>): boolean {
+    return slot === this.facts.loads.slot && this.facts.loads.mnemonics.test(mnemonic);
   }
 }
 

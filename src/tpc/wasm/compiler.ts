@@ -300,10 +300,14 @@ export class LoopCompiler {
         const dest = i.operands[i.roles.indexOf('dest')];
         if (dest?.kind !== 'register') return false;
         const { writes } = effectsOf(i);
-        const latency = this.#machine.exposedLatency(i, dest.file);
+        const { latency, chain } = this.#machine.arrival(i, dest.file);
         for (let later = 1; later < latency; later++) {
           const reader = body[(n + later) % body.length]?.find((other) => other.slot === i.slot);
-          if (reader && overlaps(writes, effectsOf(reader).reads)) return true;
+          if (!reader) continue;
+          const { operands, accumulators } = effectsOf(reader);
+          if (overlaps(writes, operands)) return true;
+          const chained = chain && this.#machine.decoder.chainOf(reader)?.name === chain.name;
+          if (later < (chained ? chain.bundles : latency) && overlaps(writes, accumulators)) return true;
         }
         return false;
       }),
