@@ -241,6 +241,70 @@ test('random streams: compiled and interpreted agree in every bit', () => {
   assert.ok(streamed > 300, `only ${streamed} rounds were streams`);
 });
 
+/** Numbers whose sums and products are near the least normal number, beside others. */
+const small = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc
+      .integer({ min: 1, max: 60 })
+      .chain((e) => fc.nat(0x80ffffff).map((m) => ((m & 0x807fffff) | (e << 23)) >>> 0)),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .integer({ min: 80, max: 134 })
+      .chain((e) => fc.nat(0x80ffffff).map((m) => ((m & 0x80700000) | (e << 23)) >>> 0)),
+  },
+  { weight: 1, arbitrary: word },
+);
+const computing = fc
+  .tuple(
+    fc.constantFrom(
+      'add.f32',
+      'sub.f32',
+      'mul.f32',
+      'max.f32',
+      'min.f32',
+      'mac.f32',
+      'mac.f32',
+      'mac.f32.neg',
+      'mov.f32',
+    ),
+    v,
+    v,
+    fc.oneof(v, fc.constantFrom('S3', 'S4', '0', '0x80000000', '0x3f000000', '0x00800000', '0x7f800001', '0x7f800000')),
+  )
+  .map(([name, to, a, b]) =>
+    name === 'mov.f32' ? `nop; nop; ${name} ${to}, ${a}; nop` : `nop; nop; ${name} ${to}, ${a}, ${b}; nop`,
+  );
+
+test('random loops that only compute: compiled and interpreted agree in every bit, denormals included', () => {
+  let resident = 0;
+  fc.assert(
+    fc.property(
+      fc.array(computing, { minLength: 1, maxLength: 6 }),
+      fc
+        .array(fc.oneof(small, small, fc.constant(0)), { minLength: 97, maxLength: 97 })
+        .map((list) => Uint32Array.from(list)),
+      fc.boolean(),
+      fc.constantFrom('nop; add.i32 S7, S7, S32; nop; nop', 'nop; nop; nop; nop'),
+      fc.integer({ min: 4, max: 30 }),
+      (lines, bits, large, scalar, rounds) => {
+        // Without small numbers among them it can be proven that no result is denormal.
+        const all = large ? bits.map((each) => (((each >>> 23) & 0xff) < 100 ? each & 0x80000000 : each)) : bits;
+        const text = program([...lines, scalar]);
+        const want = outcome(text, all, false, rounds);
+        const got = outcome(text, all, true, rounds);
+        assert.deepEqual(got.statistics, want.statistics);
+        assert.deepEqual(got.registers, want.registers);
+        resident += got.streamedRounds;
+      },
+    ),
+    { seed: seed(), numRuns: 100 },
+  );
+  assert.ok(resident > 700, `only ${resident} rounds stayed in registers`);
+});
+
 test('stores of a round that lie one over the other are done in their order', () => {
   const bits = Uint32Array.from({ length: 97 }, (_, n) => 0x3f800000 + n * 1001);
   const lines = (distance: string) => [

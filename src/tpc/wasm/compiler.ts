@@ -34,6 +34,7 @@ import {
 } from './emit.ts';
 import { emitBf16 } from './emit-bf16.ts';
 import { Code, moduleBytes } from './encoder.ts';
+import { residentModule } from './resident.ts';
 import { streamModule } from './streams.ts';
 import { createMemory, instantiate, type WasmMemory } from './webassembly.ts';
 
@@ -64,7 +65,7 @@ interface Compiled {
   /** Registers that the body only reads, of which it relies on that they hold no denormal f32. */
   readonly assumed: readonly number[];
   readonly plans: readonly Plan[];
-  /** The form for tensors that go by in whole vectors; says how many rounds it left. */
+  /** The form for tensors that go by in whole vectors, or for registers alone; says how many rounds it left. */
   readonly stream: ((rounds: number) => number) | undefined;
 }
 
@@ -168,14 +169,15 @@ export class LoopCompiler {
     code.get(0).constant(1).op('i32.sub').tee(0).branchIf(0).op('end');
     for (const register of late) canonicalize(code, locals, register);
     const bytes = moduleBytes({ code, words: 1, vectors: 4, memoryPages: STATE_PAGES });
-    const stream = streamModule({
+    const parts = {
       instructions: ordered.flat(),
-      planOf: (i) => plans.get(i),
+      planOf: (i: Instruction) => plans.get(i),
       knowledge,
       counter,
       step: loop.step,
       memoryPages: STATE_PAGES,
-    });
+    };
+    const stream = streamModule(parts) ?? residentModule(parts);
     return {
       body,
       run: instantiate(bytes, this.#memory, (n) => transfers[n]?.() ?? -1),
@@ -504,6 +506,9 @@ setFusedProbe(() => {
     .splat(bits(1 + 2 ** -12))
     .splat(bits(-(1 + 2 ** -11)))
     .op('f32x4.relaxed_madd')
+    .splat(0)
+    .splat(-1)
+    .op('i32x4.relaxed_laneselect')
     .storeVector(0);
   const memory = createMemory(1);
   try {

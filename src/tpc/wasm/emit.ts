@@ -26,6 +26,12 @@ export const CHUNKS = layout.VECTOR_BYTES / CHUNK;
 export const MIN_NORMAL = 0x00800000;
 export const ABS = 0x7fffffff;
 const NAN = 0x7fffffff;
+const INFINITY = 0x7f800000;
+
+/** Chooses lanes by a mask of whole lanes. */
+function laneselect(): SimdOpcode {
+  return fused() ? 'i32x4.relaxed_laneselect' : 'v128.bitselect';
+}
 
 /** The local's f32 lanes with denormals as zeros of their sign. */
 export function flush(code: Code, local: number): void {
@@ -42,7 +48,7 @@ export function flush(code: Code, local: number): void {
 
 /** The local's f32 lanes with every NaN as the one that the core has. */
 export function canonical(code: Code, local: number): void {
-  code.splat(NAN).get(local).get(local).get(local).op('f32x4.ne', 'v128.bitselect').set(local);
+  code.splat(NAN).get(local).get(local).get(local).op('f32x4.ne', laneselect()).set(local);
 }
 
 /** What is known of vector registers, by their offset in the state, throughout a loop. */
@@ -62,31 +68,33 @@ export interface Shortcuts {
   readonly b: boolean;
   readonly c: boolean;
   readonly anyNan: boolean;
+  /** No result can be denormal. */
+  readonly noDenormals?: boolean;
 }
 
 const isPlain = (i: Instruction, flags: readonly string[]) => flags.every((flag) => i.switches[flag] !== true);
 
 function f32Lanes(i: Instruction, known: Shortcuts): Lanes | undefined {
   const binary =
-    (op: SimdOpcode, flushResult: boolean): Lanes =>
+    (op: SimdOpcode): Lanes =>
     (code, l) => {
       if (!known.a) flush(code, l.a);
       if (!known.b) flush(code, l.b);
       code.get(l.a).get(l.b).op(op).set(l.result);
-      if (flushResult) flush(code, l.result);
+      if (!known.noDenormals) flush(code, l.result);
       if (!known.anyNan) canonical(code, l.result);
     };
   switch (i.mnemonic) {
     case 'add':
-      return isPlain(i, ['st', 'carry']) ? binary('f32x4.add', true) : undefined;
+      return isPlain(i, ['st', 'carry']) ? binary('f32x4.add') : undefined;
     case 'sub':
-      return isPlain(i, ['st', 'neg']) ? binary('f32x4.sub', true) : undefined;
+      return isPlain(i, ['st', 'neg']) ? binary('f32x4.sub') : undefined;
     case 'mul':
-      return binary('f32x4.mul', true);
+      return binary('f32x4.mul');
     case 'max':
-      return binary('f32x4.max', false);
+      return extremumLanes(i, known, 'max');
     case 'min':
-      return binary('f32x4.min', false);
+      return extremumLanes(i, known, 'min');
     case 'mac':
       if (!isPlain(i, ['st', 'acc_fp32']) || !fused()) return undefined;
       return (code, l) => {
@@ -95,12 +103,43 @@ function f32Lanes(i: Instruction, known: Shortcuts): Lanes | undefined {
         if (!known.c) flush(code, l.c);
         const op = i.switches.neg === true ? 'f32x4.relaxed_nmadd' : 'f32x4.relaxed_madd';
         code.get(l.a).get(l.b).get(l.c).op(op).set(l.result);
-        flush(code, l.result);
+        if (!known.noDenormals) flush(code, l.result);
         if (!known.anyNan) canonical(code, l.result);
       };
     default:
       return undefined;
   }
+}
+
+/**
+ * MAX and MIN. Against a word other than the zero that loses against the other zero, one comparison does; its result is that
+ * word for a NaN, too.
+ */
+function extremumLanes(i: Instruction, known: Shortcuts, which: 'max' | 'min'): Lanes {
+  const b = operand(i, 'b');
+  const word = b.kind === 'register' ? undefined : b.value >>> 0;
+  const magnitude = (word ?? 0) & ABS;
+  const plain =
+    word !== undefined &&
+    (word === (which === 'max' ? 0 : 0x80000000) || (magnitude >= MIN_NORMAL && magnitude <= INFINITY));
+  if (!plain || !fused()) {
+    return (code, l) => {
+      if (!known.a) flush(code, l.a);
+      if (!known.b) flush(code, l.b);
+      code.get(l.a).get(l.b).op(`f32x4.${which}`).set(l.result);
+      if (!known.anyNan) canonical(code, l.result);
+    };
+  }
+  return (code, l) => {
+    if (word === 0) {
+      // What is at least the least normal number, and else 0.
+      code.get(l.a).get(l.a).splat(MIN_NORMAL).op('f32x4.ge', 'v128.and').set(l.result);
+    } else {
+      if (!known.a) flush(code, l.a);
+      code.splat(word).get(l.a).op(`f32x4.p${which}`).set(l.result);
+    }
+    code.splat(NAN).get(l.result).get(l.a).get(l.a).op('f32x4.ne', 'i32x4.relaxed_laneselect').set(l.result);
+  };
 }
 
 const wordOps: Readonly<Record<string, SimdOpcode | { readonly i32: SimdOpcode; readonly u32: SimdOpcode }>> = {
@@ -211,6 +250,7 @@ function unaryLanes(i: Instruction, known: Shortcuts): Lanes | undefined {
 
 /** An operation on the lanes of a vector, each for itself. */
 export interface LaneOperation {
+  readonly mnemonic: string;
   readonly a: Source;
   readonly b: Source;
   /** The third operand: of a selection, or what MAC adds to. */
@@ -243,7 +283,8 @@ export function laneOperation(i: Instruction): LaneOperation | undefined {
   const d = selecting ? sourceOf(i, operand(i, 'd')) : undefined;
   if (!a || !b || (selecting && (!c || !d))) return undefined;
   const lanes = (known: Shortcuts) => lanesFor(known) as Lanes;
-  return { a, b, c, d, to, numbers, compares: numbers || ((selecting || unary) && i.type === 'f32'), lanes };
+  const { mnemonic } = i;
+  return { mnemonic, a, b, c, d, to, numbers, compares: numbers || ((selecting || unary) && i.type === 'f32'), lanes };
 }
 
 /** An instruction of the vector unit. */
@@ -287,7 +328,7 @@ function selectLanes(i: Instruction): Lanes | undefined {
       flush(code, l.a);
       flush(code, l.b);
     }
-    code.get(l.c).get(l.result).get(l.a).get(l.b).op(op, 'v128.bitselect').set(l.result);
+    code.get(l.c).get(l.result).get(l.a).get(l.b).op(op, laneselect()).set(l.result);
   };
 }
 

@@ -105,6 +105,10 @@ const simd = {
   'f32x4.mul': 0xe6,
   'f32x4.min': 0xe8,
   'f32x4.max': 0xe9,
+  'f32x4.pmin': 0xea,
+  'f32x4.pmax': 0xeb,
+  'v128.any_true': 0x53,
+  'i32x4.relaxed_laneselect': 0x10b,
   'f32x4.relaxed_madd': 0x105,
   'f32x4.relaxed_nmadd': 0x106,
 } as const;

@@ -9,27 +9,32 @@
 import type { Instruction } from '../../isa/vliw/bundle.ts';
 import { effectsOf } from '../effects.ts';
 import * as layout from '../layout.ts';
-import { offsetOf, operand, register } from '../operands.ts';
 import {
   ABS,
   CHUNK,
   CHUNKS,
-  canonical,
-  emitMove,
   emitScalar,
-  isNormalWord,
   type Knowledge,
-  type LaneOperation,
   type Locals,
-  laneOperation,
   MIN_NORMAL,
-  type Source,
-  sourceOf,
   type TransferPlan,
   transferWords,
 } from './emit.ts';
-import { emitBf16 } from './emit-bf16.ts';
 import { Code, moduleBytes } from './encoder.ts';
+import {
+  carriedOf,
+  emitStep,
+  groupsOf,
+  loadPiece,
+  type Piece,
+  readsOf,
+  type Step,
+  settlePiece,
+  sourcesOf,
+  storePiece,
+  vectorStep,
+  writesOf,
+} from './steps.ts';
 
 export interface StreamLoop {
   /** All instructions of the body, in an order in which they can be done one after the other. */
@@ -42,12 +47,6 @@ export interface StreamLoop {
   readonly step: number;
   readonly memoryPages: number;
 }
-
-/** One step of the body for a chunk: moves a word of all lanes, operates, or goes to memory. */
-type Step =
-  | { readonly kind: 'transfer'; readonly plan: TransferPlan; readonly address: number }
-  | { readonly kind: 'move'; readonly from: Source; readonly to: number }
-  | { readonly kind: 'lanes'; readonly operation: LaneOperation };
 
 /** Longest body in vector instructions: code for a chunk is repeated for all of them. */
 const MAX_STEPS = 48;
@@ -129,8 +128,13 @@ export function streamModule(loop: StreamLoop): Uint8Array<ArrayBuffer> | undefi
   for (const group of groupsOf(steps)) {
     const carried = carriedOf(group);
     const written = new Set(group.flatMap(writesOf));
+    const kept = carried.filter((at) => written.has(at));
     for (let chunk = 0; chunk < CHUNKS; chunk++) {
-      emitChunk(code, l, { steps: group, loop, localOf, chunk, carried, written });
+      const piece: Piece = { offset: chunk * CHUNK, localOf, normal: new Set(), anyNan: new Set() };
+      loadPiece(code, piece, carried, loop.knowledge);
+      for (const step of group) emitStep(code, l, piece, step, false);
+      settlePiece(code, piece, kept, loop.knowledge);
+      storePiece(code, piece, kept);
     }
   }
   code.at().load(loop.counter).constant(loop.step).op('i32.add').store(loop.counter);
@@ -154,154 +158,13 @@ function place(code: Code, plan: TransferPlan & { readonly dims: readonly number
   }
 }
 
-interface Chunk {
-  readonly steps: readonly Step[];
-  readonly loop: StreamLoop;
-  readonly localOf: (at: number) => number;
-  readonly chunk: number;
-  readonly carried: readonly number[];
-  readonly written: ReadonlySet<number>;
-}
-
-function emitChunk(code: Code, l: Locals, { steps, loop, localOf, chunk, carried, written }: Chunk): void {
-  /** Locals that hold f32 numbers that are not denormal, and those whose NaNs may be any. */
-  const normal = new Set<number>();
-  const anyNan = new Set<number>();
-  for (const at of carried) {
-    code.loadVector(at + chunk * CHUNK).set(localOf(at));
-    if (loop.knowledge.normal(at)) normal.add(at);
-    if (loop.knowledge.anyNan(at)) anyNan.add(at);
-  }
-  const settle = (at: number) => {
-    if (anyNan.delete(at)) canonical(code, localOf(at));
-  };
-  const push = (source: Source, local: number) => {
-    if ('at' in source) code.get(localOf(source.at));
-    else if ('word' in source) code.splat(source.word);
-    else code.load(source.scalar).op('i32x4.splat');
-    code.set(local);
-  };
-  for (const step of steps) {
-    if (step.kind === 'transfer') {
-      const { register: at, loading } = step.plan;
-      if (loading) {
-        code.loadVectorAt(step.address, chunk * CHUNK).set(localOf(at));
-        normal.delete(at);
-        anyNan.delete(at);
-      } else {
-        settle(at);
-        code.get(step.address).get(localOf(at));
-        code.storeVectorAt(chunk * CHUNK);
-      }
-      continue;
-    }
-    if (step.kind === 'move') {
-      const { from, to } = step;
-      push(from, localOf(to));
-      for (const set of [normal, anyNan]) {
-        if ('at' in from && set.has(from.at)) set.add(to);
-        else set.delete(to);
-      }
-      continue;
-    }
-    const { a, b, c, d, to, compares, numbers, lanes } = step.operation;
-    const isNormal = (source: Source | undefined) =>
-      source !== undefined && ('at' in source ? normal.has(source.at) : isNormalWord(source));
-    for (const [source, asNumber] of [
-      [a, compares],
-      [b, compares],
-      [c, numbers],
-      [d, false],
-    ] as const) {
-      if (source && 'at' in source && !asNumber) settle(source.at);
-    }
-    push(a, l.a);
-    push(b, l.b);
-    if (c) push(c, l.c);
-    if (d) push(d, l.result);
-    lanes({ a: isNormal(a), b: isNormal(b), c: isNormal(c), anyNan: true })(code, l);
-    code.get(l.result).set(localOf(to));
-    normal.delete(to);
-    anyNan.delete(to);
-    if (numbers) {
-      normal.add(to);
-      anyNan.add(to);
-    }
-  }
-  for (const at of carried) {
-    if (!written.has(at)) continue;
-    if (!loop.knowledge.anyNan(at)) settle(at);
-    code
-      .at()
-      .get(localOf(at))
-      .storeVector(at + chunk * CHUNK);
-  }
-}
-
-/** What an instruction does to each chunk of vectors, if it does nothing else. */
-function vectorStep(i: Instruction): Step | undefined {
-  if (i.slot === 'vpu' && i.mnemonic !== 'mov') {
-    if (emitBf16(i)) return undefined;
-    const operation = laneOperation(i);
-    return operation && { kind: 'lanes', operation };
-  }
-  if (i.mnemonic !== 'mov' || i.slot === 'spu') return undefined;
-  const dest = register(i, 'dest');
-  const from = dest.file === 'V' ? sourceOf(i, operand(i, 'a')) : undefined;
-  return from && emitMove(i) ? { kind: 'move', from, to: offsetOf(i, dest) } : undefined;
-}
-
 /** Whether all that an instruction reads and writes are scalar and index registers. */
-function isScalar(i: Instruction): boolean {
+export function isScalar(i: Instruction): boolean {
   const { reads, writes } = effectsOf(i);
   return [...reads, ...writes].every(({ from }) => from >= layout.SRF);
 }
 
 /** Offsets of the words that an instruction writes. */
-function wordsOf(i: Instruction): readonly number[] {
+export function wordsOf(i: Instruction): readonly number[] {
   return effectsOf(i).writes.flatMap(({ from, to }) => Array.from({ length: (to - from) / 4 }, (_, n) => from + 4 * n));
-}
-
-function sourcesOf(step: Step): readonly Source[] {
-  if (step.kind === 'transfer') return step.plan.loading ? [] : [{ at: step.plan.register }];
-  if (step.kind === 'move') return [step.from];
-  const { a, b, c, d } = step.operation;
-  return [a, b, c, d].filter((source) => source !== undefined);
-}
-
-function readsOf(step: Step): readonly number[] {
-  return sourcesOf(step).flatMap((source) => ('at' in source ? [source.at] : []));
-}
-
-function writesOf(step: Step): readonly number[] {
-  if (step.kind === 'transfer') return step.plan.loading ? [step.plan.register] : [];
-  return [step.kind === 'move' ? step.to : step.operation.to];
-}
-
-/** Registers whose content from before the round is read in it. */
-function carriedOf(steps: readonly Step[]): readonly number[] {
-  const written = new Set<number>();
-  const carried = new Set<number>();
-  for (const step of steps) {
-    for (const at of readsOf(step)) if (!written.has(at)) carried.add(at);
-    for (const at of writesOf(step)) written.add(at);
-  }
-  return [...carried];
-}
-
-/** Steps in their order, apart where they have no register in common. */
-function groupsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
-  let groups: { readonly registers: Set<number>; readonly members: Set<number> }[] = [];
-  steps.forEach((step, n) => {
-    const registers = new Set([...readsOf(step), ...writesOf(step)]);
-    const members = new Set([n]);
-    const apart = groups.filter((group) => {
-      if (registers.isDisjointFrom(group.registers)) return true;
-      for (const at of group.registers) registers.add(at);
-      for (const member of group.members) members.add(member);
-      return false;
-    });
-    groups = [...apart, { registers, members }];
-  });
-  return groups.map(({ members }) => steps.filter((_, n) => members.has(n)));
 }
