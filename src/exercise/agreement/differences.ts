@@ -72,6 +72,10 @@ export const optionalLines: readonly { readonly pattern: RegExp; readonly reason
     pattern: /multi-CS completion context \d still waiting when calling force completion/,
     reason: 'said only when the reset comes to it before the thread that it has woken has run',
   },
+  {
+    pattern: /Device disabled but received an EQ event/,
+    reason: 'said only when a fault is told of once more after the reset has begun',
+  },
 ];
 
 /** A line of the log as it is compared. */

@@ -63,10 +63,10 @@ export async function read(t: TestContext, device: Device, from: Place, length: 
   return host.bytes.slice();
 }
 
-/** Tries again while the call ends with one of these errnos, which something in the background will change. */
+/** Tries again for a minute while the call ends with one of these errnos, which something in the background will change. */
 export function eventually<T>(t: TestContext, codes: readonly string[], call: () => T): T {
   const { driver } = t.target;
-  for (const end = driver.now() + 10e9; ; ) {
+  for (const end = driver.now() + 60e9; ; ) {
     try {
       return call();
     } catch (error) {

@@ -12,7 +12,7 @@ import { values } from '../../uapi/rows.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertErrno, assertSame, call, fill, KiB, MiB, run } from './lib.ts';
 import { inherited, processes } from './lifetimes-processes.ts';
-import { asNew, control, KILLING, recovered, resets, SLOW, untouched } from './reset-lib.ts';
+import { asNew, control, KILLING, LATE_EVENT, recovered, resets, SLOW, untouched } from './reset-lib.ts';
 import { externalQueues } from './sync-lib.ts';
 import { letGo, Prepared, thread } from './threads-lib.ts';
 
@@ -121,7 +121,16 @@ function memory(test: Declare): void {
   test(
     'a transfer whose memory is unmapped while it runs faults',
     async (t) => {
-      t.expectMessages(/page fault/, /RAZWI/, /H\/W interrupt/, /DMA\d?_?(CORE|QM)/i, /MMU/, KILLING, NOT_IDLE);
+      t.expectMessages(
+        /page fault/,
+        /RAZWI/,
+        /H\/W interrupt/,
+        /DMA\d?_?(CORE|QM)/i,
+        /MMU/,
+        KILLING,
+        NOT_IDLE,
+        LATE_EVENT,
+      );
       const node = control(t);
       const before = resets(node);
       const device = t.open(0);
@@ -250,7 +259,8 @@ function inFlight(test: Declare): void {
         const [from, to] = [device.dram.allocate(64 * MiB), device.dram.allocate(64 * MiB)];
         const stream = new CommandStream();
         for (let i = 0; i < 40; i++) stream.dma(to, from, 64 * MiB);
-        device.submit({ queue: DOWN, stream });
+        // so that it has not ended, however late the card is closed
+        device.submit({ queue: DOWN, stream: stream.fence(0) });
       },
     ],
     [

@@ -92,7 +92,7 @@ function submissions(test: Declare): void {
         argument.set(template);
         t.target.driver.ioctl(device.fd, DRM_IOCTL_HL_CS.request, argument);
       };
-      const held = device.submit({ queue: DOWN, stream: new CommandStream().fence(0) });
+      const held = device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: 1000 });
       for (let i = 1; i < MAX_PENDING - 1; i++) {
         submit();
         // so that the queue itself is never full
@@ -100,8 +100,8 @@ function submissions(test: Declare): void {
       }
       // the last one lets the first go, after long work: then there is a number again
       const releasing = largest(t, new CommandStream().write(fenceAddress(DOWN, 0), 1));
-      device.submit({ queue: 'DMA_1_1', ...releasing });
       const before = device.info.csCounters();
+      device.submit({ queue: 'DMA_1_1', ...releasing });
       assertErrno('EAGAIN', submit);
       const after = device.info.csCounters();
       assert.equal(after.ctx_max_cs_in_flight_drop_cnt, before.ctx_max_cs_in_flight_drop_cnt + 1n);

@@ -16,6 +16,8 @@ export const SLOW: TestOptions = { timeout: 90 };
 
 export const REQUESTED = /Hard-Reset requested through sysfs/;
 export const KILLING = /Killing CS/;
+/** A fault is told of by more events than one; a reset that begins before the driver has taken the last (irq.c, hl_irq_handler_eq). */
+export const LATE_EVENT = /Device disabled but received an EQ event/;
 
 /** The control node of the first card. */
 export function control(t: TestContext): ControlDevice {

@@ -178,7 +178,7 @@ function staged(test: Declare): void {
   });
 }
 
-/** Whether the driver tells of a submission that took too long, within `milliseconds`; other events do not matter. */
+/** Whether the driver tells of a submission that took too long, within `milliseconds` of its clock; other events do not matter. */
 async function timeoutOf(t: TestContext, events: EventNotifier, milliseconds: number): Promise<boolean> {
   const { driver } = t.target;
   const end = driver.now() + milliseconds * 1e6;
@@ -200,7 +200,7 @@ function limits(test: Declare): void {
     const events = device.notifyEvents();
     const stream = new CommandStream().fence(0);
     const work = device.submit({ queue: DOWN, stream }, { timeout: 1, skipResetOnTimeout: true });
-    assert.equal(await timeoutOf(t, events, 15_000), true, 'no event');
+    assert.equal(await timeoutOf(t, events, 60_000), true, 'no event');
     const { seq, timestamp } = device.info.csTimeoutEvent();
     assert.equal(seq, work.sequence);
     assert.ok(timestamp > 0n && timestamp < BigInt(t.target.driver.now()), `${timestamp}`);

@@ -430,7 +430,8 @@ function descriptors(test: Declare): void {
       const node = control(t);
       const before = node.info.resetCount().hard_reset_cnt;
       const device = t.open(0);
-      const wait = beginWait(t, thread(t), device, held(device), 300_000);
+      // long enough to close the card and to try to open it meanwhile
+      const wait = beginWait(t, thread(t), device, held(device), 3_000_000);
       await blocked(t, wait.call);
       device.close();
       assert.equal(await errnoOf(open(t)), 'EBUSY');

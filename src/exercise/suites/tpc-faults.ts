@@ -11,7 +11,17 @@ import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
 import type { Declare, TestContext } from '../suite.ts';
 import { KiB, MiB, run } from './lib.ts';
-import { asNew, control, KILLING, recovered, resets, SLOW } from './reset-lib.ts';
+import {
+  asNew,
+  control,
+  KILLING,
+  LATE_EVENT,
+  REQUESTED,
+  recovered,
+  resets,
+  SLOW,
+  writeHardReset,
+} from './reset-lib.ts';
 import { assertNumbers, kernel } from './tpc-lib.ts';
 
 const EVENT = values(notifierEvents);
@@ -22,6 +32,16 @@ const INTERRUPT = /H\/W interrupt \d+ \["TPC\d_KRN_ERR"\]/;
 const CAUSE = /TPC\d_KRN_ERR interrupt cause: tpc_/;
 const TOO_LONG = /Command submission \d+ has not finished in \d+ seconds!|has timed-out while user process is waiting/;
 const ENGINES = /TPC|Engine|busy|idle|DMA/i;
+
+/** A kernel that faults does so more than once: a reset puts an end to events that the driver has not been told of yet. */
+async function ends(t: TestContext, device: Device): Promise<void> {
+  t.expectMessages(REQUESTED, LATE_EVENT);
+  const node = control(t);
+  const before = resets(node);
+  device.close();
+  writeHardReset(t, '1');
+  await recovered(t, node, before);
+}
 
 async function until(t: TestContext, events: EventNotifier, bits: number): Promise<void> {
   let seen = 0;
@@ -75,7 +95,7 @@ function pageFault(test: Declare, access: 'read' | 'write'): void {
       await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
       assert.equal(device.info.pageFaultEvent()?.addr, nowhere);
       await launchesAgain(t, device);
-      device.close();
+      await ends(t, device);
     },
     SLOW,
   );
@@ -93,20 +113,25 @@ export function faults(test: Declare): void {
   pageFault(test, 'read');
   pageFault(test, 'write');
 
-  test('a kernel cannot write to memory that is the driver’s', async (t) => {
-    t.expectMessages(/RAZWI/, /H\/W interrupt/, CAUSE);
-    const device = t.open(0);
-    const events = device.notifyEvents();
-    const kept = device.allocHost(4 * KiB);
-    const options = { type: 'f32', shape: [256] } as const;
-    // the page tables: were they lost, nothing would be translated any more
-    await device.launch(kernel('relu'), {
-      tensors: [new Tensor(kept, options), new Tensor(PAGE_TABLES, options)],
-      signal: t.signal,
-    });
-    await until(t, events, EVENT.HL_NOTIFIER_EVENT_RAZWI | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
-    await launchesAgain(t, device);
-  });
+  test(
+    'a kernel cannot write to memory that is the driver’s',
+    async (t) => {
+      t.expectMessages(/RAZWI/, /H\/W interrupt/, CAUSE);
+      const device = t.open(0);
+      const events = device.notifyEvents();
+      const kept = device.allocHost(4 * KiB);
+      const options = { type: 'f32', shape: [256] } as const;
+      // the page tables: were they lost, nothing would be translated any more
+      await device.launch(kernel('relu'), {
+        tensors: [new Tensor(kept, options), new Tensor(PAGE_TABLES, options)],
+        signal: t.signal,
+      });
+      await until(t, events, EVENT.HL_NOTIFIER_EVENT_RAZWI | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+      await launchesAgain(t, device);
+      await ends(t, device);
+    },
+    SLOW,
+  );
 
   test(
     'an illegal instruction is told of, and ends with a reset',
@@ -133,11 +158,11 @@ export function faults(test: Declare): void {
   test(
     'a core that hangs does not hold up the others, nor DMA',
     async (t) => {
-      t.expectMessages(TOO_LONG, KILLING, ENGINES);
+      t.expectMessages(KILLING, ENGINES);
       const node = control(t);
       const before = resets(node);
       const device = t.open(0);
-      const stuck = device.begin(kernel('endless'), { cores: [0], limit: 3 });
+      const stuck = device.begin(kernel('endless'), { cores: [0] });
       const memory = device.allocHost(4 * KiB);
       memory.floats.fill(-1);
       const tensor = new Tensor(memory, { type: 'f32', shape: [1024] });
@@ -153,7 +178,6 @@ export function faults(test: Declare): void {
       await run(t, 'DMA_0_0', new CommandStream().memset(memory, 3n, 8), device);
       assert.equal(memory.words[0], 3);
       assert.equal(device.poll(stuck.submission), undefined);
-      assert.throws(() => device.waitSync(stuck.submission, 30_000), SubmissionTimeoutError);
       device.close();
       assert.equal(await recovered(t, node, before), before + 1);
     },
