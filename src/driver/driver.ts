@@ -61,6 +61,18 @@ export interface Accelerator {
   status(): string;
 }
 
+/** A network card of a driver of RDMA. */
+export interface RdmaDevice {
+  /** e.g. efa_0 */
+  readonly name: string;
+  /** The node of its verbs, e.g. /dev/infiniband/uverbs0. */
+  readonly path: string;
+  /** e.g. 0000:01:00.0 */
+  readonly pciAddress: string;
+  /** The PCI bridges above it, from the root port down. */
+  readonly bridges: readonly string[];
+}
+
 /** A system call that a thread has begun. */
 export interface Call {
   /** Whether it has returned. */
@@ -120,6 +132,15 @@ export interface Driver {
   sleep(nanoseconds: number): void;
   /** The accelerators, in the order of their nodes. */
   accelerators(): readonly Accelerator[];
+  /** The network cards with verbs, in the order of their nodes. */
+  rdmaDevices(): readonly RdmaDevice[];
+  /**
+   * Stores 32 bits in one access, after all that was stored before: what a doorbell of a device wants.
+   * @param mapping of `mmap`, which may be one that can only be written. @param at bytes, a multiple of 4
+   */
+  store32(mapping: Mapping, at: number, value: number): void;
+  /** A look at memory that a device writes has shown nothing new: lets what such a look takes pass before the next. */
+  relax(): void;
   /** Who has `path` open, as far as this program may know. */
   holders(path: string): readonly Holder[];
   /** Another thread of this program. It ends when it is disposed of, and then must be in no call. */

@@ -4,7 +4,7 @@
  */
 
 import { constants } from 'node:os';
-import { type Accelerator, type Driver, type Mapping, SystemError } from '../../src/driver/driver.ts';
+import { type Accelerator, type Driver, type Mapping, type RdmaDevice, SystemError } from '../../src/driver/driver.ts';
 
 /** An ioctl as it arrived. */
 export interface Request {
@@ -162,6 +162,23 @@ export class FakeDriver implements Driver {
       bridges: [`0000:00:1${i}.0`],
       status: () => 'Operational',
     }));
+  }
+
+  /** What `rdmaDevices` answers. */
+  nics: readonly RdmaDevice[] = [];
+  /** Values of doorbells, by address. */
+  readonly stores: { readonly address: bigint; readonly value: number }[] = [];
+
+  rdmaDevices(): readonly RdmaDevice[] {
+    return this.nics;
+  }
+
+  store32(mapping: Mapping, at: number, value: number): void {
+    this.stores.push({ address: mapping.address + BigInt(at), value });
+  }
+
+  relax(): void {
+    this.time += 100;
   }
 
   holders() {

@@ -1,8 +1,8 @@
-/** Finds the accelerators of the habanalabs driver in sysfs (Documentation/ABI/testing/sysfs-driver-habanalabs). */
+/** Finds accelerators (Documentation/ABI/testing/sysfs-driver-habanalabs) and RDMA devices (stable/sysfs-class-infiniband) in sysfs. */
 
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { Accelerator, Holder } from '../driver.ts';
+import type { Accelerator, Holder, RdmaDevice } from '../driver.ts';
 
 const DRIVER = 'habanalabs';
 
@@ -29,6 +29,35 @@ export function discover(sysfs = '/sys', dev = '/dev/accel'): Accelerator[] {
           pciAddress: basename(realpathSync(device)),
           bridges: bridgesOf(realpathSync(device)),
           status: () => attribute(join(device, 'status')),
+        },
+      ];
+    });
+}
+
+/**
+ * @param sysfs where sysfs is mounted. @param dev where the nodes are.
+ * @returns the devices of PCI that have verbs, by the number of their node; none when there is no such class.
+ */
+export function discoverRdma(sysfs = '/sys', dev = '/dev/infiniband'): RdmaDevice[] {
+  const folder = join(sysfs, 'class/infiniband_verbs');
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .flatMap((name) => {
+      const number = /^uverbs(\d+)$/.exec(name)?.[1];
+      return number === undefined ? [] : [Number(number)];
+    })
+    .sort((a, b) => a - b)
+    .flatMap((number) => {
+      const place = join(folder, `uverbs${number}`);
+      const device = join(place, 'device');
+      if (!existsSync(device)) return [];
+      const pciFolder = realpathSync(device);
+      return [
+        {
+          name: attribute(join(place, 'ibdev')),
+          path: join(dev, `uverbs${number}`),
+          pciAddress: basename(pciFolder),
+          bridges: bridgesOf(pciFolder),
         },
       ];
     });

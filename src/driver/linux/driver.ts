@@ -2,8 +2,17 @@
 
 import { readlinkSync } from 'node:fs';
 import * as libc from '../../os/libc.ts';
-import type { Accelerator, Driver, Holder, Mapping, MemoryOptions, ProgramProcess, Thread } from '../driver.ts';
-import { discover, holders } from './discover.ts';
+import type {
+  Accelerator,
+  Driver,
+  Holder,
+  Mapping,
+  MemoryOptions,
+  ProgramProcess,
+  RdmaDevice,
+  Thread,
+} from '../driver.ts';
+import { discover, discoverRdma, holders } from './discover.ts';
 import { LinuxProcess } from './process.ts';
 import { LinuxThread } from './thread.ts';
 
@@ -74,6 +83,17 @@ export class LinuxDriver implements Driver {
   accelerators(): readonly Accelerator[] {
     return discover();
   }
+
+  rdmaDevices(): readonly RdmaDevice[] {
+    return discoverRdma();
+  }
+
+  store32({ bytes }: Mapping, at: number, value: number): void {
+    // an element of a typed array is stored at once, unlike what a DataView stores
+    new Uint32Array(bytes.buffer, bytes.byteOffset + at, 1)[0] = value;
+  }
+
+  relax(): void {}
 
   holders(path: string): readonly Holder[] {
     return holders(path);

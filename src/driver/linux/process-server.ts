@@ -61,8 +61,15 @@ const bodies: Readonly<Record<string, Body>> = {
   describe: ([fd]: [number]) => driver.describe(fd),
   eventfd: ([initial, flags]: [number, number]) => driver.eventfd(initial, flags),
   allocate: ([file, length]: [string, number]) => remember({ mapping: share(file, length) }),
+  store32: ([address, at, value]: [bigint, number, number]) => {
+    const entry = memory.get(address);
+    if (entry) driver.store32(entry.mapping, at, value);
+  },
+  relax: () => driver.relax(),
   mmap: ([file, fd, length, protection, offset]: [string, number, number, number, bigint]) => {
     const mapping = driver.mmap(fd, length, protection, offset);
+    // reading is an access to the device too, which registers that are only written do not expect
+    if ((protection & libc.PROT_READ) === 0) return remember({ mapping });
     const copy = share(file, length);
     copy.bytes.set(mapping.bytes);
     return remember({ mapping, copy, last: mapping.bytes.slice() });

@@ -8,9 +8,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import * as libc from '../../os/libc.ts';
-import type { Accelerator, Call, Holder, Mapping, MemoryOptions, ProgramProcess, Thread } from '../driver.ts';
+import type {
+  Accelerator,
+  Call,
+  Holder,
+  Mapping,
+  MemoryOptions,
+  ProgramProcess,
+  RdmaDevice,
+  Thread,
+} from '../driver.ts';
 import { beside } from './beside.ts';
-import { discover, holders } from './discover.ts';
+import { discover, discoverRdma, holders } from './discover.ts';
 import { receive, send } from './frames.ts';
 
 const HUGE_PAGE = 2 * 1024 * 1024;
@@ -123,6 +132,19 @@ export class LinuxProcess implements ProgramProcess {
 
   accelerators(): readonly Accelerator[] {
     return discover();
+  }
+
+  rdmaDevices(): readonly RdmaDevice[] {
+    return discoverRdma();
+  }
+
+  store32(mapping: Mapping, at: number, value: number): void {
+    this.#ask('store32', [mapping.address, at, value]);
+  }
+
+  /** The memory of its devices is exchanged. */
+  relax(): void {
+    this.#ask('relax', []);
   }
 
   holders(path: string): readonly Holder[] {

@@ -4,6 +4,12 @@ import { Condition, type Steps } from '../../sim/process.ts';
 import type { Mapping } from '../driver.ts';
 import { refuse } from './errno.ts';
 
+/** A mapping of a file of a device. */
+export interface FileMapping extends Mapping {
+  /** Where the device must see what is stored: doorbells. Without it a store is one to `bytes`. */
+  store32?(at: number, value: number): void;
+}
+
 /** What a file does; what it does not have is refused as Linux would. */
 export interface FileOperations {
   /** What /proc shows of it. */
@@ -11,13 +17,15 @@ export interface FileOperations {
   /** @returns what of it sleeps. */
   ioctl?(request: number, argument: Uint8Array): Steps | undefined;
   /** @param offset bytes into the file. */
-  mmap?(length: number, offset: bigint): Mapping;
+  mmap?(length: number, offset: bigint): FileMapping;
   read?(buffer: Uint8Array): number;
   write?(buffer: Uint8Array): number | Steps<number>;
   /** Notified when `readable` may have changed. */
   readonly changed?: Condition;
   /** Whether it can be read without waiting. */
   readable?(): boolean;
+  /** Events of poll that are told also to those who do not wait for them. */
+  failed?(): number;
   /** The last descriptor and mapping have gone, and nobody is in a call. */
   release?(): void;
 }
@@ -47,13 +55,32 @@ const LIMIT = 1024 * 1024;
 
 export class Descriptors {
   readonly #files = new Map<number, OpenFile>();
+  /** Numbers of files that are being made (get_unused_fd_flags). */
+  readonly #reserved = new Set<number>();
 
   /** @returns the lowest descriptor that is free. @throws SystemError EMFILE */
   add(file: OpenFile): number {
-    let fd = FIRST;
-    while (this.#files.has(fd)) fd++;
-    if (fd >= LIMIT) refuse('EMFILE', 'open');
+    const fd = this.#free();
     this.#files.set(fd, file.get());
+    return fd;
+  }
+
+  /** Keeps a number for a file that is not made yet: `inherit` gives it, `forget` does not. @throws SystemError EMFILE */
+  reserve(): number {
+    const fd = this.#free();
+    this.#reserved.add(fd);
+    return fd;
+  }
+
+  /** A reserved number is free again. */
+  forget(fd: number): void {
+    this.#reserved.delete(fd);
+  }
+
+  #free(): number {
+    let fd = FIRST;
+    while (this.#files.has(fd) || this.#reserved.has(fd)) fd++;
+    if (fd >= LIMIT) refuse('EMFILE', 'open');
     return fd;
   }
 
@@ -68,8 +95,9 @@ export class Descriptors {
     return this.#files.get(fd);
   }
 
-  /** Has a file by the number that another program has it by. */
+  /** Has a file by the number that another program has it by, or that was reserved for it. */
   inherit(fd: number, file: OpenFile): void {
+    this.#reserved.delete(fd);
     this.#files.set(fd, file.get());
   }
 

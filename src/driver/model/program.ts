@@ -1,14 +1,26 @@
 /** A program on the modelled system: its memory, its descriptors, its threads, and the system calls they make. */
 
 import { Condition, Process, type Steps } from '../../sim/process.ts';
-import type { Accelerator, Call, Driver, Holder, Mapping, MemoryOptions, ProgramProcess, Thread } from '../driver.ts';
+import type {
+  Accelerator,
+  Call,
+  Driver,
+  Holder,
+  Mapping,
+  MemoryOptions,
+  ProgramProcess,
+  RdmaDevice,
+  Thread,
+} from '../driver.ts';
 import { refuse } from './errno.ts';
-import { Descriptors, EventFile, OpenFile } from './files.ts';
+import { Descriptors, EventFile, type FileMapping, OpenFile } from './files.ts';
 import { AddressSpace } from './host-memory.ts';
 import { type Kernel, MS, type Task, US } from './kernel.ts';
 
 /** Time that a system call takes, so that a program that only looks sees time pass. */
 const SYSTEM_CALL = 1 * US;
+/** Time of a look at memory that a device writes: a read of a line that another has written. */
+const LOOK = 100;
 const POLLIN = 0x1;
 const POLLNVAL = 0x20;
 const EFD_NONBLOCK = 0o4000;
@@ -23,6 +35,8 @@ export interface System {
   /** Opens a node. @throws SystemError */
   node(path: string): Steps<OpenFile>;
   accelerators(): readonly Accelerator[];
+  /** Network cards. */
+  nics?(): readonly RdmaDevice[];
 }
 
 export abstract class Program implements Driver {
@@ -37,6 +51,8 @@ export abstract class Program implements Driver {
   readonly #returned = new Condition();
   /** Its mappings of files. */
   readonly #mapped = new Set<() => void>();
+  /** What programs have of them. */
+  readonly #fileMappings = new WeakMap<Mapping, FileMapping>();
 
   constructor(kernel: Kernel, pid: number) {
     this.kernel = kernel;
@@ -105,6 +121,20 @@ export abstract class Program implements Driver {
 
   accelerators(): readonly Accelerator[] {
     return this.system.accelerators();
+  }
+
+  rdmaDevices(): readonly RdmaDevice[] {
+    return this.system.nics?.() ?? [];
+  }
+
+  store32(mapping: Mapping, at: number, value: number): void {
+    const file = this.#fileMappings.get(mapping);
+    if (file?.store32) file.store32(at, value);
+    else new DataView(mapping.bytes.buffer, mapping.bytes.byteOffset).setUint32(at, value, true);
+  }
+
+  relax(): void {
+    this.kernel.pass(LOOK);
   }
 
   holders(path: string): readonly Holder[] {
@@ -236,7 +266,7 @@ export abstract class Program implements Driver {
       file.put();
     };
     this.#mapped.add(unmap);
-    return {
+    const own: Mapping = {
       address: mapping.address,
       get bytes() {
         return mapping.bytes;
@@ -245,6 +275,8 @@ export abstract class Program implements Driver {
         if (this.#mapped.has(unmap)) this.#call(this.#steps(unmap));
       },
     };
+    this.#fileMappings.set(own, mapping);
+    return own;
   }
 
   *#read(fd: number, buffer: Uint8Array): Steps<number> {
@@ -280,9 +312,13 @@ export abstract class Program implements Driver {
     if (!file) return POLLNVAL;
     try {
       const { operations } = file;
-      const ready = () => (operations.readable?.() ?? true) && (events & POLLIN) !== 0;
+      const there = () => {
+        const readable = (operations.readable?.() ?? true) && (events & POLLIN) !== 0;
+        return (readable ? POLLIN : 0) | (operations.failed?.() ?? 0);
+      };
       const deadline = timeout < 0 ? Number.POSITIVE_INFINITY : kernel.clock.now() + timeout * MS;
-      return (yield* kernel.wait(operations.changed ?? new Condition(), ready, deadline)) === 'done' ? POLLIN : 0;
+      yield* kernel.wait(operations.changed ?? new Condition(), () => there() !== 0, deadline);
+      return there();
     } finally {
       file.put();
     }
