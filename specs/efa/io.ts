@@ -97,6 +97,20 @@ export const completion = layout('efa_io_rx_cdesc_ex', 32, {
   length_hi: half(16),
 });
 export const SRC_ADDR = 16;
+/**
+ * What is in a receive buffer before a datagram (libfabric, prov/efa: msg_prefix_size of datagram endpoints). InfiniBand's global
+ * route header has that size (IBTA 1.x, 8.3): source and destination address are 16 bytes each at SOURCE and DESTINATION.
+ */
+export const GRH = {
+  SIZE: 40,
+  SOURCE: 8,
+  DESTINATION: 24,
+  VERSION: 0x60,
+  BASE_TRANSPORT: 0x1b,
+  HOP_LIMIT: 0xff,
+} as const;
+/** Its first bytes; unlike all else here it is big-endian. */
+export const GRH_AT = { VERSION: 0, LENGTH: 4, NEXT_HEADER: 6, HOP_LIMIT: 7 } as const;
 /** An address handle that the receiver does not have. */
 export const UNKNOWN_AH = 0xffff;
 

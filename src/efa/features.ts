@@ -6,7 +6,7 @@ import type { Steps } from '../sim/process.ts';
 import { AdminError } from './admin-error.ts';
 import { AENQ_GROUPS, type AsyncEvents } from './aenq.ts';
 import { ADDRESS_WIDTH, read } from './dma.ts';
-import { DOORBELL_BAR } from './limits.ts';
+import { DOORBELL_BAR, LINK_GBPS } from './limits.ts';
 import type { Nic } from './nic.ts';
 
 export interface FeatureInput {
@@ -22,7 +22,6 @@ export interface HostInfo {
   readonly flags: number;
 }
 
-const LINK_SPEED_GBPS = 100;
 /** Any will do: the driver shows them (efa_verbs.c, fw_ver). */
 const VERSIONS = { fw_version: 1, admin_api_version: 1, device_version: 0xefa1 } as const;
 
@@ -56,7 +55,7 @@ export class Features {
         max_rdma_size: limits.caps & (DEVICE_CAP.RDMA_READ | DEVICE_CAP.RDMA_WRITE) ? limits.maxRdmaSize : 0,
         guid_lo: view.getUint32(8, true),
         guid_hi: view.getUint32(12, true),
-        max_link_speed_gbps: LINK_SPEED_GBPS,
+        max_link_speed_gbps: LINK_GBPS,
       });
     } else if (id === FEATURE.QUEUE_ATTR_1) {
       features.QUEUE_ATTR_1.encode(target, {

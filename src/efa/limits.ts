@@ -54,6 +54,14 @@ export const defaultLimits: Limits = {
     DEVICE_CAP.UNSOLICITED_WRITE_RECV,
 };
 
+/** Speed of the port. */
+export const LINK_GBPS = 100;
+
+/** Nanoseconds that so many bytes take through the port. */
+export function wireTime(bytes: number): number {
+  return (8 * bytes) / LINK_GBPS;
+}
+
 /** The low-latency queues, BAR 2. */
 export const LLQ_SIZE = 0x100_0000;
 export const PAGE = 4096;

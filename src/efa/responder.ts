@@ -4,10 +4,11 @@
  */
 
 import { QP_STATE } from '../../specs/efa/admin.ts';
-import { COMP, type CompletionStatus, OP, QUEUE, rxDescriptor, UNKNOWN_AH } from '../../specs/efa/io.ts';
+import { COMP, type CompletionStatus, GRH, GRH_AT, OP, QUEUE, rxDescriptor, UNKNOWN_AH } from '../../specs/efa/io.ts';
 import { Condition, type Steps } from '../sim/process.ts';
 import type { Completion } from './completion-queue.ts';
 import { read } from './dma.ts';
+import { wireTime } from './limits.ts';
 import type { MemoryRegion } from './memory-region.ts';
 import type { Nic } from './nic.ts';
 import {
@@ -24,6 +25,7 @@ import type { QueuePair } from './queue-pair.ts';
 import { ringAddress } from './ring.ts';
 import {
   BuffersPayload,
+  BytesPayload,
   capture,
   type Buffer as LocalBuffer,
   type Payload,
@@ -100,7 +102,8 @@ export class Responder {
         this.#nic.stats.rx_pkts += Math.max(1, Math.ceil(bytes / this.#nic.ports.network.mtu));
         this.#nic.stats.rx_bytes += bytes;
         yield* this.#guarded(this.#handle(packet));
-        yield 0;
+        // What is received goes through one port. It takes time, so that the rest of the machine goes on meanwhile.
+        yield wireTime(bytes);
       }
     }
   }
@@ -373,10 +376,11 @@ export class Responder {
     }
     const { length } = packet.payload;
     let { status } = receive;
-    if (status === COMP.OK && length > receive.target.length) status = COMP.BAD_LENGTH;
+    if (status === COMP.OK && GRH.SIZE + length > receive.target.length) status = COMP.BAD_LENGTH;
     if (status === COMP.OK) {
       try {
-        yield* transfer(packet.payload, 0, receive.target, 0, length);
+        yield* transfer(new BytesPayload(routeHeader(packet, length)), 0, receive.target, 0, GRH.SIZE);
+        yield* transfer(packet.payload, 0, receive.target, GRH.SIZE, length);
       } catch (error) {
         if (!(error instanceof Withdrawn || error instanceof TransferFault)) throw error;
         status = error instanceof Withdrawn ? COMP.INVALID_LKEY : COMP.QP_INTERNAL_ERROR;
@@ -389,7 +393,7 @@ export class Responder {
       op_type: OP.SEND,
       has_imm: imm === undefined ? 0 : 1,
       imm: imm ?? 0,
-      length,
+      length: GRH.SIZE + length,
     };
     if (status === COMP.OK) {
       stats.recv_wrs++;
@@ -435,4 +439,16 @@ export class Responder {
     if (!region || region.pd !== qp.options.pd || !region.options.localWrite) return undefined;
     return region.covers(address, length) ? { region, address, length } : undefined;
   }
+}
+
+/** What precedes a datagram of `length` bytes in the buffer that it is received into. */
+function routeHeader({ from, to }: DatagramPacket, length: number): Uint8Array {
+  const header = new Uint8Array(GRH.SIZE);
+  header[GRH_AT.VERSION] = GRH.VERSION;
+  new DataView(header.buffer).setUint16(GRH_AT.LENGTH, length);
+  header[GRH_AT.NEXT_HEADER] = GRH.BASE_TRANSPORT;
+  header[GRH_AT.HOP_LIMIT] = GRH.HOP_LIMIT;
+  header.set(Buffer.from(from, 'hex'), GRH.SOURCE);
+  header.set(Buffer.from(to, 'hex'), GRH.DESTINATION);
+  return header;
 }

@@ -446,9 +446,9 @@ describe('impaired network', () => {
 });
 
 describe('unreliable datagrams', () => {
-  it('arrive or are dropped, and the sender is told nothing', () => {
+  it('arrive behind a route header, or are dropped, and the sender is told nothing', () => {
     const { a, b, ah, host } = pair(2, { type: 1, sourceAddress: true });
-    b.receive(1, [{ at: b.buffer, length: 100 }]);
+    b.receive(1, [{ at: b.buffer, length: 90 }]);
     a.bytes[0] = 77;
     for (const id of [1, 2]) a.send(id, ah, b, [{ at: a.buffer, length: 50 }], 5);
     host.run();
@@ -458,10 +458,16 @@ describe('unreliable datagrams', () => {
     );
     assert.deepEqual(
       b.pollAll().map((c) => [c.req_id, c.length, c.imm]),
-      [[1, 50, 5]],
+      [[1, 40 + 50, 5]],
     );
-    assert.equal(b.bytes[0], 77);
+    assert.equal(b.bytes[40], 77);
+    assert.deepEqual(b.bytes.slice(8, 24), a.driver.nic.address);
+    assert.deepEqual(b.bytes.slice(24, 40), b.driver.nic.address);
     assert.equal(b.driver.counters(0).rx_drops, 1);
+    b.receive(3, [{ at: b.buffer, length: 89 }]);
+    a.send(3, ah, b, [{ at: a.buffer, length: 50 }]);
+    host.run();
+    assert.deepEqual([a.poll()?.status, b.poll()?.status], [COMP.OK, COMP.BAD_LENGTH]);
     a.rdma('write', 3, ah, b, { at: a.buffer, length: 8 }, { at: b.buffer });
     host.run();
     assert.equal(a.poll()?.status, COMP.UNSUPPORTED_OP);
