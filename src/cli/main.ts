@@ -13,6 +13,7 @@ interface CommandFile {
 const commands: Readonly<Record<string, () => Promise<CommandFile>>> = {
   asm: () => import('./asm.ts'),
   disasm: () => import('./disasm.ts'),
+  doctor: () => import('./doctor.ts'),
   exercise: () => import('./exercise.ts'),
   isa: () => import('./isa.ts'),
   run: () => import('./run.ts'),

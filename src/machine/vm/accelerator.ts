@@ -37,7 +37,7 @@ export async function chooseAccelerator(wanted: string | undefined, options: Pro
 }
 
 /** Why KVM cannot be used, or undefined where a guest has booted with it. */
-async function kvmTrouble(options: ProbeOptions): Promise<string | undefined> {
+export async function kvmTrouble(options: ProbeOptions): Promise<string | undefined> {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
   } catch (error) {
