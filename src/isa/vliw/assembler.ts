@@ -201,6 +201,13 @@ class Assembler {
       this.#closeBrace(place);
       return;
     }
+    const slot = slots[this.#pending.length];
+    if (end - start === 3 && slot && isNop(text, start) && this.#directives.inText()) {
+      this.#pending.push(this.#slotParser.nop(slot));
+      this.#places.push(place);
+      if (this.#braces && this.#pending.length === slots.length) this.#endBundle();
+      return;
+    }
     const statement = text.slice(start, end);
     if (first === DOT || (statement.includes('=') && ASSIGNMENT.test(statement))) {
       if (this.#pending.length > 0) throw new Fault(place, 'a directive cannot stand within a bundle');
@@ -298,7 +305,7 @@ class Assembler {
     this.#pending = [];
     this.#places = [];
     while (pending.length < slots.length) {
-      pending.push(this.#slotParser.parse(slots[pending.length] as Slot, 'nop', 0));
+      pending.push(this.#slotParser.nop(slots[pending.length] as Slot));
     }
     const words = this.#bundle.fill(0);
     let imm: number | undefined;
@@ -458,6 +465,9 @@ const COLON = 58;
 const BAR = 124;
 const LETTER_H = 104;
 const LETTER_L = 108;
+const LETTER_N = 110;
+const LETTER_O = 111;
+const LETTER_P = 112;
 const HASH = 35;
 const SLASH = 47;
 const LABEL = /^(?:[A-Za-z_.$][\w.$]*|\d+)$/;
@@ -480,6 +490,14 @@ function isBlank(code: number): boolean {
 function isNamePart(code: number): boolean {
   const lower = code | 32;
   return (lower >= 97 && lower <= 122) || (code >= 48 && code <= 57) || code === 95 || code === 46 || code === 36;
+}
+
+function isNop(text: string, at: number): boolean {
+  return (
+    (text.charCodeAt(at) | 32) === LETTER_N &&
+    (text.charCodeAt(at + 1) | 32) === LETTER_O &&
+    (text.charCodeAt(at + 2) | 32) === LETTER_P
+  );
 }
 
 /** Where the comment of a line begins, or the line ends. */

@@ -26,21 +26,51 @@ export interface SlotContext {
   warn(fault: Fault): void;
 }
 
-/** Slots that are remembered: enough for the body of a program, few enough to be young when they are forgotten. */
+/** Slots that were seen once are remembered for a while: few enough to be young when they are forgotten. */
+const MAX_SEEN = 512;
+/** Those that were seen again: enough for the body of a program. */
 const MAX_KNOWN = 4096;
+
+/** What was parsed, by its text. */
+class Remembered {
+  readonly #seen = new Map<string, ParsedSlot>();
+  readonly #known = new Map<string, ParsedSlot>();
+
+  get(text: string): ParsedSlot | undefined {
+    const known = this.#known.get(text);
+    if (known) return known;
+    const seen = this.#seen.get(text);
+    if (!seen) return undefined;
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(text, seen);
+    return seen;
+  }
+
+  set(text: string, parsed: ParsedSlot): void {
+    if (this.#seen.size >= MAX_SEEN) this.#seen.clear();
+    this.#seen.set(text, parsed);
+  }
+}
 
 export class SlotParser {
   readonly #context: SlotContext;
-  readonly #known: Readonly<Record<Slot, Map<string, ParsedSlot>>> = {
-    load: new Map(),
-    spu: new Map(),
-    vpu: new Map(),
-    store: new Map(),
+  readonly #known: Readonly<Record<Slot, Remembered>> = {
+    load: new Remembered(),
+    spu: new Remembered(),
+    vpu: new Remembered(),
+    store: new Remembered(),
   };
+  readonly #nops: Partial<Record<Slot, ParsedSlot>> = {};
   #clean = true;
 
   constructor(context: SlotContext) {
     this.#context = context;
+  }
+
+  /** An empty slot: the statement that programs have most. */
+  nop(slot: Slot): ParsedSlot {
+    this.#nops[slot] ??= this.parse(slot, 'nop', 0);
+    return this.#nops[slot];
   }
 
   /** `text` without comments and blanks around it; it begins at `start` of the source. @throws Fault */
@@ -57,10 +87,7 @@ export class SlotParser {
       throw error instanceof Fault ? this.#clearer(error, slot, tokens) : error;
     }
     // What was complained about is complained about again; a label may be far or near.
-    if (this.#clean && !parsed.label) {
-      if (known.size >= MAX_KNOWN) known.clear();
-      known.set(text, parsed);
-    }
+    if (this.#clean && !parsed.label) known.set(text, parsed);
     return parsed;
   }
 
