@@ -3,8 +3,11 @@
 import { choice, flag, type InstructionRow, instruction } from '../../src/isa/vliw/rows.ts';
 import { logic, meanings } from './meanings.ts';
 
-const upperHalf = flag('sw.2', 'the tables of the upper half of the function numbers');
-const lookupOpen = 'the layout of tables in memory is known from the coefficients of public functions only';
+const upperHalf = flag('sw.2', 'the upper half', {
+  unverified: 'only its name (SW_UPPER_HALF) is public: no intrinsic, kernel or function of the library has it',
+});
+const lookupOpen =
+  'tables are laid out as SynapseAI_Core does it for the functions of tpc-defs.h; what the chip does with other indices is not public';
 
 /** `half` of a vector, or all of it. */
 function localVector(opcode: number, name: string, doc: string, half: string): InstructionRow {
@@ -69,7 +72,8 @@ export const load = {
     unverified: lookupOpen,
   }),
   lookup_2c: instruction(7, 'Look up the coefficients C1 and C2 of an interval per lane.', {
-    operation: 'first[lane], second[lane] = C1, C2 of entry a[lane] of the table of function',
+    operation:
+      'first[lane], second[lane] = C1, C2 of entry a[lane] of the table of function; of 16 bits, the two halves of its word a[lane]',
     forms: ['dest:D a:V b=function:twice'],
     switches: {
       dt: choice('sw.0:1', { BV32: 0, BV16: 1 }, 'the width of an entry', { bare: true }),
@@ -81,7 +85,7 @@ export const load = {
     unverified: lookupOpen,
   }),
   lookup_1c: instruction(9, 'Look up the coefficient C0 of an interval per lane.', {
-    operation: 'dest[lane] = C0 of entry a[lane] of the table of function',
+    operation: 'dest[lane] = C0 of entry a[lane] of the table of function; of 16 bits, its half word a[lane]',
     forms: ['dest:V a:V b=function:twice'],
     switches: {
       dt: choice('sw.0:1', { BV32: 0, BV16: 1 }, 'the width of an entry', { bare: true }),

@@ -87,8 +87,9 @@ export const unverifiedReadings = [
   },
   {
     about: 'lookup: entries out of range',
-    reading: 'wrap around within the table',
+    reading: 'the index has 8 bits; entries that the table has no room for are those at its begin',
     reason:
+      "the vendor's own calculation of addresses takes 8 bits, and says nothing of the rest; " +
       "the vendor's tanh looks up entries beyond the table for arguments of 8 and above, and then does not use them",
   },
   {
@@ -197,8 +198,11 @@ export const unverifiedReadings = [
   },
   {
     about: 'get_lut_entry: log',
-    reading: 'refused as undefined',
-    reason: "the switch takes it, but e_func_variant does not list it, and the vendor's log uses the default",
+    reading:
+      'the entry is the shifted fraction, with 1 in its lowest two bits for numbers in [1, 2), 2 for [0.75, 1), else 0; the ' +
+      'interval begins at the number itself',
+    reason:
+      "a kernel of the vendor (log_bf16) takes these two bits apart after it has cleared them in its argument, and the table's rows fit that",
   },
   {
     about: 'lookup with upper_half',

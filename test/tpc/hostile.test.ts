@@ -101,7 +101,6 @@ test('loops nest four deep, and do not begin in the delay slot of another', () =
 
 test('what is not known is refused, not guessed', () => {
   refused('nop; add.i32.carry S1, S2, S3; nop; nop', 'undefined', /carry/);
-  refused('nop; nop; get_lut_entry_and_interval_start.f32 funcid=log D2, V6, 16; nop', 'undefined', /log/);
   refused('nop; nop; add.f32 V1, V2, V3; nop', 'undefined', /ROUND_CSR/, (b) => b.config.write(0x8fc, 5));
 });
 

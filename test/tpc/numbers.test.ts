@@ -233,8 +233,14 @@ test('table entries: the interval begins at most one interval below the argument
       assert.ok(entry < 256 && from <= x && x - from < width, `${x}: ${entry} ${from}`);
     }),
   );
-  assert.throws(() => lutEntry(f32, 0x3f800000, 17, 'log'), /undefined/);
   assert.throws(() => lutEntry(bf16, 0x3f80, 8, 'default'), /undefined/);
+});
+
+test('table entries of the logarithm tell whether a number lies in [1, 2), in [0.75, 1), or elsewhere', () => {
+  const entry = (x: number) => lutEntry(bf16, float.toBits(bf16, x), 0, 'log').entry;
+  const at = (x: number) => lutEntry(bf16, float.toBits(bf16, x), 0, 'log').start;
+  assert.deepEqual([1, 1.5, 0.75, 0.875, 0.5, 0.25, 2, 3].map(entry), [1, 65, 66, 98, 0, 0, 0, 64]);
+  assert.equal(at(0.875), float.toBits(bf16, 0.875));
 });
 
 test('CALC_FP_SPECIAL gives what the function has at special arguments, and nothing elsewhere', () => {

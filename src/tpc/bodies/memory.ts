@@ -19,7 +19,7 @@ import {
   wordReader,
   wordWriter,
 } from '../operands.ts';
-import { entryOffset, placeOf } from '../tables/layout.ts';
+import { entryOffset, LINE_BYTES, placeOf, type TableClass } from '../tables/layout.ts';
 import {
   addressOf,
   elementBytes,
@@ -331,21 +331,30 @@ const storeTensor =
     };
   };
 
-/** Byte address of the table of function `number`, and how many entries it has. */
-function tableOf(i: Instruction, m: Machine, number: number): { base: number; entries: number } {
+/** Byte address of the table of function `number`, and its class. */
+function tableOf(i: Instruction, m: Machine, number: number): { base: number; kind: TableClass } {
   const place = placeOf(number) ?? refuse(i, 'unsupported', `function ${number}`);
   const at = CONFIG.lutBase + 8 * place.kind.base;
   const base = m.config.read(at) + m.config.read(at + 4) * 2 ** 32;
-  return { base: base + place.offset, entries: place.kind.entries };
+  return { base: base + place.offset, kind: place.kind };
 }
 
 type Lookup = 'lookup' | 'lookup_1c' | 'lookup_2c';
 
-/** Offsets of the values of an entry in its table, for the destination's registers. */
-function entryOffsets(kind: Lookup, wide: boolean, entry: number): readonly number[] {
-  if (kind === 'lookup') return [entry * 4];
-  if (!wide) return kind === 'lookup_1c' ? [entry * 2] : [entry * 4, entry * 4 + 2];
-  const at = entryOffset(entry);
+/**
+ * Offsets of the values of an entry in its table, for the destination's registers. The index has 8 bits (SynapseAI_Core,
+ * getCoefAddrFromOffset); of more entries than the table has room for, those at its begin are taken.
+ */
+function entryOffsets(kind: Lookup, wide: boolean, table: TableClass, index: number): readonly number[] {
+  const entry = index & 0xff;
+  const room = table.lines * LINE_BYTES;
+  if (kind === 'lookup') return [(entry * 4) % room];
+  if (!wide) {
+    if (kind === 'lookup_1c') return [(entry * 2) % room];
+    const at = (entry * 4) % room;
+    return [at, at + 2];
+  }
+  const at = entryOffset(entry % table.entries);
   return kind === 'lookup_1c' ? [at] : [at + 4, at + 8];
 }
 
@@ -363,11 +372,11 @@ const lookup =
       if (m.vlmBytes > layout.SMALL_VLM_BYTES) {
         refuse(i, 'guest', 'lookup tables need the small vector local memory (KERNEL_CONFIG.SMALL_VLM)');
       }
-      const { base, entries } = tableOf(i, m, number);
+      const { base, kind: table } = tableOf(i, m, number);
       lanes.read(m.state, read(), lanes.count, given);
       const out = to.begin();
       for (let lane = 0; lane < lanes.count; lane++) {
-        entryOffsets(kind, wide, (given[lane] as number) % entries).forEach((offset, n) => {
+        entryOffsets(kind, wide, table, given[lane] as number).forEach((offset, n) => {
           m.load(base + offset, lanes.bytes, out + n * layout.VECTOR_BYTES + lane * lanes.bytes);
         });
       }

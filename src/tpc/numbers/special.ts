@@ -43,6 +43,8 @@ export type LutVariant = 'default' | 'tanh' | 'sqrt_rsqrt' | 'sin_cos' | 'log';
  * - sqrt_rsqrt: x in [1, 4): 2^m entries for even exponents, then 2^m for odd ones.
  * - sin_cos: x in [0, 1) as a fixed-point number: entries of equal width.
  * - tanh: as sin_cos below 1, then 2^m entries for each of [1, 2), [2, 4), [4, 8).
+ * - log: x's fraction, and in the lowest two bits where x is: 1 in [1, 2), 2 in [0.75, 1), else 0. Who asks clears these bits
+ *   first, and selects by them afterwards (Habana_Custom_Kernel, log_bf16).
  */
 export function lutEntry(
   type: FloatType,
@@ -76,12 +78,11 @@ export function lutEntry(
       const entry = exponent < -31 ? 0 : ((fraction | (1 << type.fractionBits)) >>> -exponent) >>> shift;
       return { entry, start: toBits(type, entry * 2 ** -m) };
     }
-    case 'log':
-      throw new ModelError(
-        'undefined',
-        'get_lut_entry_and_interval_start.log',
-        'how this variant indexes its table is not public',
-      );
+    case 'log': {
+      const upperHalf = fraction >>> (type.fractionBits - 1) === 1;
+      const place = exponent === 0 ? 1 : exponent === -1 && upperHalf ? 2 : 0;
+      return { entry: (fraction >>> shift) | place, start };
+    }
   }
 }
 

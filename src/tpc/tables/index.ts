@@ -4,8 +4,16 @@
  * launches a kernel puts them into memory, and their addresses into the LUT base registers.
  */
 
+import { bf16, round, toBits } from '../numbers/float.ts';
 import { entryOffset, LINE_BYTES, placeOf, tableClasses } from './layout.ts';
-import { type LookupFunction, lookupFunctions, type Segment } from './rows.ts';
+import {
+  type CoefficientFormat,
+  type LookupFunction,
+  type LookupValues,
+  lookupFunctions,
+  lookupValues,
+  type Segment,
+} from './rows.ts';
 
 export { lookupFunctions } from './rows.ts';
 
@@ -32,40 +40,156 @@ export function lookupTables(base: number): TableMemory {
     bases.push(next);
     next += 128 * kind.lines * LINE_BYTES;
   }
-  const regions = lookupFunctions.map((row) => {
-    const place = placeOf(row.number);
-    if (!place) throw new RangeError(`function ${row.number}`);
-    return { address: (bases[place.kind.base] as number) + place.offset, bytes: tableBytes(row) };
+  const regions = [...lookupFunctions.flatMap(images), ...lookupValues.map(valueImage)].map(({ number, bytes }) => {
+    const { kind, offset } = classOf(number);
+    return { address: (bases[kind.base] as number) + offset, bytes };
   });
   return { bases, regions };
 }
 
-/** The image of one table of f32 coefficients. @throws RangeError if its segments are not what its number says */
-function tableBytes(row: LookupFunction): Uint8Array {
-  const kind = placeOf(row.number)?.kind;
-  const entries = row.segments.reduce((sum, segment) => sum + segment.entries, 0);
-  if (!kind || entries !== kind.entries) throw new RangeError(`${row.name}: ${entries} entries`);
-  const words = new Float32Array((kind.lines * LINE_BYTES) / 4);
-  let entry = 0;
-  for (const segment of row.segments) {
-    for (let n = 0; n < segment.entries; n++) words.set(quadratic(segment, n), entryOffset(entry++) / 4);
+interface Image {
+  readonly number: number;
+  readonly bytes: Uint8Array;
+}
+
+function classOf(number: number) {
+  const place = placeOf(number);
+  if (!place) throw new RangeError(`function ${number}`);
+  return place;
+}
+
+function emptyImage(number: number): Uint8Array {
+  return new Uint8Array(classOf(number).kind.lines * LINE_BYTES);
+}
+
+/** The tables of a function. @throws RangeError if they do not fit into their class */
+function images(row: LookupFunction): Image[] {
+  const entries = entriesOf(row);
+  const main = emptyImage(row.number);
+  if (row.format.kind === 'f32') {
+    const words = new Float32Array(main.buffer);
+    entries.forEach((coefficients, n) => void words.set(coefficients, entryOffset(n) / 4));
+    return [{ number: row.number, bytes: main }];
   }
-  return new Uint8Array(words.buffer);
+  const write = writer(row.format);
+  const [first, rest] = row.c0 === undefined ? [undefined, main] : [emptyImage(row.c0), main];
+  const inMain = row.degree + (first ? 0 : 1);
+  entries.forEach((coefficients, n) => {
+    coefficients.forEach((c, k) => {
+      if (first && k === 0) write(first, n * 2, c, k);
+      else write(rest, (n * inMain + k - (first ? 1 : 0)) * 2, c, k);
+    });
+  });
+  const own = { number: row.number, bytes: main };
+  return first && row.c0 !== undefined ? [own, { number: row.c0, bytes: first }] : [own];
+}
+
+/** Results one after the other; narrow ones are repeated until their entry is full. */
+function valueImage({ number, bytes, valueBytes, f }: LookupValues): Image {
+  const image = emptyImage(number);
+  for (let n = 0; n < 256; n++) {
+    for (let at = 0; at < bytes; at++) image[n * bytes + at] = Math.floor(f(n) / 2 ** (8 * (at % valueBytes)));
+  }
+  return { number, bytes: image };
+}
+
+/** Coefficients of all entries, in their order, rounded as they will be written. */
+function entriesOf({ segments, interleaved, degree, format }: LookupFunction): readonly (readonly number[])[] {
+  const quantize = quantizer(format);
+  const each = segments.map((segment) =>
+    Array.from({ length: segment.entries }, (_, n) => polynomial(segment, n, degree, quantize)),
+  );
+  if (!interleaved) return each.flat();
+  return (each[0] ?? []).flatMap((_, n) => each.map((column) => column[n] ?? []));
+}
+
+type Quantize = (c: number, k: number) => number;
+
+/** The number that is written for coefficient `k`. */
+function quantizer(format: CoefficientFormat): Quantize {
+  switch (format.kind) {
+    case 'f32':
+      return (c) => Math.fround(c);
+    case 'bf16':
+      return (c) => round(bf16, c, 'rhne');
+    case 'f16':
+      return (c) => fromHalf(toHalf(c));
+    default: {
+      const limit = 2 ** (format.kind === 'i16' ? 15 : 7);
+      const { scales } = format;
+      return (c, k) => {
+        const scale = 2 ** (scales[k] ?? 0);
+        return Math.min(limit - 1, Math.max(-limit, Math.round(c * scale))) / scale;
+      };
+    }
+  }
+}
+
+/** Writes two bytes; a coefficient of one byte twice. */
+function writer(format: CoefficientFormat): (to: Uint8Array, at: number, c: number, k: number) => void {
+  const bits = (c: number, k: number): number => {
+    if (format.kind === 'bf16') return toBits(bf16, c);
+    if (format.kind === 'f16') return toHalf(c);
+    const scaled = 'scales' in format ? c * 2 ** (format.scales[k] ?? 0) : c;
+    return format.kind === 'i8' ? (scaled & 0xff) * 0x101 : scaled;
+  };
+  return (to, at, c, k) => {
+    const word = bits(c, k);
+    to[at] = word;
+    to[at + 1] = word >> 8;
+  };
+}
+
+/** Bits of binary16, for numbers that it has as normal ones or 0, and those next to them. */
+function toHalf(x: number): number {
+  const sign = x < 0 ? 0x8000 : 0;
+  const magnitude = Math.abs(x);
+  if (magnitude < 2 ** -14) return sign;
+  const exponent = Math.floor(Math.log2(magnitude));
+  const fraction = Math.round((magnitude / 2 ** exponent - 1) * 1024);
+  return sign + ((exponent + 15) << 10) + fraction;
+}
+
+function fromHalf(bits: number): number {
+  if ((bits & 0x7fff) === 0) return 0;
+  const value = (1 + (bits & 0x3ff) / 1024) * 2 ** (((bits >> 10) & 0x1f) - 15);
+  return bits & 0x8000 ? -value : value;
+}
+
+/** The polynomial for interval `n`, in the distance from its start. */
+function polynomial(segment: Segment, n: number, degree: 0 | 1 | 2, quantize: Quantize): readonly number[] {
+  const { start, length, entries, f } = segment;
+  const width = length / entries;
+  const x = start + n * width;
+  if (degree === 0) return [quantize(f(x), 0)];
+  return degree === 1 ? line(x, width, f, quantize) : quadratic(x, width, f, quantize);
+}
+
+/** The slope between the ends of the interval, which is that of the best line through a curve that bends one way. */
+function line(x: number, width: number, f: (x: number) => number, quantize: Quantize): readonly [number, number] {
+  // The end of the last interval may be the beginning of what the function is not.
+  const end = width * (1 - 2 ** -20);
+  const c1 = quantize((f(x + end) - f(x)) / end, 1);
+  const rests = Array.from({ length: 17 }, (_, k) => f(x + (end * k) / 16) - c1 * ((end * k) / 16));
+  return [quantize((Math.max(...rests) + Math.min(...rests)) / 2, 0), c1];
 }
 
 /**
- * Coefficients for interval `n`: the quadratic through the three Chebyshev points, which is the best one up to a few percent
- * of its error. C2 is rounded first; then what is lost goes into C1, and into C0.
+ * The quadratic through the three Chebyshev points, which is the best one up to a few percent of its error. C2 is rounded
+ * first; then what is lost goes into C1, and into C0.
  */
-function quadratic({ start, length, entries, f }: Segment, n: number): readonly [c0: number, c1: number, c2: number] {
-  const width = length / entries;
-  const x = start + n * width;
+function quadratic(
+  x: number,
+  width: number,
+  f: (x: number) => number,
+  quantize: Quantize,
+): readonly [c0: number, c1: number, c2: number] {
   const points = [5, 3, 1].map((k) => (width / 2) * (1 + Math.cos((k * Math.PI) / 6)));
   const [d0, d1, d2] = points as [number, number, number];
   const [y0, y1, y2] = [f(x + d0), f(x + d1), f(x + d2)];
   const slope = (y1 - y0) / (d1 - d0);
-  const c2 = Math.fround(((y2 - y1) / (d2 - d1) - slope) / (d2 - d0));
-  const c1 = Math.fround((y2 - y0) / (d2 - d0) - c2 * (d0 + d2));
+  const c2 = quantize(((y2 - y1) / (d2 - d1) - slope) / (d2 - d0), 2);
+  const c1 = quantize((y2 - y0) / (d2 - d0) - c2 * (d0 + d2), 1);
   const rests = [y0, y1, y2].map((y, k) => y - (points[k] as number) * (c1 + c2 * (points[k] as number)));
-  return [Math.fround((Math.max(...rests) + Math.min(...rests)) / 2), c1, c2];
+  return [quantize((Math.max(...rests) + Math.min(...rests)) / 2, 0), c1, c2];
 }
