@@ -8,7 +8,7 @@
  * driver of a Linux kernel.
  */
 
-export { type Accelerator, type Driver, SystemError } from './driver/driver.ts';
+export { type Accelerator, type Driver, type RdmaDevice, SystemError } from './driver/driver.ts';
 export { type ConnectOptions, connect } from './machine/connect.ts';
 export { CommandBuffer, type CommandBufferOptions, MAX_CB_SIZE } from './runtime/command-buffer.ts';
 export {
@@ -75,4 +75,30 @@ export {
   type TensorType,
   tensorBytes,
 } from './runtime/tensor.ts';
+export type { WorkCompletion, WorkOperation, WorkStatus } from './runtime/verbs/completion.ts';
+export type { CompletionChannel, CompletionQueue, CompletionQueueOptions } from './runtime/verbs/completion-queue.ts';
+export { type AsyncEvents, type RdmaAttributes, RdmaContext, type RdmaOpenOptions } from './runtime/verbs/device.ts';
+export {
+  CompletionTimeoutError,
+  NotSupportedError,
+  ObjectInUseError,
+  WorkError,
+  WorkQueueFullError,
+} from './runtime/verbs/errors.ts';
+export type {
+  Access,
+  AddressHandle,
+  DmaBufRegistration,
+  HostRegion,
+  MemoryRegion,
+  ProtectionDomain,
+} from './runtime/verbs/protection-domain.ts';
+export type {
+  QueuePair,
+  QueuePairChange,
+  QueuePairOptions,
+  QueuePairState,
+  Target,
+} from './runtime/verbs/queue-pair.ts';
+export type { Piece, RdmaWork, SendWork } from './runtime/verbs/work-request.ts';
 export { type Box, cutIndexSpace } from './tpc/index-space.ts';

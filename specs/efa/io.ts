@@ -115,7 +115,7 @@ export const GRH_AT = { VERSION: 0, LENGTH: 4, NEXT_HEADER: 6, HOP_LIMIT: 7 } as
 export const UNKNOWN_AH = 0xffff;
 
 /** Doorbell of a completion queue (efa_io_regs_defs.h, EFA_IO_REGS_CQ_DB_*). */
-export const CQ_DB = { CONSUMER_INDEX: 0xffff, ARM: 0x8000_0000 } as const;
+export const CQ_DB = { CONSUMER_INDEX: 0xffff, COMMAND_SHIFT: 29, COMMAND_MASK: 0x3, ARM: 0x8000_0000 } as const;
 /** Doorbells of the send and receive queue: how much was posted so far, 16 bits. */
 export const QP_DB = { COUNTER: 0xffff } as const;
 
