@@ -10,6 +10,7 @@ import { CMD, KERNEL_CONFIG, tpcCfg } from '../../specs/gaudi/registers/tpc-cfg.
 import { gaudiQman } from '../../specs/gaudi-qman.ts';
 import { type Box, cutIndexSpace } from '../tpc/index-space.ts';
 import { type RoundingMode, roundingModes } from '../tpc/numbers/rounding.ts';
+import { lookupTables } from '../tpc/tables/index.ts';
 import { TENSORS } from '../tpc/tensor.ts';
 import type { QueueName } from '../uapi/habanalabs/gaudi.ts';
 import { addressOf, CommandStream, type Place } from './command-stream.ts';
@@ -50,6 +51,7 @@ export interface StepOptions {
   readonly stream?: 0 | 1 | 2 | 3;
   /** How results are rounded. Default `rhne`, to nearest. */
   readonly rounding?: RoundingMode;
+  /** Default: for a kernel that looks them up, the device's own copies of all functions' tables. */
   readonly tables?: TableBases;
 }
 
@@ -82,11 +84,11 @@ const TURN = 1;
 /** Alignment of programs: a line of the instruction cache, bytes. */
 const ALIGN = 128;
 
-/** A program in a device's memory. */
-interface LoadedKernel {
-  readonly kernel: Kernel;
-  readonly code: DeviceMemory;
-  /** It has been copied there. */
+/** A program, or the function tables, in a device's memory. */
+interface Loaded {
+  readonly bytes: Uint8Array;
+  readonly memory: DeviceMemory;
+  /** They have been copied there. */
   present: boolean;
 }
 
@@ -166,7 +168,8 @@ function descriptor(kernel: Kernel, code: bigint, box: Box, done: SyncObject, op
 /** Makes launches for one device. */
 export class Launcher {
   readonly #device: Device;
-  readonly #loaded = new WeakMap<Kernel, LoadedKernel>();
+  readonly #loaded = new WeakMap<Kernel, Loaded>();
+  #tables: { readonly loaded: Loaded; readonly bases: TableBases } | undefined;
 
   constructor(device: Device) {
     this.#device = device;
@@ -183,6 +186,8 @@ export class Launcher {
     const manager = device.sync('E_N');
     const begin = new CommandStream();
     const loaded = [...new Set(steps.map(({ kernel }) => kernel))].map((kernel) => this.#load(kernel));
+    const ownTables = steps.some(({ kernel, tables }) => kernel.tables && !tables) ? this.#loadTables() : undefined;
+    if (ownTables) loaded.push(ownTables.loaded);
     const work: { readonly queue: QueueName; readonly packets: CommandStream }[] = [];
     let previous: { readonly done: SyncObject; readonly count: number } | undefined;
     for (const step of steps) {
@@ -198,8 +203,9 @@ export class Launcher {
           const monitor = resources.use(manager.monitor());
           packets.arm(monitor, { objects: [previous.done], value: previous.count, write }).fence(TURN);
         }
-        const { code } = this.#load(step.kernel);
-        packets.raw(corePackets(step.kernel, code.address, box, done, step).bytes);
+        const { memory: code } = this.#load(step.kernel);
+        const tables = step.kernel.tables && !step.tables ? { tables: ownTables?.bases ?? {} } : {};
+        packets.raw(corePackets(step.kernel, code.address, box, done, { ...step, ...tables }).bytes);
         work.push({ queue: own, packets });
       }
       previous = { done, count: parts.length };
@@ -224,19 +230,36 @@ export class Launcher {
   }
 
   /** Finds room for a program. */
-  #load(kernel: Kernel): LoadedKernel {
+  #load(kernel: Kernel): Loaded {
     let loaded = this.#loaded.get(kernel);
     if (!loaded) {
-      loaded = { kernel, code: this.#device.dram.allocate(kernel.code.length, ALIGN), present: false };
+      loaded = this.#room(kernel.code);
       this.#loaded.set(kernel, loaded);
     }
     return loaded;
   }
 
-  #copy({ kernel, code }: LoadedKernel, stream: CommandStream, resources: DisposableStack): void {
-    const copy = resources.use(this.#device.allocHost(kernel.code.length));
-    copy.bytes.set(kernel.code);
-    stream.dma(code, copy, kernel.code.length);
+  /** Finds room for the function tables, which are computed for it. */
+  #loadTables() {
+    if (!this.#tables) {
+      const { bases, regions } = lookupTables(0);
+      const bytes = new Uint8Array(Math.max(...regions.map((region) => region.address + region.bytes.length)));
+      for (const region of regions) bytes.set(region.bytes, region.address);
+      const loaded = this.#room(bytes);
+      const at = (n: number) => loaded.memory.at(bases[n] as number);
+      this.#tables = { loaded, bases: { 32: at(0), 64: at(1), 128: at(2), 256: at(3) } };
+    }
+    return this.#tables;
+  }
+
+  #room(bytes: Uint8Array): Loaded {
+    return { bytes, memory: this.#device.dram.allocate(bytes.length, ALIGN), present: false };
+  }
+
+  #copy({ bytes, memory }: Loaded, stream: CommandStream, resources: DisposableStack): void {
+    const copy = resources.use(this.#device.allocHost(bytes.length));
+    copy.bytes.set(bytes);
+    stream.dma(memory, copy, bytes.length);
   }
 }
 
@@ -244,11 +267,11 @@ export class Launcher {
 export class Launch implements Disposable {
   readonly submission: Submission;
   readonly #device: Device;
-  readonly #loaded: readonly LoadedKernel[];
+  readonly #loaded: readonly Loaded[];
   readonly #resources: DisposableStack;
 
   /** @internal */
-  constructor(device: Device, submission: Submission, loaded: readonly LoadedKernel[], resources: DisposableStack) {
+  constructor(device: Device, submission: Submission, loaded: readonly Loaded[], resources: DisposableStack) {
     this.#device = device;
     this.submission = submission;
     this.#loaded = loaded;
