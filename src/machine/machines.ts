@@ -24,10 +24,15 @@ interface SwitchPlace {
   readonly devices: readonly DevicePlace[];
 }
 
+/** Devices that are the functions of one slot, as on one board. */
+interface BoardPlace {
+  readonly board: readonly DevicePlace[];
+}
+
 export interface MachineDescription {
   readonly doc: string;
   /** Each behind a root port of its own. */
-  readonly rootPorts: readonly (DevicePlace | SwitchPlace)[];
+  readonly rootPorts: readonly (DevicePlace | SwitchPlace | BoardPlace)[];
 }
 
 /** A switch with so many Gaudis under it. @param first number of the first */
@@ -83,6 +88,10 @@ const MACHINES = {
     doc: 'a Gaudi and an EFA NIC behind root ports of their own, so that the kernel lets neither reach the other',
     rootPorts: [...gaudis(0, 1), ...nics(0, 1)],
   },
+  'gaudi-efa-board': {
+    doc: 'a Gaudi and an EFA NIC as two functions of one board: the port above may be told to keep them apart (ACS)',
+    rootPorts: [{ board: [...gaudis(0, 1), ...nics(0, 1)] }],
+  },
   'gaudi-x2-efa-x2': {
     doc: 'two Gaudis and two EFA NICs under one PCIe switch, the NICs in one network',
     rootPorts: [{ switch: 'switch0', devices: [...gaudis(0, 2), ...nics(0, 2)] }],
@@ -108,7 +117,7 @@ export function machineDevices(
   machine: MachineDescription,
 ): readonly { readonly name: string; readonly model: Model }[] {
   return machine.rootPorts
-    .flatMap((p) => ('switch' in p ? p.devices : [p]))
+    .flatMap((p) => ('switch' in p ? p.devices : 'board' in p ? p.board : [p]))
     .map((d) => ({ name: d.device, model: d.model }));
 }
 
@@ -146,20 +155,23 @@ interface PortPlace {
   readonly type: Exclude<PortType, 'endpoint'>;
   /** Name of the port above; undefined on the root bus. */
   readonly above: string | undefined;
-  readonly device: DevicePlace | undefined;
+  /** Several: functions of one device. */
+  readonly devices: readonly DevicePlace[];
 }
 
 /** All ports of a machine, each after the one above it. */
 function portPlaces(machine: MachineDescription): PortPlace[] {
   return machine.rootPorts.flatMap((place, i): PortPlace[] => {
     const root = `rp${i}`;
-    if (!('switch' in place)) return [{ name: root, type: 'root-port', above: undefined, device: place }];
+    if (!('switch' in place)) {
+      return [{ name: root, type: 'root-port', above: undefined, devices: 'board' in place ? place.board : [place] }];
+    }
     const up = `${place.switch}-up`;
     return [
-      { name: root, type: 'root-port', above: undefined, device: undefined },
-      { name: up, type: 'upstream', above: root, device: undefined },
+      { name: root, type: 'root-port', above: undefined, devices: [] },
+      { name: up, type: 'upstream', above: root, devices: [] },
       ...place.devices.map(
-        (device, j): PortPlace => ({ name: `${place.switch}-d${j}`, type: 'downstream', above: up, device }),
+        (device, j): PortPlace => ({ name: `${place.switch}-d${j}`, type: 'downstream', above: up, devices: [device] }),
       ),
     ];
   });
@@ -195,7 +207,7 @@ export function qemuDeviceArguments(machine: MachineDescription, socket: (device
   let chassis = 0;
   let rootSlot = FIRST_ROOT_SLOT;
   const downstreamSlots = new Map<string, number>();
-  for (const { name, type, above, device } of portPlaces(machine)) {
+  for (const { name, type, above, devices } of portPlaces(machine)) {
     const { driver } = PORTS[type];
     if (type === 'root-port') {
       chassis++;
@@ -207,9 +219,10 @@ export function qemuDeviceArguments(machine: MachineDescription, socket: (device
       chassis++;
       add({ driver, id: name, bus: above, chassis, slot });
     }
-    if (device) {
-      const path = socket(device.device);
-      add({ driver: 'vfio-user-pci', id: device.device, bus: name, rombar: 0, socket: { type: 'unix', path } });
+    for (const [i, { device }] of devices.entries()) {
+      const path = socket(device);
+      const place = devices.length > 1 ? { addr: `0.${i}`, multifunction: true } : {};
+      add({ driver: 'vfio-user-pci', id: device, bus: name, ...place, rombar: 0, socket: { type: 'unix', path } });
     }
   }
   return args;
@@ -235,14 +248,15 @@ export function buildMachine(
 ): Machine {
   const topology = new Topology(Q35);
   const ports = new Map<string, Port>();
-  for (const { name, type, above, device } of portPlaces(machine)) {
+  for (const { name, type, above, devices } of portPlaces(machine)) {
     const { ids, acs } = PORTS[type];
     const port = topology.addPort({ name, type, ids, acs }, above === undefined ? undefined : ports.get(above));
     ports.set(name, port);
-    if (!device) continue;
-    const made = make[device.model]?.(device.device);
-    if (!made) throw new Error(`no one makes ${device.device}`);
-    topology.place(made, port);
+    for (const { device, model } of devices) {
+      const made = make[model]?.(device);
+      if (!made) throw new Error(`no one makes ${device}`);
+      topology.place(made, port);
+    }
   }
   return { functions: topology.functions(), topology, fabric: new Fabric(topology) };
 }

@@ -1,26 +1,18 @@
-/** Under the real drivers: Debian's RDMA programs, and memory of a Gaudi registered with the NIC. */
+/** Under the real drivers: Debian's RDMA programs, memory of a Gaudi registered with the NIC, and what ends while bytes move. */
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { test } from 'node:test';
-import { bootVm, type Vm } from '../../src/machine/vm/vm.ts';
-import { cacheFolder } from '../../src/os/cache.ts';
+import { after, before, describe, test } from 'node:test';
+import type { DeviceReport } from '../../src/machine/vm/device-server.ts';
+import type { Vm } from '../../src/machine/vm/vm.ts';
 import { DRM_IOCTL_HL_MEMORY, hl_mem_args, memoryOperations } from '../../src/uapi/habanalabs/memory.ts';
+import { boot, GaudiRdma, lines, output } from './guest.ts';
 
 const SIZE = 8 * 1024 ** 2;
 /** Where user memory of a Gaudi begins. */
 const DRAM_USER_BASE = 0x2000_0000;
 const O_CLOEXEC_RDWR = 0o2000002;
 const EPERM = 1;
-
-async function output(vm: Vm, command: readonly string[]): Promise<string> {
-  const out: Buffer[] = [];
-  const take = (data: Buffer) => void out.push(Buffer.from(data));
-  const status = await vm.run(command, { onStdout: take, onStderr: take });
-  const text = Buffer.concat(out).toString();
-  assert.equal(status, 0, text);
-  return text;
-}
 
 function transfer(vm: Vm): Promise<string> {
   const { value: op } = memoryOperations.HL_MEM_OP_EXPORT_DMABUF_FD;
@@ -29,49 +21,212 @@ function transfer(vm: Vm): Promise<string> {
     'hex',
   );
   const program = path.join(import.meta.dirname, 'peer-transfer.py');
-  // The tree of the RDMA programs sees /tmp, not the folder that this file is in.
-  const script = 'cp "$1" /tmp/transfer.py && shift && exec rdma-python3 /tmp/transfer.py "$@"';
-  const words = [program, String(DRM_IOCTL_HL_MEMORY.request), argument, String(SIZE)];
-  return output(vm, ['sh', '-c', script, 'sh', ...words]);
+  // The tree of the RDMA programs sees the guest's files below /host.
+  const words = [`/host${program}`, String(DRM_IOCTL_HL_MEMORY.request), argument, String(SIZE)];
+  return output(vm, ['rdma-python3', ...words]);
 }
 
-const boot = (machine: string) => bootVm({ machine, kernel: 'backports', cache: cacheFolder(), say: () => {} });
+/** Objects of the NIC that are left of programs. */
+function objects(report: DeviceReport, name = 'efa0'): Record<string, number> {
+  const stats = report.devices.find((device) => device.name === name)?.stats as Record<string, number> | undefined;
+  assert.ok(stats);
+  return Object.fromEntries(['pds', 'ahs', 'cqs', 'qps', 'mrs'].map((kind) => [kind, stats[kind] as number]));
+}
 
-test('the NIC writes and reads memory of the card across the switch, and the card outlives its program', async () => {
-  await using vm = await boot('gaudi-efa');
-  const info = await output(vm, ['ibv_devinfo', '-v']);
-  assert.match(info, /hca_id:\s+efa_0/);
-  assert.match(info, /state:\s+PORT_ACTIVE/);
-  const before = await vm.deviceReport();
-  assert.deepEqual((await transfer(vm)).trim().split('\n'), [
-    'write 0',
-    'read 0',
-    'equal True',
-    'beyond 10',
-    'closed 0',
-  ]);
-  const { traffic, devices } = await vm.deviceReport();
-  assert.deepEqual(
-    traffic.filter(({ from, to }) => from === 'efa0' && to === 'gaudi0'),
-    [{ from: 'efa0', to: 'gaudi0', route: 'switch', read: SIZE + 4096, written: SIZE }],
-  );
-  assert.equal(before.traffic.filter(({ from, to }) => from === 'efa0' && to === 'gaudi0').length, 0);
+const NOTHING = { pds: 0, ahs: 0, cqs: 0, qps: 0, mrs: 0 };
+
+/** Nothing was refused by a model, and the kernel has said nothing that a real card would not cause. */
+async function checkQuiet(vm: Vm): Promise<void> {
+  const { devices } = await vm.deviceReport();
   for (const { name, errors } of devices) assert.deepEqual(errors, [], name);
   assert.deepEqual(vm.unexpected(), []);
+}
+
+describe('a Gaudi and a NIC under one switch', () => {
+  let vm: Vm;
+  let program: GaudiRdma | undefined;
+  before(async () => {
+    program = await GaudiRdma.build();
+    vm = await boot('gaudi-efa');
+  });
+  after(async () => {
+    await vm?.close();
+    program?.[Symbol.dispose]();
+  });
+
+  /** A script of the shell with our program as "$@", which may do what a test needs. */
+  const shell = (script: string) => lines(vm, ['sh', '-c', `${HELPERS}\n${script}`, 'sh', ...(program?.command ?? [])]);
+
+  test('bytes go there and back across the switch, and the card outlives its program', async () => {
+    const info = await output(vm, ['ibv_devinfo', '-v']);
+    assert.match(info, /hca_id:\s+efa_0/);
+    assert.match(info, /state:\s+PORT_ACTIVE/);
+    const before = await vm.deviceReport();
+    assert.deepEqual((await transfer(vm)).trim().split('\n'), [
+      'write 0',
+      'read 0',
+      'equal True',
+      'beyond 10',
+      'closed 0',
+    ]);
+    const { traffic } = await vm.deviceReport();
+    assert.deepEqual(
+      traffic.filter(({ from, to }) => from === 'efa0' && to === 'gaudi0'),
+      [{ from: 'efa0', to: 'gaudi0', route: 'switch', read: SIZE + 4096, written: SIZE }],
+    );
+    assert.equal(before.traffic.filter(({ from, to }) => from === 'efa0' && to === 'gaudi0').length, 0);
+    await checkQuiet(vm);
+  });
+
+  test('the calls of an RDMA benchmark with a Gaudi option: card by bus address, device address as that of the region', async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    const card = (await output(vm, ['cat', '/sys/class/accel/accel0/device/pci_addr'])).trim();
+    assert.deepEqual(await lines(vm, [...program.command, 'transfer', '--card', card, '--size', String(SIZE)]), [
+      'address base',
+      'whole equal',
+      'odd equal',
+      'send equal',
+      'beyond 10',
+      'unregister 0',
+      'done',
+    ]);
+    assert.deepEqual(await lines(vm, [...program.command, 'transfer', '--card', '0000:77:00.0'], 1), [
+      'card 19 No such device',
+    ]);
+  });
+
+  test('64 regions at once hold what was written to each', async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    const words = ['many', '--count', '64', '--size', '65536'];
+    assert.deepEqual(await lines(vm, [...program.command, ...words]), ['wrong 0', 'done']);
+    assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+  });
+
+  test("datagrams leave the card's memory, and arrive behind a route header", async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    const words = ['datagrams', '--count', '50'];
+    assert.deepEqual(await lines(vm, [...program.command, ...words]), ['wrong 0', 'done']);
+  });
+
+  test('4 GiB are one region, and half of it copied to the other half holds up nobody', async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    const words = ['large', '--size', String(2 ** 32), '--count', '1'];
+    assert.deepEqual(await lines(vm, [...program.command, ...words]), ['wrong 0', 'beyond 10', 'done']);
+    await checkQuiet(vm);
+  });
+
+  test('a program that is killed in mid-transfer leaves nothing behind', async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    assert.deepEqual(await shell('begin "$@"; pkill -9 gaudi-rdma; finish; references; "$@" transfer | tail -n 1'), [
+      'ended 137',
+      'efa 0 habanalabs 0',
+      'done',
+    ]);
+    assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+    await checkQuiet(vm);
+  });
+
+  test('a reset of the card in mid-transfer ends its user, and both devices go on', async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    const script = `resets=$(cat $CARD/hard_reset_cnt); begin "$@"; echo 1 >$CARD/hard_reset; finish
+      until test $(cat $CARD/hard_reset_cnt) -gt $resets && operational; do sleep 0.2; done; references; "$@" transfer | tail -n 1`;
+    assert.deepEqual(await shell(script), ['ended 137', 'efa 0 habanalabs 0', 'done']);
+    assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+    await checkQuiet(vm);
+  });
+
+  test('a NIC that is removed in mid-transfer waits for its user, and works when it is found again', async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    // The driver has no disassociate_ucontext: unregistering waits until nobody has the device open.
+    const script = `nic=$(readlink -f /sys/class/infiniband/efa_0/device); begin "$@"; echo 1 >$nic/remove & removing=$!
+      until dmesg | grep -q 'Unregister ib device'; do sleep 0.2; done
+      kill -0 $removing && echo waits; kill -0 $program && echo lives
+      pkill -9 gaudi-rdma; finish; wait $removing; echo removed $?; ls /sys/class/infiniband | wc -l; references
+      echo 1 >/sys/bus/pci/rescan; until test -e /sys/class/infiniband/efa_0; do sleep 0.2; done; "$@" transfer | tail -n 1`;
+    const expected = ['waits', 'lives', 'ended 137', 'removed 0', '0', 'efa 0 habanalabs 0', 'done'];
+    assert.deepEqual(await shell(script), expected);
+    await checkQuiet(vm);
+  });
+
+  test('a card that is removed in mid-transfer ends its user, and works when it is found again', async (t) => {
+    if (!program) return t.skip('no C compiler on this host');
+    const script = `card=$(readlink -f $CARD); begin "$@"; echo 1 >$card/remove; finish; references
+      echo 1 >/sys/bus/pci/rescan; until operational; do sleep 0.2; done; "$@" transfer | tail -n 1`;
+    assert.deepEqual(await shell(script), ['ended 137', 'efa 0 habanalabs 0', 'done']);
+    assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+    await checkQuiet(vm);
+  });
+
+  test('the drivers can be unloaded', async () => {
+    const modules = ['efa', 'ib_uverbs', 'sagrada_importer', 'habanalabs'];
+    assert.deepEqual(await shell(`for name in ${modules.join(' ')}; do rmmod $name && echo $name; done`), modules);
+    const { devices } = await vm.deviceReport();
+    for (const { name, errors } of devices) assert.deepEqual(errors, [], name);
+    assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+    assert.deepEqual(vm.unexpected(), []);
+  });
 });
 
-test('a NIC behind a root port of its own is refused memory of the card', async () => {
-  await using vm = await boot('gaudi-efa-apart');
-  assert.equal((await transfer(vm)).trim(), `refused ${EPERM}`);
+/** For scripts of the guest. */
+const HELPERS = `
+CARD=/sys/class/accel/accel0/device
+# Starts transfers without end and waits until they run.
+begin() { "$@" endless --size 65536 >/tmp/endless 2>&1 & program=$!; until grep -q running /tmp/endless; do sleep 0.1; done; }
+finish() { wait $program; echo ended $?; }
+operational() { test "$(cat $CARD/status 2>/dev/null)" = Operational; }
+# Users of the drivers. A kernel drops some references later.
+references() { until test $(cat /sys/module/efa/refcnt)$(cat /sys/module/habanalabs/refcnt) = 00; do sleep 0.1; done; echo efa 0 habanalabs 0; }
+`;
+
+describe('a NIC is refused memory of the card', () => {
+  const refused = /cannot be used for peer-to-peer DMA/;
+
+  test('behind a root port of its own', async () => {
+    await using vm = await boot('gaudi-efa-apart');
+    assert.equal((await transfer(vm)).trim(), `refused ${EPERM}`);
+    assert.ok(vm.kernelLog().some(({ text }) => refused.test(text)));
+  });
+
+  test('while the port above both sends requests between them upwards', async () => {
+    await using vm = await boot('gaudi-efa-board');
+    assert.match(await transfer(vm), /^write 0\nread 0\nequal True\n/);
+    await output(vm, ['sh', '-c', REDIRECT, 'sh', '\\014']);
+    assert.equal((await transfer(vm)).trim(), `refused ${EPERM}`);
+    assert.ok(vm.kernelLog().some(({ text }) => /ACS redirect is set/.test(text)));
+    await output(vm, ['sh', '-c', REDIRECT, 'sh', '\\000']);
+    assert.match(await transfer(vm), /^write 0\nread 0\nequal True\n/);
+  });
+
+  test('by a kernel that has no peer-to-peer DMA, whose driver of the NIC works otherwise', async () => {
+    await using vm = await boot('gaudi-efa', { kernel: 'stable' });
+    assert.equal((await transfer(vm)).trim(), `refused ${EPERM}`);
+    for (const name of ['ib_send_bw', 'ib_read_bw', 'ib_write_bw']) await benchmark(vm, `${name} -c SRD ${PERFTEST}`);
+    assert.deepEqual(vm.unexpected(), []);
+  });
 });
 
-test('perftest sends, reads and writes over SRD', async () => {
+/** Writes the ACS control register of the root port (PCI Express Base 5.0, 7.7.11.3), whose bits 2 and 3 redirect. */
+const REDIRECT = `port=$(dirname $(readlink -f /sys/class/accel/accel0/device))
+  # Extended capabilities: identity in bits 15:0, the next in bits 31:20.
+  at=256; while head=$(od -A n -t u4 -j $at -N 4 $port/config); test $((head & 65535)) -ne 13; do at=$((head >> 20)); test $at -ne 0 || exit 1; done
+  printf "$1" | dd of=$port/config bs=1 seek=$((at + 6)) conv=notrunc 2>&1`;
+
+/** Runs a benchmark against itself. @param says what its client says in the end */
+async function benchmark(vm: Vm, words: string, says = /#bytes +#iterations/): Promise<void> {
+  const script = `ip link set lo up; ${words} >/tmp/server 2>&1 &
+    for i in 1 2 3 4 5 6 7 8 9; do sleep 1; ${words} 127.0.0.1 >/tmp/client 2>&1 && break; done
+    wait $! && cat /tmp/client`;
+  assert.match(await output(vm, ['sh', '-c', script]), says, words);
+}
+
+const PERFTEST = '-d efa_0 -x 0 -F -n 200';
+
+test('perftest sends, reads and writes over SRD, and datagrams arrive', async () => {
   await using vm = await boot('efa');
-  for (const name of ['ib_send_bw', 'ib_read_bw', 'ib_write_bw']) {
-    const script = `ip link set lo up; ${name} -c SRD -d efa_0 -x 0 -F -n 200 >/tmp/server 2>&1 &
-      for i in 1 2 3 4 5 6 7 8 9; do sleep 1; ${name} -c SRD -d efa_0 -x 0 -F -n 200 127.0.0.1 >/tmp/client 2>&1 && break; done
-      wait $! && cat /tmp/client`;
-    assert.match(await output(vm, ['sh', '-c', script]), /#bytes +#iterations/, name);
-  }
-  assert.deepEqual(vm.unexpected(), []);
+  for (const name of ['ib_send_bw', 'ib_read_bw', 'ib_write_bw']) await benchmark(vm, `${name} -c SRD ${PERFTEST}`);
+  // The plug-in of the NIC has a completion for each request, so the benchmark must want that, too.
+  await benchmark(vm, `ib_send_bw -c UD -Q 1 ${PERFTEST}`);
+  // It looks for what was sent behind a route header.
+  await benchmark(vm, 'ibv_ud_pingpong -d efa_0 -g 0 -n 50 -s 1024 -c', /102400 bytes in/);
+  await checkQuiet(vm);
 });
