@@ -27,6 +27,8 @@ interface Run {
   readonly lacks?: readonly Need[];
 }
 
+/** Seconds that a test may take: many times what it does, for a machine that has other things to do. */
+const PATIENCE = '300';
 const SEQUENCES = 25;
 const all = [...suites, sequenceSuite(1, SEQUENCES)];
 
@@ -56,7 +58,7 @@ function declare({ args: options, only, on = 'vm', lacks = [] }: Run): void {
     let over = false;
 
     before(() => {
-      const args = ['exercise', ...(only ?? []), '--on', on, ...options, '--format', 'json'];
+      const args = ['exercise', ...(only ?? []), '--on', on, ...options, '--timeout', PATIENCE, '--format', 'json'];
       const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
       child.stderr.on('data', (data: Buffer) => {
         complaints += data.toString();

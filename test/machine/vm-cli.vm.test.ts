@@ -102,10 +102,7 @@ test('a command that takes too long is ended', () => {
   nothingLeft();
 });
 
-for (const [when, wait] of [
-  ['while the guest boots', 1500],
-  ['while the command runs', 15_000],
-] as const) {
+for (const when of ['while the guest boots', 'while the command runs'] as const) {
   for (const signal of ['SIGINT', 'SIGKILL'] as const) {
     test(`nothing is left after ${signal} ${when}`, async () => {
       const marker = path.join(folder, 'marker');
@@ -120,9 +117,9 @@ for (const [when, wait] of [
       const exited = new Promise<number | string | null>((resolve) => {
         child.on('close', (status, name) => resolve(status ?? name));
       });
-      for (let waited = 0; waited < wait && !existsSync(marker); waited += 50) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      const running = () =>
+        when === 'while the guest boots' ? processesWith(`${folder}/sagrada-`).length > 0 : existsSync(marker);
+      while (!running() && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 50));
       child.kill(signal);
       assert.equal(await exited, signal === 'SIGINT' ? 130 : 'SIGKILL');
       if (signal === 'SIGINT') {
@@ -131,9 +128,7 @@ for (const [when, wait] of [
         return;
       }
       // The kernel ends QEMU; the folder is removed by the next run.
-      for (let i = 0; i < 100 && processesWith(folder).length > 0; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      while (processesWith(folder).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
       assert.equal(vm('--machine', 'none', '--', 'true').status, 0);
       nothingLeft();
     });

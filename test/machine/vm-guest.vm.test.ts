@@ -212,9 +212,11 @@ describe('the end of a guest', () => {
 
   test('an abort during the boot ends it with its reason', async () => {
     const controller = new AbortController();
-    const booting = bootVm(options({ signal: controller.signal }));
-    setTimeout(() => controller.abort(new UserError('enough')), 1500);
-    await assert.rejects(booting, /enough/);
+    const booting = assert.rejects(bootVm(options({ signal: controller.signal })), /enough/);
+    while (processesWith(`sagrada-${process.pid}-`).length === 0)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    controller.abort(new UserError('enough'));
+    await booting;
   });
 
   test('an init that cannot be started is told as the crash that it is', async () => {

@@ -92,7 +92,7 @@ export function peerTests(test: Declare): void {
       const { at, peer } = share(t, cards, 64 * MiB);
       await pushes(t, cards, at, peer, 0, 64 * MiB);
     },
-    { ...two, timeout: 120 },
+    { ...two, timeout: 600 },
   );
 
   test(

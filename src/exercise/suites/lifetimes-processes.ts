@@ -17,7 +17,7 @@ const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
 const STATUS = values(waitStatus);
 /** Another process takes a slow guest seconds to start. */
-const PROCESS: TestOptions = { timeout: 60 };
+const PROCESS: TestOptions = { timeout: 300 };
 
 /** A wait that a thread of a process begins, which will be killed in it. */
 function waitIn(process: ProgramProcess, device: Device, input: Encodable<typeof hl_wait_cs_in>): Call {

@@ -115,7 +115,7 @@ function submissions(test: Declare): void {
       await device.wait(after16384, { signal: t.signal });
       assert.deepEqual(device.poll(held), { gone: true, timestamp: undefined }, 'the driver remembers it still');
     },
-    { timeout: 120 },
+    { timeout: 600 },
   );
 
   test('a command buffer of the largest size is executed to its end', async (t) => {

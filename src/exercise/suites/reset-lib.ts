@@ -12,7 +12,7 @@ import { assertValue } from './sync-lib.ts';
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
 /** A reset takes at least 2.2 s: the driver sleeps so long (gaudi.c, gaudi_hw_fini). */
-export const SLOW: TestOptions = { timeout: 90 };
+export const SLOW: TestOptions = { timeout: 300 };
 
 export const REQUESTED = /Hard-Reset requested through sysfs/;
 export const KILLING = /Killing CS/;

@@ -1,9 +1,10 @@
 /** What a reset means to several threads that use the card. */
 
 import assert from 'node:assert/strict';
+import { CommandStream } from '../../runtime/command-stream.ts';
 import type { Declare } from '../suite.ts';
 import { asNew, control, KILLING, REQUESTED, recovered, SLOW, writeHardReset } from './reset-lib.ts';
-import { beginWait, beginWaitAny, blocked, errnoOf, held, thread } from './threads-lib.ts';
+import { beginWait, beginWaitAny, blocked, errnoOf, held, Prepared, thread } from './threads-lib.ts';
 
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
@@ -27,6 +28,29 @@ export function resets(test: Declare): void {
       try {
         for (const { answer } of waits) assert.equal(await errnoOf(answer()), 'EIO');
         assert.equal(await errnoOf(any.answer()), 'EIO');
+      } finally {
+        device.close();
+      }
+      assert.equal(await recovered(t, node, before), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test(
+    'a reset ends a submission that waits for its restore chunks',
+    async (t) => {
+      t.expectMessages(REQUESTED, KILLING, ABORTED, /Restore CS for context \d+ failed to complete -5/);
+      const node = control(t);
+      const before = node.info.resetCount().hard_reset_cnt;
+      const device = t.open(0);
+      const restore = new Prepared(t, device, DOWN, new CommandStream().fence(0));
+      const main = new Prepared(t, device, DOWN, new CommandStream().nop());
+      const submission = restore.beginRestore(thread(t), main);
+      await blocked(t, submission.call);
+      writeHardReset(t, '1');
+      try {
+        assert.equal(await errnoOf(submission.answer()), 'ENOEXEC');
       } finally {
         device.close();
       }

@@ -1,9 +1,13 @@
-/** The suites on the model of the driver: each test of the exerciser is a test here, as it is on the kernels. */
+/**
+ * The suites on the model of the driver: each test of the exerciser is a test here, as it is on the kernels. Those that take long
+ * are run on it where the model is compared with a kernel (test/exercise/exercise.vm.test.ts).
+ */
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Result } from '../../../src/exercise/events.ts';
 import { runInProcess } from '../../../src/exercise/in-process.ts';
+import { longTests } from '../../../src/exercise/long-tests.ts';
 import type { Test } from '../../../src/exercise/suite.ts';
 import { suites } from '../../../src/exercise/suites/index.ts';
 import { ModelMachine } from '../../../src/machine/model.ts';
@@ -13,7 +17,9 @@ import { seed } from '../../seed.ts';
 const apart = suites.flatMap((s) => s.tests).filter(({ options }) => options.needs === 'apart');
 /** The model is of a kernel with CONFIG_PCI_P2PDMA. */
 const withP2p = ({ options }: Test) => options.needs !== 'no-p2p';
-const together = suites.flatMap((s) => s.tests).filter((candidate) => withP2p(candidate) && !apart.includes(candidate));
+const together = suites
+  .flatMap((s) => s.tests)
+  .filter((candidate) => withP2p(candidate) && !apart.includes(candidate) && !longTests.has(candidate.id));
 
 for (const [name, tests] of Object.entries({ 'gaudi-x2': together, 'gaudi-x2-apart': apart })) onModel(name, tests);
 
