@@ -42,6 +42,11 @@ export interface ChipBus {
    * @throws BusError
    */
   view(who: Initiator, address: number, length: number, access: 'read' | 'write'): Uint8Array | undefined;
+  /**
+   * Whether `view` gives all of these bytes for reading in one piece. Asking has no consequences: a fault is not captured.
+   * @throws ModelError where the tables of the MMU hold what the driver never writes
+   */
+  reaches(who: Initiator, address: number, length: number): boolean;
   /** Fills `target`. @throws BusError */
   read(who: Initiator, address: number, target: Uint8Array): Steps;
   /** @throws BusError */

@@ -65,6 +65,8 @@ const WORD = 4;
 export class GaudiBus implements ChipBus {
   readonly #ports: ChipBusPorts;
   readonly #memories: readonly MemoryRange[];
+  /** It is only asked what would be: errors have no consequences. */
+  #asking = false;
 
   constructor(ports: ChipBusPorts) {
     this.#ports = ports;
@@ -80,6 +82,20 @@ export class GaudiBus implements ChipBus {
         return undefined;
       case 'host':
         return this.#hostView(target.address, target.length, access);
+    }
+  }
+
+  reaches(who: Initiator, address: number, length: number): boolean {
+    if (!(address >= 0 && address < ADDRESS_END)) return false;
+    if (this.#isVirtual(who, address) && !this.#ports.mmu.maps(who, address)) return false;
+    this.#asking = true;
+    try {
+      return this.view(who, address, length, 'read')?.length === length;
+    } catch (error) {
+      if (error instanceof BusError) return false;
+      throw error;
+    } finally {
+      this.#asking = false;
     }
   }
 
@@ -244,11 +260,15 @@ export class GaudiBus implements ChipBus {
 
   #resolve(who: Initiator, address: number, length: number, access: Access): Target {
     if (!(address >= 0 && address < ADDRESS_END)) throw this.#error('decode', who, address, access, length);
-    if (address < HOST_BASE || who.mmuBypass() || !this.#ports.mmu.enabled()) {
+    if (!this.#isVirtual(who, address)) {
       return this.#physical(who, address, address, length, access);
     }
     const translated = this.#ports.mmu.translate(who, address, length, access);
     return this.#physical(who, address, translated.address, translated.length, access);
+  }
+
+  #isVirtual(who: Initiator, address: number): boolean {
+    return address >= HOST_BASE && !who.mmuBypass() && this.#ports.mmu.enabled();
   }
 
   /** How many bytes from `address` on the initiator may access. @throws BusError where that is none */
@@ -291,7 +311,8 @@ export class GaudiBus implements ChipBus {
   #error(kind: BusError['kind'], who: Initiator, address: number, access: Access, span: number): BusError {
     const error = new BusError(kind, access, address, who.name, span);
     // What the host does not answer is no business of the chip's own address checks.
-    if (kind === 'host' || this.#ports.mmu.captureRazwi(who, access)) this.#ports.onAccessError(error, who);
+    if (!this.#asking && (kind === 'host' || this.#ports.mmu.captureRazwi(who, access)))
+      this.#ports.onAccessError(error, who);
     return error;
   }
 }

@@ -102,6 +102,12 @@ export class Mmu {
     return { address, length: Math.min(known, length) };
   }
 
+  /** Whether the byte at an address is mapped; nothing is captured where it is not. @throws ModelError like `translate` */
+  maps(who: Initiator, virtual: number): boolean {
+    this.#region = -1;
+    return this.#find(who.asid(), virtual);
+  }
+
   /**
    * Notes in RAZWI_*_VLD and _ID that an access got zeros or was dropped. The first stays until the driver clears VLD.
    * @returns whether this one was noted

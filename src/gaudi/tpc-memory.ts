@@ -67,6 +67,10 @@ export class TpcMemory implements MemoryPort {
     }
   }
 
+  reaches(address: number, length: number): boolean {
+    return this.#ports.bus.reaches(this.#ports.reader, address, length);
+  }
+
   /** @throws BusError where the program itself cannot be read */
   read(address: number, target: Uint8Array): boolean {
     const arrived = this.#arrived.find((m) => m.address === address && m.bytes.length === target.length);

@@ -13,7 +13,7 @@ import type { Clock } from '../sim/clock.ts';
 import { type ErrorLog, ModelError } from '../sim/errors.ts';
 import { Condition, Process, type Steps } from '../sim/process.ts';
 import { RegisterBlock } from '../sim/registers.ts';
-import { TpcCore } from '../tpc/core.ts';
+import { TpcCore, type TpcPorts } from '../tpc/core.ts';
 import { LOOP_COUNTER, SCRATCH } from '../tpc/layout.ts';
 import { interruptCauses } from '../tpc/ports.ts';
 import { BusError, type ChipBus, type Initiator } from './bus.ts';
@@ -29,6 +29,8 @@ export interface TpcEnginePorts {
   hertz(): number;
   /** The interrupt: a cause was set that INTR_MASK lets through. */
   onInterrupt(): void;
+  /** Compile hot loops; default true. Results and cycles are the same. */
+  readonly compile?: boolean;
   /** Nanoseconds by which the next kernel is late, for tests of ordering; asked once per kernel. */
   delay?(): number;
 }
@@ -111,6 +113,11 @@ export class Tpc implements Engine {
       onError: (error) => this.#accessFailed(error),
     });
     this.#start();
+  }
+
+  /** Rounds of loops that compiled code has done since the last reset. */
+  get compiledRounds(): number {
+    return this.#core?.compiledRounds ?? 0;
   }
 
   busy(): boolean {
@@ -321,7 +328,7 @@ export class Tpc implements Engine {
 
   #makeCore(): TpcCore {
     const { block } = this;
-    return new TpcCore({
+    const ports: TpcPorts = {
       memory: this.#memory,
       config: {
         read: (offset) => {
@@ -337,7 +344,8 @@ export class Tpc implements Engine {
         },
       },
       onInterrupt: (cause) => this.#raise(interruptCauses[cause]),
-    });
+    };
+    return new TpcCore(ports, { compile: this.#ports.compile ?? true, compileAfter: SLICE });
   }
 
   #accessFailed(error: BusError): void {

@@ -43,10 +43,12 @@ export interface TpcOptions {
   /**
    * Compile hot loops to WebAssembly; then `buffer` must be absent. Registers, memory, cycles and counts are the same (after
    * an error in a loop, vectors that a round makes anew may be those of an earlier round). It is
-   * without effect while INTR_MASK lets causes of arithmetic pass to `onInterrupt`, which compiled code does not tell, and
-   * where memory may have to be waited for.
+   * without effect while INTR_MASK lets causes of arithmetic pass to `onInterrupt`, which compiled code does not tell. Where
+   * memory may have to be waited for only loops are compiled that load nothing but tensors that memory `reaches`.
    */
   readonly compile?: boolean;
+  /** Bundles that a loop takes before it is compiled; default 0: at once. */
+  readonly compileAfter?: number;
   /** With `compile`: the memory for the state of this core alone, and for the tensors of who made it. */
   readonly arena?: Arena;
 }
@@ -131,8 +133,7 @@ export class TpcCore {
   #delayed: { readonly body: number | undefined; readonly last: number } | undefined;
 
   constructor(ports: TpcPorts, options: TpcOptions = {}) {
-    const compile = options.compile === true && (!ports.memory.read || ports.memory.neverWaits === true);
-    const shared = compile ? (options.arena?.memory ?? createMemory(STATE_PAGES)) : undefined;
+    const shared = options.compile === true ? (options.arena?.memory ?? tryMemory()) : undefined;
     this.state = new CoreState(shared?.buffer ?? options.buffer);
     this.#memory = ports.memory;
     this.#decoder = options.decoder ?? tpcGaudi;
@@ -146,7 +147,15 @@ export class TpcCore {
       interrupt: ports.onInterrupt,
       decoder: this.#decoder,
     });
-    if (shared) this.#compiler = new LoopCompiler(this.machine, shared, (pc) => this.bundleAt(pc));
+    if (shared) {
+      this.#compiler = new LoopCompiler({
+        machine: this.machine,
+        memory: shared,
+        bundleAt: (pc) => this.bundleAt(pc),
+        mayWait: ports.memory.read !== undefined && ports.memory.neverWaits !== true,
+        after: options.compileAfter ?? 0,
+      });
+    }
   }
 
   /** Rounds of loops that compiled code has done. */
@@ -465,6 +474,16 @@ export class TpcCore {
       }
     }
     return bound;
+  }
+}
+
+/** Memory for compiled code; undefined where the process may not have more of it: then nothing is compiled. */
+function tryMemory(): ReturnType<typeof createMemory> | undefined {
+  try {
+    return createMemory(STATE_PAGES);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 

@@ -118,13 +118,25 @@ export class Machine {
     const at = 2 * number + (access === 'read' ? 0 : 1);
     const known = this.#views[at];
     if (known !== undefined) return known ?? undefined;
+    const length = this.#lengthOf(number);
+    const view = length > 0 ? this.memory.view(this.tensor(number).base, length, access) : undefined;
+    this.#views[at] = view ?? null;
+    return view;
+  }
+
+  /** Whether no load of a part of a tensor has to be waited for until the core returns. */
+  reaches(number: number): boolean {
+    const length = this.#lengthOf(number);
+    return length > 0 && this.memory.reaches?.(this.tensor(number).base, length) === true;
+  }
+
+  /** Bytes from the first element of a tensor to the end of the last; 0 where that is no number. */
+  #lengthOf(number: number): number {
     const tensor = this.tensor(number);
     let last = 0;
     for (const d of tensor.dims) last += ((tensor.sizes[d] as number) - 1) * (tensor.strides[d] as number);
     const length = (last + 1) * tensor.elementBytes;
-    const view = Number.isSafeInteger(length) && length > 0 ? this.memory.view(tensor.base, length, access) : undefined;
-    this.#views[at] = view ?? null;
-    return view;
+    return Number.isSafeInteger(length) && tensor.dims.every((d) => (tensor.sizes[d] as number) > 0) ? length : 0;
   }
 
   /** A tensor by its descriptor as it was when the configuration space was last looked at. @throws like `readTensor` */

@@ -17,6 +17,11 @@ export interface MemoryPort {
   read?(address: number, target: Uint8Array): boolean;
   /** `read` never returns false: all memory answers at once. */
   readonly neverWaits?: boolean;
+  /**
+   * Whether `view` gives every part of [address, address + length) for reading, until the core returns. Asking has no
+   * consequences: of what is not there nobody is told.
+   */
+  reaches?(address: number, length: number): boolean;
   /** Writes what `view` could not give. The bytes are the core's: copy what is kept. */
   write?(address: number, source: Uint8Array): void;
 }

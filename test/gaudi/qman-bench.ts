@@ -109,6 +109,10 @@ export class BenchBus implements ChipBus {
     return undefined;
   }
 
+  reaches(): boolean {
+    return false;
+  }
+
   *read(who: Initiator, address: number, target: Uint8Array): Steps {
     this.initiators.push(who);
     if (this.latency > 0) yield this.latency;

@@ -396,3 +396,66 @@ describe('memory', () => {
     assert.equal(duration(2_000) - duration(1_000), 1_000);
   });
 });
+
+describe('compiled loops', () => {
+  /** y[n] = x[n] + x[n + 1]..., a vector from each element on; rounds x 9 bundles. */
+  const SLIDE = `nop; set_indx I2, b11111, 0\n${NOPS}loop 0, 2000, 1, <, end\nnop\nld_tnsr V1, 0, I2\n${'nop\n'.repeat(4)}nop; nop; add.f32 V2, V2, V1\n${'nop\n'.repeat(4)}nop; add.i32 b00001 I2, 1, I2; nop; st_tnsr 1, I2, V2\n${'nop\n'.repeat(4)}end: nop\n${END}`;
+  const POLL = `${locate(0)}loop 0, 4000, 1, <, end\nnop\nld_g S1, AD1\n${NOPS}end: nop\n${END}`;
+
+  const outcome = (compile: boolean, program: string, x: number, y: number, size: number) => {
+    const b = bench({ compile });
+    b.tables.map(1, VIRTUAL_BASE, HOST_BASE, 0x1000);
+    b.tables.map(1, VIRTUAL_BASE + 0x1000, HOST_BASE + 0x1000, 0x1000);
+    b.hbm.bytes.set(pattern(0x3000, 3), 0x8000);
+    b.host.bytes.set(pattern(0x2000, 5), 0);
+    b.program(program);
+    b.tensor(0, x, size);
+    b.tensor(1, y, size);
+    b.execute();
+    b.finish();
+    return {
+      compiled: b.core.compiledRounds,
+      rest: {
+        time: b.clock.now(),
+        messages: b.messages(),
+        interrupts: b.interrupts,
+        faults: b.faults,
+        refused: b.refused.map(({ message }) => message),
+        hbm: b.hbm.bytes.slice(0x8000, 0x10000),
+        sram: b.sram.bytes.slice(0, 0x4000),
+        host: b.host.bytes.slice(0, 0x3000),
+      },
+    };
+  };
+  const both = (program: string, x: number, y: number, size: number) => {
+    const compiled = outcome(true, program, x, y, size);
+    const interpreted = outcome(false, program, x, y, size);
+    assert.deepEqual(compiled.rest, interpreted.rest);
+    assert.equal(interpreted.compiled, 0);
+    return compiled;
+  };
+
+  it('a loop whose loads cannot wait is compiled: memory and time are as without', () => {
+    for (const [x, y, size] of [
+      [0x8000, SRAM_BASE, 2064],
+      [0x8000, SRAM_BASE, 1500],
+      [0x8000, 0x8000, 2064],
+      [VIRTUAL_BASE, 0xc000, 2048],
+      [0x8000, VIRTUAL_BASE, 1900],
+    ] as const) {
+      const { compiled } = both(SLIDE, x, y, size);
+      assert.ok(compiled > 1000, `${compiled} rounds for tensors at 0x${x.toString(16)}, 0x${y.toString(16)}`);
+    }
+  });
+
+  it('one that loads what is not mapped, or anything but tensors, is interpreted: faults are as without', () => {
+    assert.equal(both(SLIDE, VIRTUAL_BASE, SRAM_BASE, 2049).compiled, 0);
+    assert.equal(both(SLIDE, VIRTUAL_BASE + 0x8000, SRAM_BASE, 2049).compiled, 0);
+    assert.equal(both(POLL, 0x8000, SRAM_BASE, 64).compiled, 0);
+  });
+
+  it('one that stores what is not mapped has the faults that it has without', () => {
+    both(SLIDE, 0x8000, VIRTUAL_BASE, 2064);
+    both(SLIDE, 0x8000, VIRTUAL_BASE + 0x8000, 100);
+  });
+});

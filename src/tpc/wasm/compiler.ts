@@ -77,22 +77,38 @@ interface Plan extends TransferPlan {
 
 const locals: Locals = { address: 1, a: 2, b: 3, c: 4, result: 5 };
 
+export interface LoopCompilerOptions {
+  readonly machine: Machine;
+  /** What the machine's state is in. */
+  readonly memory: WasmMemory;
+  readonly bundleAt: (pc: number) => Bundle | Loop;
+  /** Loads may have to wait, which compiled code cannot: it loads only what memory `reaches`. */
+  readonly mayWait: boolean;
+  /** Bundles that a loop takes before it is compiled. */
+  readonly after: number;
+}
+
 export class LoopCompiler {
   readonly #machine: Machine;
   readonly #memory: WasmMemory;
   readonly #bundleAt: (pc: number) => Bundle | Loop;
+  readonly #mayWait: boolean;
+  readonly #after: number;
   readonly #compiled = new Map<string, Compiled>();
+  /** Bundles of rounds that were left to the interpreter so far, by the first and last bundle of the loop. */
+  readonly #heat = new Map<number, number>();
   /** Instructions of the current call that their predicate skipped. */
   readonly #skipped: Record<Slot, number> = { load: 0, spu: 0, vpu: 0, store: 0 };
   /** Rounds that compiled code has done, and those of them in the form for streams. */
   rounds = 0;
   streamed = 0;
 
-  /** @param memory what the machine's state is in */
-  constructor(machine: Machine, memory: WasmMemory, bundleAt: (pc: number) => Bundle | Loop) {
-    this.#machine = machine;
-    this.#memory = memory;
-    this.#bundleAt = bundleAt;
+  constructor(options: LoopCompilerOptions) {
+    this.#machine = options.machine;
+    this.#memory = options.memory;
+    this.#bundleAt = options.bundleAt;
+    this.#mayWait = options.mayWait;
+    this.#after = options.after;
   }
 
   /**
@@ -110,13 +126,23 @@ export class LoopCompiler {
       Math.floor(budget / length),
     );
     if (!(rounds > 0) || machine.causesMatter || machine.roundingMode() !== 'rhne') return undefined;
+    if (this.#isCold(loop, rounds * length)) return undefined;
     const compiled = this.#find(loop, depth);
     if (!compiled.run) return undefined;
+    if (this.#mayWait && !compiled.plans.every(({ tensor, loading }) => !loading || machine.reaches(tensor))) {
+      return undefined;
+    }
     machine.pipeline.drain();
     const skipped = this.#skipped;
     for (const slot of slots) skipped[slot] = 0;
-    for (const plan of compiled.plans) fillTable(machine, plan);
-    this.streamed += runRounds(machine, compiled, rounds, Math.max(1, Math.floor(CALL_BUNDLES / length)));
+    for (const plan of compiled.plans) fillTable(machine, plan, this.#mayWait);
+    this.streamed += runRounds(
+      machine,
+      compiled,
+      rounds,
+      Math.max(1, Math.floor(CALL_BUNDLES / length)),
+      this.#mayWait,
+    );
     machine.pc = loop.first;
     this.rounds += rounds;
     machine.pipeline.cycle += rounds * (length + compiled.stalls);
@@ -124,6 +150,14 @@ export class LoopCompiler {
       slots.map((slot) => [slot, rounds * compiled.issued[slot] - skipped[slot]]),
     ) as Record<Slot, number>;
     return { bundles: rounds * length, stalls: rounds * compiled.stalls, issued, skipped: { ...skipped } };
+  }
+
+  /** Whether a loop has not been taken long enough to be worth compiling. */
+  #isCold(loop: ActiveLoop, bundles: number): boolean {
+    if (this.#after === 0) return false;
+    const heat = (this.#heat.get(loop.first) ?? 0) + Math.min(bundles, (loop.last - loop.first) / BUNDLE_BYTES + 1);
+    this.#heat.set(loop.first, heat);
+    return heat < this.#after;
   }
 
   #find(loop: ActiveLoop, depth: number): Compiled {
@@ -200,6 +234,7 @@ export class LoopCompiler {
     const emit = i.predicate ? undefined : emitterOf(i, known);
     if (emit) return emit;
     const transfer = this.#transfer(i, pc);
+    if (!transfer && this.#mayWait && !isLocal(i)) return undefined;
     const index = transfers.push(transfer ?? this.#interpreted(i, pc)) - 1;
     if (!transfer) return (code) => void code.constant(index).call(0).op('drop');
     const loading = i.slot === 'load';
@@ -255,7 +290,7 @@ export class LoopCompiler {
     return () => {
       const tensor = machine.tensor(number);
       const offset = wholeVector(tensor, where);
-      const view = offset < 0 ? undefined : machine.tensorView(number, access);
+      const view = offset < 0 || this.#mayWait ? undefined : machine.tensorView(number, access);
       if (!view) {
         machine.pc = pc;
         move(machine, tensor, where, at);
@@ -321,9 +356,9 @@ export class LoopCompiler {
  * Rounds in calls of limited length; the last one, and those that streams leave, in the form that writes all registers.
  * Returns how many the other form did.
  */
-function runRounds(machine: Machine, compiled: Compiled, rounds: number, perCall: number): number {
+function runRounds(machine: Machine, compiled: Compiled, rounds: number, perCall: number, mayWait: boolean): number {
   let streamed = 0;
-  let stream = rounds > 1 && streams(machine, compiled.plans) ? compiled.stream : undefined;
+  let stream = rounds > 1 && streams(machine, compiled.plans, mayWait) ? compiled.stream : undefined;
   for (let left = rounds; left > 0; ) {
     if (stream && left > 1) {
       const count = Math.min(perCall, left - 1);
@@ -340,8 +375,9 @@ function runRounds(machine: Machine, compiled: Compiled, rounds: number, perCall
   return streamed;
 }
 
-/** Whether tensors are as they were, and none that is written is read: then it does not matter which chunks come first. */
-function streams(machine: Machine, plans: readonly Plan[]): boolean {
+/** Whether tensors are as they were, in this memory, and none that is written is read: then it does not matter which chunks come first. */
+function streams(machine: Machine, plans: readonly Plan[], mayWait: boolean): boolean {
+  if (mayWait) return plans.length === 0;
   const ranges = plans.map(({ tensor, loading, dims }) => {
     const view = machine.tensorView(tensor, loading ? 'read' : 'write');
     const same = machine.tensor(tensor).dims.join() === dims.join();
@@ -363,6 +399,13 @@ function emitterOf(i: Instruction, known: Knowledge): Emit | undefined {
   if (i.slot === 'vpu') return emitBf16(i) ?? emitVector(i, known);
   if (i.slot === 'spu' || i.mnemonic === 'set_indx') return emitScalar(i);
   return i.slot === 'load' && i.mnemonic === 'mov' ? emitMove(i) : undefined;
+}
+
+const local = ['nop', 'mov', 'set_indx', 'gen_addr', 'ld_l', 'ld_l_v', 'st_l', 'st_l_v'];
+
+/** Whether an instruction has nothing to do with memory outside of the core. */
+function isLocal(i: Instruction): boolean {
+  return i.slot === 'spu' || i.slot === 'vpu' || local.includes(i.mnemonic);
 }
 
 /** How often the body is done until the loop ends, with the round that begins; infinite or unknown: 0. */
@@ -446,9 +489,13 @@ function orderOf(bundle: Bundle): readonly Instruction[] | undefined {
 }
 
 /** Says to compiled code where a tensor is, if it is in the same memory and has whole vectors. */
-function fillTable(machine: Machine, plan: Plan): void {
+function fillTable(machine: Machine, plan: Plan, mayWait: boolean): void {
   const words = machine.state.u32;
   const at = plan.table / 4;
+  if (mayWait) {
+    words[at + transferWords.base] = 0xffffffff;
+    return;
+  }
   const tensor = machine.tensor(plan.tensor);
   const view = machine.tensorView(plan.tensor, plan.loading ? 'read' : 'write');
   const count = layout.VECTOR_BYTES / tensor.elementBytes;
