@@ -35,6 +35,8 @@ export interface Result {
   readonly expects?: readonly string[];
   /** What the test told of its course. */
   readonly steps?: readonly Step[];
+  /** Ids of the points of the interface that it has reached. */
+  readonly points?: readonly string[];
   /** Every call of the test, where targets are compared. */
   readonly trace?: readonly TraceEntry[];
 }

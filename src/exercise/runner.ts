@@ -3,6 +3,7 @@
 import { Device } from '../runtime/device.ts';
 import { Random } from '../sim/random.ts';
 import { type Explanation, Recorder } from './agreement/recorder.ts';
+import { CoverageRecorder } from './coverage/recorder.ts';
 import type { Result, RunEvent, Step } from './events.ts';
 import { divide } from './needs.ts';
 import { noise } from './noise.ts';
@@ -41,7 +42,8 @@ export async function runTests(
   /** Called after each result, with what explains a failure; the next test begins when it is settled. */
   gate: (explain: () => Explanation) => void | Promise<void> = () => {},
 ): Promise<void> {
-  const recorder = new Recorder(target.driver, options.trace);
+  const coverage = new CoverageRecorder(target.driver);
+  const recorder = new Recorder(coverage.driver, options.trace);
   target.observe?.((text) => recorder.note(text));
   const { run, leftOut } = divide(tests, target.driver);
   const planned = run.map(({ id, suite, name }) => ({ id, suite, name }));
@@ -49,7 +51,7 @@ export async function runTests(
   target.messages();
   for (const test of run) {
     emit({ type: 'start', id: test.id, timeout: test.options.timeout ?? options.timeout });
-    emit({ type: 'result', result: await runTest(test, target, recorder, options) });
+    emit({ type: 'result', result: await runTest(test, target, recorder, coverage, options) });
     await gate(() => recorder.explain());
   }
   emit({ type: 'end' });
@@ -61,7 +63,13 @@ function isComplaint({ level, text }: LogLine): boolean {
   return level <= WARNING && !noise.some((pattern) => pattern.test(text));
 }
 
-async function runTest(test: Test, target: Target, recorder: Recorder, options: RunOptions): Promise<Result> {
+async function runTest(
+  test: Test,
+  target: Target,
+  recorder: Recorder,
+  coverage: CoverageRecorder,
+  options: RunOptions,
+): Promise<Result> {
   const base = { id: test.id, suite: test.suite, name: test.name };
   const needed = test.options.devices ?? 1;
   if (target.devices < needed) {
@@ -73,11 +81,13 @@ async function runTest(test: Test, target: Target, recorder: Recorder, options: 
   const begin = performance.now();
   let failure: unknown;
   recorder.begin();
+  coverage.begin();
   try {
     await runBody(test, target, recorder, options, expected, steps);
   } catch (error) {
     failure = error ?? new Error('the test threw nothing that can be shown');
   }
+  const points = coverage.points();
   const logged = target.messages().filter(isComplaint);
   const surprising = logged.filter((line) => !expected.some((pattern) => pattern.test(line.text)));
   if (failure === undefined && surprising.length > 0) failure = new Error(complaint(surprising));
@@ -85,6 +95,7 @@ async function runTest(test: Test, target: Target, recorder: Recorder, options: 
     ...base,
     ms: performance.now() - begin,
     messages: logged.map((line) => line.text),
+    ...(points.length > 0 ? { points } : {}),
     ...(options.trace && steps.length > 0 ? { steps } : {}),
     ...(options.trace && steps.length === 0 ? { trace: recorder.trace } : {}),
     ...(expected.length > 0 ? { expects: expected.map((pattern) => pattern.source) } : {}),

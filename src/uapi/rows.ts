@@ -56,9 +56,30 @@ export function describeFlags(rows: Constants, value: number): string {
 /** When an operation fails: errno name to reason. */
 export type Errors = Readonly<Record<string, string>>;
 
+/** What a member may hold. Values at the limits are taken, values beyond them are refused. */
+export interface Limits {
+  /** The smallest value. Default 0. */
+  readonly least?: number;
+  /** The largest value; what is above it, or any other bit, is refused. */
+  readonly most?: number;
+  /** The value is a multiple of this. */
+  readonly unit?: number;
+  /** A value worth trying between the limits, and why. */
+  readonly also?: Readonly<Record<string, number>>;
+}
+
+/** A value that an operation answers with: `mask` selects the bits that tell. */
+export interface Answer {
+  readonly member: string;
+  readonly value: number;
+  readonly mask?: number;
+}
+
 /** An operation of an ioctl that has several. */
 export interface Operation extends Constant {
   readonly value: number;
+  /** What to call it where its name in C is that of no flag. */
+  readonly label?: string;
   /** Members of the argument it reads, by path. */
   readonly takes?: readonly string[];
   /** Members of the argument it writes. */
@@ -66,6 +87,19 @@ export interface Operation extends Constant {
   /** Present when not every chip has it; names those that do. */
   readonly chips?: string;
   readonly errors?: Errors;
+  /** Flags that change what it does, by name, and what Gaudi1 makes of them. */
+  readonly flags?: Readonly<Record<string, 'accepted' | { readonly refused: string }>>;
+  /** Members with limits, by path. */
+  readonly limits?: Readonly<Record<string, Limits>>;
+  /** Answers that tell situations apart, by name. */
+  readonly answers?: Readonly<Record<string, Answer>>;
+  /** The errno with which Gaudi1 refuses it whatever it is asked. */
+  readonly refused?: string;
+  /**
+   * What a Gaudi1 in good order does not show of it, and why: errno, flag, or `success`. What is shown all the same (a fault that is
+   * injected) counts.
+   */
+  readonly beyond?: Readonly<Record<string, string>>;
   readonly source: string;
 }
 
@@ -75,6 +109,12 @@ export interface Ioctl<Argument extends Struct<unknown, never> = Struct<unknown,
   /** The number passed to ioctl(2). */
   readonly request: number;
   readonly argument: Argument;
+  /** What is refused before an operation is looked at, or by what all of them share. */
+  readonly errors?: Errors;
+  /** Limits of members that all operations have. */
+  readonly limits?: Readonly<Record<string, Limits>>;
+  /** As of an operation. */
+  readonly beyond?: Readonly<Record<string, string>>;
   readonly source: string;
 }
 

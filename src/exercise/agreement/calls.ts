@@ -1,39 +1,21 @@
 /** System calls in words, from the rows of the interface: which ioctl and operation, with what, and what it answered. */
 
-import { cbOperations, DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
-import { csOperations, DRM_IOCTL_HL_CS } from '../../uapi/habanalabs/cs.ts';
-import { DRM_IOCTL_HL_DEBUG, debugOperations } from '../../uapi/habanalabs/debug.ts';
-import { DRM_IOCTL_HL_INFO, type InfoOperation, infoOperations } from '../../uapi/habanalabs/info.ts';
-import { DRM_IOCTL_HL_MEMORY, memoryOperations } from '../../uapi/habanalabs/memory.ts';
-import { DRM_IOCTL_HL_WAIT_CS, waitOperations } from '../../uapi/habanalabs/wait-cs.ts';
-import type { Ioctl, Operation } from '../../uapi/rows.ts';
+import { type Interface, interfaces } from '../../uapi/habanalabs/index.ts';
+import type { InfoOperation } from '../../uapi/habanalabs/info.ts';
+import type { Operation } from '../../uapi/rows.ts';
 
 type Values = Readonly<Record<string, unknown>>;
-type Rows = Readonly<Record<string, Operation>>;
-
-/** How an ioctl says which operation it is: by a number, or by flags of which the last that is set counts. */
-interface Chooser {
-  readonly ioctl: Ioctl;
-  readonly rows: Rows;
-  choose(argument: Values): string | undefined;
-}
-
-const by = (rows: Rows, value: unknown) => Object.keys(rows).find((name) => rows[name]?.value === value);
-const kind = (rows: Rows, flags: unknown) =>
-  Object.keys(rows)
-    .reverse()
-    .find((name) => ((rows[name]?.value ?? 0) & Number(flags)) !== 0) ?? Object.keys(rows)[0];
 const input = (argument: Values) => argument.in as Values;
+const byRequest = new Map(interfaces.map((row) => [row.ioctl.request, row]));
 
-const choosers: readonly Chooser[] = [
-  { ioctl: DRM_IOCTL_HL_INFO, rows: infoOperations, choose: (a) => by(infoOperations, a.op) },
-  { ioctl: DRM_IOCTL_HL_CB, rows: cbOperations, choose: (a) => by(cbOperations, input(a).op) },
-  { ioctl: DRM_IOCTL_HL_CS, rows: csOperations, choose: (a) => kind(csOperations, input(a).cs_flags) },
-  { ioctl: DRM_IOCTL_HL_WAIT_CS, rows: waitOperations, choose: (a) => kind(waitOperations, input(a).flags) },
-  { ioctl: DRM_IOCTL_HL_MEMORY, rows: memoryOperations, choose: (a) => by(memoryOperations, input(a).op) },
-  { ioctl: DRM_IOCTL_HL_DEBUG, rows: debugOperations, choose: (a) => by(debugOperations, a.op) },
-] as readonly Chooser[];
-const byRequest = new Map(choosers.map((chooser) => [chooser.ioctl.request, chooser]));
+/** The operation that an argument selects. */
+function operationOf({ operations, selects }: Interface, argument: Values): string | undefined {
+  const path = selects.member.split('.');
+  const value = Number(path.reduce<unknown>((values, name) => (values as Values)[name], argument));
+  const names = Object.keys(operations);
+  if (selects.by === 'number') return names.find((name) => operations[name]?.value === value);
+  return names.reverse().find((name) => ((operations[name] as Operation).value & value) !== 0) ?? names.at(-1);
+}
 
 /** An ioctl that was made: argument bytes before and after. */
 export interface RawIoctl {
@@ -55,14 +37,14 @@ export interface DescribedIoctl {
 }
 
 export function describeIoctl({ request, before, after, answer }: RawIoctl): DescribedIoctl {
-  const chooser = byRequest.get(request);
-  if (!chooser || before.length < chooser.ioctl.argument.size)
+  const known = byRequest.get(request);
+  if (!known || before.length < known.ioctl.argument.size)
     return { name: `ioctl 0x${request.toString(16)}`, takes: {}, gives: {} };
-  const argument = chooser.ioctl.argument.decode(before) as Values;
-  const result = chooser.ioctl.argument.decode(after) as Values;
-  const operation = chooser.choose(argument);
-  const row = operation === undefined ? undefined : chooser.rows[operation];
-  const call = chooser.ioctl.name.replace('DRM_IOCTL_HL_', '');
+  const argument = known.ioctl.argument.decode(before) as Values;
+  const result = known.ioctl.argument.decode(after) as Values;
+  const operation = operationOf(known, argument);
+  const row = operation === undefined ? undefined : known.operations[operation];
+  const call = known.ioctl.name.replace('DRM_IOCTL_HL_', '');
   const name = `${call} ${operation ?? `operation ${String(input(argument)?.op ?? argument.op)}`}`;
   const takes = pick(argument, row?.takes ?? [], (value) => value !== 0 && value !== 0n);
   const flags = input(argument)?.flags ?? input(argument)?.cs_flags;

@@ -32,13 +32,15 @@ export const hl_cb_args = union('hl_cb_args', 'Argument of CB.', {
   out: nested(hl_cb_out),
 });
 
-export const DRM_IOCTL_HL_CB = ioctl('HL_IOCTL_CB', 'Creates and destroys command buffers.', hl_cb_args, source);
+const common = { EBUSY: 'the device is not operational' };
+
+export const DRM_IOCTL_HL_CB = ioctl('HL_IOCTL_CB', 'Creates and destroys command buffers.', hl_cb_args, source, {
+  errors: common,
+});
 
 export const cbConstants = {
   HL_MAX_CB_SIZE: constant(0x200000 - 32, 'bytes: 2 MiB less two MSG_PROT'),
 } as const;
-
-const common = { EBUSY: 'the device is not operational' };
 
 export const cbOperations = {
   HL_CB_OP_CREATE: {
@@ -48,8 +50,12 @@ export const cbOperations = {
     gives: ['out.cb_handle'],
     errors: {
       ...common,
-      EINVAL: 'larger than HL_MAX_CB_SIZE, or FLAGS_MAP where it is not supported',
-      ENOMEM: 'no memory',
+      EINVAL: 'larger than HL_MAX_CB_SIZE',
+      ENOMEM: 'no memory; FLAGS_MAP on Gaudi1',
+    },
+    flags: { HL_CB_FLAGS_MAP: { refused: 'ENOMEM' } },
+    limits: {
+      'in.cb_size': { most: cbConstants.HL_MAX_CB_SIZE.value, also: { 'a byte': 1, 'a byte more than a page': 4097 } },
     },
     source,
   },
@@ -66,6 +72,7 @@ export const cbOperations = {
     takes: ['in.cb_handle', 'in.flags'],
     gives: ['out.usage_cnt', 'out.device_va'],
     errors: { ...common, EINVAL: 'no such handle, or its device address is asked for and it has none' },
+    flags: { HL_CB_FLAGS_GET_DEVICE_VA: { refused: 'EINVAL' } },
     source,
   },
 } as const satisfies Readonly<Record<string, Operation>>;

@@ -2,6 +2,7 @@
 
 import { constant, type Operation } from '../rows.ts';
 import { array, bytes, group, nested, overlay, struct, u16, u32, u64, union } from '../struct.ts';
+import { gaudi_queue_id } from './gaudi.ts';
 import { ioctl } from './requests.ts';
 
 const source = 'common/command_submission.c, hl_cs_ioctl';
@@ -91,7 +92,18 @@ export const hl_cs_args = union('hl_cs_args', 'Argument of CS.', {
   out: nested(hl_cs_out),
 });
 
-export const DRM_IOCTL_HL_CS = ioctl('HL_IOCTL_CS', 'Submits work.', hl_cs_args, source);
+const common = { EBUSY: 'the device is not operational', EINVAL: 'padding is not 0, or two kinds at once' };
+const submitting = {
+  EAGAIN: 'a queue is full, or too many submissions are in flight; nothing was submitted',
+  EFAULT: 'the chunks cannot be read',
+  ENOMEM: 'no memory',
+};
+
+export const DRM_IOCTL_HL_CS = ioctl('HL_IOCTL_CS', 'Submits work.', hl_cs_args, source, {
+  errors: { ...common, ...submitting },
+  limits: { 'in.pad': { most: 0 } },
+  beyond: { ENOMEM: 'needs a kernel that runs out of memory' },
+});
 
 export const hl_engine_command = {
   HL_ENGINE_CORE_HALT: constant(1, 'halt engine cores'),
@@ -121,17 +133,11 @@ export const csFlags = {
   HL_CS_FLAGS_ENGINES_COMMAND: constant(0x10000, 'kind: stall or resume engines; Gaudi2'),
 } as const;
 
-const common = { EBUSY: 'the device is not operational', EINVAL: 'padding is not 0, or two kinds at once' };
-const submitting = {
-  EAGAIN: 'a queue is full, or too many submissions are in flight; nothing was submitted',
-  EFAULT: 'the chunks cannot be read',
-  ENOMEM: 'no memory',
-};
-
 /** The kinds of submission; the value is the flag that selects it. */
 export const csOperations = {
   HL_CS_FLAGS_NONE: {
     value: 0,
+    label: 'EXECUTE',
     doc: 'Executes command buffers.',
     takes: ['in.chunks_execute', 'in.num_chunks_execute', 'in.chunks_restore', 'in.num_chunks_restore', 'in.seq'],
     gives: ['out.seq', 'out.sob_count_before_submission'],
@@ -143,6 +149,22 @@ export const csOperations = {
       EPERM: 'a packet that user space may not send',
       ENOEXEC: 'the restore phase failed',
     },
+    flags: {
+      HL_CS_FLAGS_FORCE_RESTORE: 'accepted',
+      HL_CS_FLAGS_TIMESTAMP: 'accepted',
+      HL_CS_FLAGS_STAGED_SUBMISSION: 'accepted',
+      HL_CS_FLAGS_STAGED_SUBMISSION_FIRST: 'accepted',
+      HL_CS_FLAGS_STAGED_SUBMISSION_LAST: 'accepted',
+      HL_CS_FLAGS_CUSTOM_TIMEOUT: 'accepted',
+      HL_CS_FLAGS_SKIP_RESET_ON_TIMEOUT: 'accepted',
+      HL_CS_FLAGS_ENCAP_SIGNALS: 'accepted',
+      HL_CS_CHUNK_FLAGS_USER_ALLOC_CB: 'accepted',
+    },
+    limits: {
+      'in.num_chunks_execute': { least: 1, most: csConstants.HL_MAX_JOBS_PER_CS.value },
+      'chunk.queue_index': { most: gaudi_queue_id.GAUDI_QUEUE_ID_SIZE.value - 1 },
+      'chunk.cb_size': { least: 8, most: 0x20_0000 - 32, unit: 8 },
+    },
     source,
   },
   HL_CS_FLAGS_SIGNAL: {
@@ -151,6 +173,8 @@ export const csOperations = {
     takes: ['in.chunks_execute', 'in.num_chunks_execute'],
     gives: ['out.seq', 'out.sob_base_addr_offset', 'out.sob_count_before_submission'],
     errors: { ...common, ...submitting, EINVAL: 'not exactly one chunk, or the queue cannot signal' },
+    flags: { HL_CS_FLAGS_TIMESTAMP: 'accepted', HL_CS_FLAGS_CUSTOM_TIMEOUT: 'accepted' },
+    limits: { 'in.num_chunks_execute': { least: 1, most: 1 } },
     source,
   },
   HL_CS_FLAGS_WAIT: {
@@ -163,6 +187,9 @@ export const csOperations = {
       ...submitting,
       EINVAL: 'not exactly one chunk or one signal, or the sequence number is no signal’s',
     },
+    flags: { HL_CS_FLAGS_TIMESTAMP: 'accepted', HL_CS_FLAGS_ENCAP_SIGNALS: 'accepted' },
+    limits: { 'in.num_chunks_execute': { least: 1, most: 1 }, 'chunk.num_signal_seq_arr': { least: 1, most: 1 } },
+    answers: { 'nothing to wait for': { member: 'out.seq', value: 2 ** 64 - 1 } },
     source,
   },
   HL_CS_FLAGS_COLLECTIVE_WAIT: {
@@ -170,7 +197,12 @@ export const csOperations = {
     doc: 'Holds NICs and an engine until a signal has come.',
     takes: ['in.chunks_execute', 'in.num_chunks_execute'],
     gives: ['out.seq'],
-    errors: { ...common, ...submitting, EINVAL: 'the queue is no collective master, or the NIC ports are disabled' },
+    errors: {
+      ...common,
+      ...submitting,
+      EINVAL: 'the queue is no collective master, or the NIC ports are disabled, which Linux never enables',
+    },
+    refused: 'EINVAL',
     source,
   },
   HL_CS_FLAGS_RESERVE_SIGNALS_ONLY: {
@@ -179,6 +211,7 @@ export const csOperations = {
     takes: ['in.encaps_signals_count', 'in.encaps_signals_q_idx'],
     gives: ['out.handle_id', 'out.count', 'out.sob_base_addr_offset'],
     errors: { ...common, EINVAL: 'too many signals, or the queue cannot signal' },
+    limits: { 'in.encaps_signals_count': { most: 0x7fff, also: { one: 1 } } },
     source,
   },
   HL_CS_FLAGS_UNRESERVE_SIGNALS_ONLY: {
@@ -198,12 +231,14 @@ export const csOperations = {
       EPERM: 'the chip has no engine modes; always on Gaudi1',
       EINVAL: 'no such engine core or command',
     },
+    refused: 'EPERM',
     source,
   },
   HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES: {
     value: csFlags.HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES.value,
     doc: 'Waits until posted writes of the device have arrived: the driver reads a register behind them.',
     errors: { ...common, EOPNOTSUPP: 'the chip has no register for it' },
+    beyond: { EOPNOTSUPP: 'Gaudi1 has the register' },
     source,
   },
   HL_CS_FLAGS_ENGINES_COMMAND: {
@@ -212,6 +247,7 @@ export const csOperations = {
     takes: ['in.engines', 'in.num_engines', 'in.engine_command'],
     chips: 'Gaudi2',
     errors: { ...common, EPERM: 'the chip has no engine modes; always on Gaudi1', EINVAL: 'no such engine or command' },
+    refused: 'EPERM',
     source,
   },
 } as const satisfies Readonly<Record<string, Operation>>;

@@ -1,5 +1,6 @@
 /** DRM_IOCTL_HL_DEBUG: the trace and profiling units (CoreSight). */
 
+import { traceUnits } from '../../../specs/gaudi/trace-units.ts';
 import { constant, type Operation } from '../rows.ts';
 import { array, struct, u32, u64 } from '../struct.ts';
 import { ioctl } from './requests.ts';
@@ -65,15 +66,26 @@ export const hl_debug_args = struct('hl_debug_args', 'Argument of DEBUG.', {
   ctx_id: u32('not used'),
 });
 
-export const DRM_IOCTL_HL_DEBUG = ioctl('HL_IOCTL_DEBUG', 'Traces and profiles.', hl_debug_args, source);
+const stopped = { EBUSY: 'the device is not operational' };
+
+export const DRM_IOCTL_HL_DEBUG = ioctl('HL_IOCTL_DEBUG', 'Traces and profiles.', hl_debug_args, source, {
+  errors: stopped,
+});
 
 const common = {
-  EBUSY: 'the device is not operational',
+  ...stopped,
   EFAULT: 'debug mode is off, parameters cannot be read, the answer cannot be written, or a unit does not stop',
   ENOMEM: 'an answer of more than 4 MiB',
   EINVAL: 'no such unit, or parameters that are not valid',
 };
 const takes = ['input_ptr', 'input_size', 'reg_idx', 'enable'];
+
+const onOff = { enable: { also: { on: 1, off: 0 } } };
+/** Which unit of the kind. */
+const unitsOf = (kind: keyof typeof traceUnits) => ({ reg_idx: { most: traceUnits[kind].length - 1 }, ...onOff });
+
+/** docs/findings/0008. */
+const warns = { ENOMEM: 'makes the kernel itself warn, in every version so far' };
 
 export const debugOperations = {
   HL_DEBUG_OP_ETR: {
@@ -81,17 +93,53 @@ export const debugOperations = {
     doc: 'Trace router.',
     takes: [...takes, 'output_ptr', 'output_size'],
     errors: common,
+    beyond: warns,
+    limits: onOff,
     source,
   },
-  HL_DEBUG_OP_ETF: { value: 1, doc: 'Trace FIFO.', takes, errors: common, source },
-  HL_DEBUG_OP_STM: { value: 2, doc: 'System trace macrocell.', takes, errors: common, source },
-  HL_DEBUG_OP_FUNNEL: { value: 3, doc: 'Trace funnel.', takes: ['reg_idx', 'enable'], errors: common, source },
-  HL_DEBUG_OP_BMON: { value: 4, doc: 'Bus monitor.', takes, errors: common, source },
+  HL_DEBUG_OP_ETF: {
+    value: 1,
+    doc: 'Trace FIFO.',
+    takes,
+    errors: common,
+    source,
+    beyond: warns,
+    limits: unitsOf('ETF'),
+  },
+  HL_DEBUG_OP_STM: {
+    value: 2,
+    doc: 'System trace macrocell.',
+    takes,
+    errors: common,
+    source,
+    beyond: warns,
+    limits: unitsOf('STM'),
+  },
+  HL_DEBUG_OP_FUNNEL: {
+    value: 3,
+    doc: 'Trace funnel.',
+    takes: ['reg_idx', 'enable'],
+    errors: common,
+    beyond: warns,
+    limits: unitsOf('FUNNEL'),
+    source,
+  },
+  HL_DEBUG_OP_BMON: {
+    value: 4,
+    doc: 'Bus monitor.',
+    takes,
+    errors: common,
+    source,
+    beyond: warns,
+    limits: unitsOf('BMON'),
+  },
   HL_DEBUG_OP_SPMU: {
     value: 5,
     doc: 'Performance monitor.',
     takes: [...takes, 'output_ptr', 'output_size'],
     errors: common,
+    beyond: warns,
+    limits: unitsOf('SPMU'),
     source,
   },
   HL_DEBUG_OP_TIMESTAMP: {
@@ -99,13 +147,16 @@ export const debugOperations = {
     doc: 'Timestamp unit; does nothing any more.',
     takes: ['enable'],
     errors: common,
+    limits: onOff,
+    beyond: { ...warns, EINVAL: 'nothing it takes is looked at' },
     source,
   },
   HL_DEBUG_OP_SET_MODE: {
     value: 7,
     doc: 'Enters or leaves debug mode, which one user at a time can have.',
     takes: ['enable'],
-    errors: { EBUSY: common.EBUSY, EFAULT: 'debug mode is on already, or off already' },
+    errors: { ...stopped, EFAULT: 'debug mode is on already, or off already' },
+    limits: onOff,
     source,
   },
 } as const satisfies Readonly<Record<string, Operation>>;

@@ -1,6 +1,6 @@
 /** All rows of drm/habanalabs_accel.h, for what walks over them: the check against the C compiler, the report. */
 
-import type { Constants, Ioctl } from '../rows.ts';
+import type { Constants, Ioctl, Operation } from '../rows.ts';
 import type { Struct } from '../struct.ts';
 import * as cb from './cb.ts';
 import * as cs from './cs.ts';
@@ -13,14 +13,66 @@ import * as others from './other-chips.ts';
 import * as requests from './requests.ts';
 import * as wait from './wait-cs.ts';
 
-export const ioctls: readonly Ioctl[] = [
-  info.DRM_IOCTL_HL_INFO,
-  cb.DRM_IOCTL_HL_CB,
-  cs.DRM_IOCTL_HL_CS,
-  wait.DRM_IOCTL_HL_WAIT_CS,
-  memory.DRM_IOCTL_HL_MEMORY,
-  debug.DRM_IOCTL_HL_DEBUG,
+export interface Interface {
+  readonly ioctl: Ioctl;
+  readonly operations: Readonly<Record<string, Operation>>;
+  /** The member that selects the operation: by its number, or by flags of which the last that is set counts. */
+  readonly selects: { readonly member: string; readonly by: 'number' | 'flags' };
+  /** Rows of its flags, and the members they are in; `chunk` is the first chunk of a submission. */
+  readonly flags: readonly { readonly member: string; readonly rows: Constants; readonly mask?: number }[];
+}
+
+/** Ioctls with their operations. */
+export const interfaces: readonly Interface[] = [
+  {
+    ioctl: info.DRM_IOCTL_HL_INFO,
+    operations: info.infoOperations,
+    selects: { member: 'op', by: 'number' },
+    flags: [],
+  },
+  {
+    ioctl: cb.DRM_IOCTL_HL_CB,
+    operations: cb.cbOperations,
+    selects: { member: 'in.op', by: 'number' },
+    flags: [{ member: 'in.flags', rows: cb.cbFlags }],
+  },
+  {
+    ioctl: cs.DRM_IOCTL_HL_CS,
+    operations: cs.csOperations,
+    selects: { member: 'in.cs_flags', by: 'flags' },
+    flags: [
+      { member: 'in.cs_flags', rows: cs.csFlags },
+      { member: 'chunk.cs_chunk_flags', rows: cs.chunkFlags },
+    ],
+  },
+  {
+    ioctl: wait.DRM_IOCTL_HL_WAIT_CS,
+    operations: wait.waitOperations,
+    selects: { member: 'in.flags', by: 'flags' },
+    flags: [
+      { member: 'in.flags', rows: wait.waitFlags },
+      {
+        member: 'in.flags',
+        rows: wait.waitInterrupts,
+        mask: wait.waitInterrupts.HL_WAIT_CS_FLAGS_INTERRUPT_MASK.value,
+      },
+    ],
+  },
+  {
+    ioctl: memory.DRM_IOCTL_HL_MEMORY,
+    operations: memory.memoryOperations,
+    selects: { member: 'in.op', by: 'number' },
+    flags: [{ member: 'in.flags', rows: memory.memoryFlags }],
+  },
+  {
+    ioctl: debug.DRM_IOCTL_HL_DEBUG,
+    operations: debug.debugOperations,
+    selects: { member: 'op', by: 'number' },
+    flags: [],
+  },
 ];
+
+export const ioctls: readonly Ioctl[] = interfaces.map(({ ioctl }) => ioctl);
 
 /** Names that the rows add to select what the header selects by the absence of a flag. */
 const ownNames = /_FLAGS_NONE$/;

@@ -2,6 +2,7 @@
 
 import { constant, type Errors, type Operation } from '../rows.ts';
 import { type Field, overlay, struct, u32, u64 } from '../struct.ts';
+import { hl_gaudi_pll_index } from './gaudi.ts';
 import {
   cpucp_hbm_row_info,
   hl_info_clk_rate,
@@ -56,11 +57,29 @@ export const hl_info_args = struct(
   },
 );
 
+const noBuffer: Errors = { EINVAL: 'no buffer, or of size 0', EFAULT: 'the buffer cannot be written' };
+const stopped: Errors = { EBUSY: 'the device is not operational' };
+/** Of questions that the driver passes on. */
+const asked: Errors = {
+  EIO: 'the firmware refused',
+  ETIMEDOUT: 'the firmware did not answer',
+  EAGAIN: 'it has not answered an earlier question, and is not asked again before a reset',
+};
+
 export const DRM_IOCTL_HL_INFO = ioctl(
   'HL_IOCTL_INFO',
   'Asks for information.',
   hl_info_args,
   'common/habanalabs_ioctl.c, hl_info_ioctl',
+  {
+    errors: { EINVAL: 'padding is not 0, or no such operation', ...stopped, ...asked },
+    limits: { pad: { most: 0 } },
+    beyond: {
+      EIO: 'needs firmware that refuses what this one answers',
+      ETIMEDOUT: 'needs firmware that stops answering',
+      EAGAIN: 'needs firmware that stopped answering before',
+    },
+  },
 );
 
 /** Requests that FW_GENERIC_REQ passes on (linux/habanalabs/cpucp_if.h; not in the interface's header). */
@@ -81,15 +100,6 @@ export interface InfoOperation extends Operation {
 }
 
 const source = 'common/habanalabs_ioctl.c';
-const noBuffer: Errors = { EINVAL: 'no buffer, or of size 0', EFAULT: 'the buffer cannot be written' };
-const stopped: Errors = { EBUSY: 'the device is not operational' };
-/** Of questions that the driver passes on. */
-const asked: Errors = {
-  EIO: 'the firmware refused',
-  ETIMEDOUT: 'the firmware did not answer',
-  EAGAIN: 'it has not answered an earlier question, and is not asked again before a reset',
-};
-
 interface More {
   readonly answer?: Field<unknown, never>;
   readonly takes?: readonly string[];
@@ -97,6 +107,9 @@ interface More {
   readonly errors?: Errors;
   readonly nodes?: 'compute';
   readonly chips?: string;
+  readonly flags?: Operation['flags'];
+  readonly limits?: Operation['limits'];
+  readonly beyond?: Operation['beyond'];
 }
 
 type Row<M> = Omit<InfoOperation, 'answer'> &
@@ -111,6 +124,10 @@ function question<M extends More>(value: number, doc: string, always: boolean, e
     source,
     ...more,
     errors: { ...errors, ...more.errors },
+    limits: {
+      return_size: { least: 1, ...(more.answer ? { also: { 'all of the answer': more.answer.size } } : {}) },
+      ...more.limits,
+    },
   };
   return row as Row<M>;
 }
@@ -147,12 +164,14 @@ export const infoOperations = {
   HL_INFO_SYNC_MANAGER: always(14, 'What the driver leaves of the sync manager of one DCORE.', {
     answer: hl_info_sync_manager,
     takes: ['dcore_id'],
+    limits: { dcore_id: { most: 7, also: { 'the last of Gaudi1': 3 } } },
     errors: { EINVAL: 'no buffer, or no such DCORE (the driver counts 8, Gaudi1 has 4)' },
   }),
   HL_INFO_TOTAL_ENERGY: firmware(15, 'Energy used.', { answer: hl_info_energy }),
   HL_INFO_PLL_FREQUENCY: firmware(16, 'Frequencies of a PLL.', {
     answer: hl_pll_frequency_info,
     takes: ['pll_index'],
+    limits: { pll_index: { most: hl_gaudi_pll_index.HL_GAUDI_PLL_MAX.value - 1 } },
     errors: { EINVAL: 'no buffer, or no such PLL' },
   }),
   HL_INFO_POWER: firmware(17, 'Power drawn.', { answer: hl_power_info }),
@@ -175,7 +194,8 @@ export const infoOperations = {
     answer: hl_info_sec_attest,
     takes: ['sec_attest_nonce'],
   }),
-  HL_INFO_REGISTER_EVENTFD: operational(28, 'Notifies through an eventfd; one for each open file.', {
+  HL_INFO_REGISTER_EVENTFD: question(28, 'Notifies through an eventfd; one for each open file.', false, stopped, {
+    limits: { return_size: {} },
     takes: ['eventfd'],
     nodes: 'compute',
     errors: {
@@ -184,13 +204,21 @@ export const infoOperations = {
       EOPNOTSUPP: 'on the control node',
     },
   }),
-  HL_INFO_UNREGISTER_EVENTFD: always(29, 'Ends what REGISTER_EVENTFD began.', {
-    nodes: 'compute',
-    errors: { EINVAL: 'none is registered', EOPNOTSUPP: 'on the control node' },
-  }),
+  HL_INFO_UNREGISTER_EVENTFD: question(
+    29,
+    'Ends what REGISTER_EVENTFD began.',
+    true,
+    {},
+    {
+      limits: { return_size: {} },
+      nodes: 'compute',
+      errors: { EINVAL: 'none is registered', EOPNOTSUPP: 'on the control node' },
+    },
+  ),
   HL_INFO_GET_EVENTS: always(30, 'Takes the events that were notified: a __u64 of HL_NOTIFIER_EVENT_*.', {
     answer: u64('HL_NOTIFIER_EVENT_*'),
     nodes: 'compute',
+    limits: { return_size: { least: 8 } },
     errors: { EINVAL: 'no buffer, or smaller than 8 bytes', EOPNOTSUPP: 'on the control node' },
   }),
   HL_INFO_UNDEFINED_OPCODE_EVENT: always(31, 'The first opcode a queue manager did not know.', {
@@ -198,6 +226,7 @@ export const infoOperations = {
   }),
   HL_INFO_ENGINE_STATUS: operational(32, 'State of all engines, as text.', {
     gives: ['user_buffer_actual_size'],
+    limits: { return_size: { least: 0x400, most: 0x10_0000 } },
     errors: { EINVAL: 'no buffer, or not of 1 KiB to 1 MiB', ENOMEM: 'the text does not fit' },
   }),
   HL_INFO_PAGE_FAULT_EVENT: always(33, 'The first page fault; nothing is written when there was none.', {
@@ -205,22 +234,30 @@ export const infoOperations = {
   }),
   HL_INFO_USER_MAPPINGS: always(34, 'Mappings that existed at the page fault: an array of hl_user_mapping.', {
     gives: ['array_size'],
+    limits: { return_size: {} },
     errors: { EINVAL: 'no buffer', ENOMEM: 'the buffer is too small; array_size says what is needed' },
   }),
   HL_INFO_FW_GENERIC_REQ: firmware(35, 'Passes a request to the firmware.', {
     takes: ['fw_sub_opcode'],
+    limits: {
+      return_size: { least: 1, most: 0x10_0000 },
+      fw_sub_opcode: { most: hl_passthrough_type.HL_GET_P_STATE.value },
+    },
     errors: { EINVAL: 'no such request, or a buffer of more than 1 MiB', ENOMEM: 'no memory' },
   }),
   HL_INFO_HW_ERR_EVENT: always(36, 'A hardware error; nothing is written when there was none.', {
     answer: hl_info_hw_err_event,
+    limits: { return_size: {} },
     errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_FW_ERR_EVENT: always(37, 'A firmware error; nothing is written when there was none.', {
     answer: hl_info_fw_err_event,
+    limits: { return_size: {} },
     errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_USER_ENGINE_ERR_EVENT: always(38, 'An engine in error; nothing is written when there was none.', {
     answer: hl_info_engine_err_event,
+    limits: { return_size: {} },
     errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_DEV_SIGNED: firmware(40, 'Device information, signed.', {

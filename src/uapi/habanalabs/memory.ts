@@ -70,9 +70,9 @@ export const hl_mem_args = union('hl_mem_args', 'Argument of MEMORY.', {
   out: nested(hl_mem_out),
 });
 
-export const DRM_IOCTL_HL_MEMORY = ioctl('HL_IOCTL_MEMORY', 'Manages memory.', hl_mem_args, source);
-
 const common = { EBUSY: 'the device is not operational' };
+
+export const DRM_IOCTL_HL_MEMORY = ioctl('HL_IOCTL_MEMORY', 'Manages memory.', hl_mem_args, source, { errors: common });
 
 export const memoryOperations = {
   HL_MEM_OP_ALLOC: {
@@ -81,6 +81,8 @@ export const memoryOperations = {
     takes: ['in.alloc.mem_size', 'in.alloc.page_size', 'in.flags'],
     gives: ['out.handle'],
     errors: { ...common, EINVAL: '0 bytes' },
+    flags: { HL_MEM_CONTIGUOUS: 'accepted', HL_MEM_SHARED: 'accepted' },
+    limits: { 'in.alloc.mem_size': { least: 1 } },
     source,
   },
   HL_MEM_OP_FREE: {
@@ -102,6 +104,9 @@ export const memoryOperations = {
       ENOMEM: 'a later page cannot be pinned, no memory, no room in the device’s address space, or not where forced',
       EPERM: 'the handle belongs to another context and is not SHARED',
     },
+    flags: { HL_MEM_USERPTR: 'accepted', HL_MEM_FORCE_HINT: 'accepted', HL_MEM_PREFETCH: 'accepted' },
+    limits: { 'in.map_host.mem_size': { least: 1, also: { 'a page': 0x1000, 'a huge page': 0x200000 } } },
+    beyond: { EPERM: 'Gaudi1 gives no handles of device memory' },
     source,
   },
   HL_MEM_OP_UNMAP: {
@@ -118,6 +123,7 @@ export const memoryOperations = {
     gives: ['out.block_handle', 'out.block_size'],
     chips: 'Gaudi2',
     errors: { ...common, EINVAL: 'no such block', EPERM: 'always on Gaudi1' },
+    refused: 'EPERM',
     source,
   },
   HL_MEM_OP_EXPORT_DMABUF_FD: {
@@ -131,6 +137,11 @@ export const memoryOperations = {
         '0 bytes, address or size not page-aligned, outside of the user’s DRAM or of the BAR, or offset not 0 on Gaudi1',
       EMFILE: 'no free descriptor',
     },
+    limits: {
+      'in.export_dmabuf_fd.addr': { least: 0x2000_0000, unit: 0x1000 },
+      'in.export_dmabuf_fd.mem_size': { least: 0x1000, unit: 0x1000 },
+      'in.export_dmabuf_fd.offset': { most: 0 },
+    },
     source,
   },
   HL_MEM_OP_TS_ALLOC: {
@@ -138,7 +149,13 @@ export const memoryOperations = {
     doc: 'Allocates a timestamp buffer, to be mapped with mmap.',
     takes: ['in.num_of_elements'],
     gives: ['out.handle'],
-    errors: { ...common, EINVAL: 'too many elements', ENOMEM: 'no memory' },
+    errors: { ...common, EINVAL: 'too many elements', ENOMEM: 'no memory, or no elements' },
+    // docs/findings/0011
+    beyond: {
+      ENOMEM: 'needs a kernel that runs out of memory, or makes the kernel itself warn',
+      'num_of_elements too small': 'makes the kernel itself warn, in every version so far',
+    },
+    limits: { 'in.num_of_elements': { least: 1, most: memoryConstants.TS_MAX_ELEMENTS_NUM.value } },
     source,
   },
 } as const satisfies Readonly<Record<string, Operation>>;

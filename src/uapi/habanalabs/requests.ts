@@ -26,12 +26,19 @@ type Number =
   | 'HL_IOCTL_DEBUG';
 
 /** An ioctl of the driver; its name in C is the number's with `DRM_` before and `HL_` after `IOCTL_`. */
-export function ioctl<Out, In>(number: Number, doc: string, argument: Struct<Out, In>, source: string) {
+export function ioctl<Out, In>(
+  number: Number,
+  doc: string,
+  argument: Struct<Out, In>,
+  source: string,
+  common: Pick<Ioctl, 'errors' | 'limits' | 'beyond'>,
+) {
   return {
     name: number.replace('HL_IOCTL_', 'DRM_IOCTL_HL_'),
     doc,
     request: iowr('d', DRM_COMMAND_BASE + requestConstants[number].value, argument.size),
     argument,
     source,
+    ...common,
   } satisfies Ioctl<Struct<Out, In>>;
 }

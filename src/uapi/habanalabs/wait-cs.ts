@@ -1,6 +1,6 @@
 /** DRM_IOCTL_HL_WAIT_CS: waits for submissions, and from Gaudi2 on for interrupts. */
 
-import { constant, type Operation } from '../rows.ts';
+import { type Answer, constant, type Operation } from '../rows.ts';
 import { bytes, group, nested, overlay, s64, struct, u8, u32, u64, union } from '../struct.ts';
 import { ioctl } from './requests.ts';
 
@@ -51,7 +51,15 @@ export const hl_wait_cs_args = union('hl_wait_cs_args', 'Argument of WAIT_CS.', 
   out: nested(hl_wait_cs_out),
 });
 
-export const DRM_IOCTL_HL_WAIT_CS = ioctl('HL_IOCTL_WAIT_CS', 'Waits.', hl_wait_cs_args, source);
+const common = {
+  EBUSY: 'the device is not operational',
+  EINTR: 'a signal came',
+};
+
+export const DRM_IOCTL_HL_WAIT_CS = ioctl('HL_IOCTL_WAIT_CS', 'Waits.', hl_wait_cs_args, source, {
+  errors: common,
+  beyond: { EINTR: 'no test sends a signal to a process that waits' },
+});
 
 export const waitFlags = {
   HL_WAIT_CS_FLAGS_INTERRUPT: constant(0x2, 'kind: wait for an interrupt; Gaudi2'),
@@ -79,15 +87,23 @@ export const waitStatusFlags = {
   HL_WAIT_CS_STATUS_FLAG_TIMESTAMP_VLD: constant(0x2, 'timestamp_nsec is valid'),
 } as const;
 
-const common = {
-  EBUSY: 'the device is not operational',
-  EINTR: 'a signal came',
+/** What a wait that succeeds may answer. */
+const answers = {
+  COMPLETED: { member: 'out.status', value: waitStatus.HL_WAIT_CS_STATUS_COMPLETED.value },
+  BUSY: { member: 'out.status', value: waitStatus.HL_WAIT_CS_STATUS_BUSY.value },
+  GONE: flagged(waitStatusFlags.HL_WAIT_CS_STATUS_FLAG_GONE.value),
+  TIMESTAMP_VLD: flagged(waitStatusFlags.HL_WAIT_CS_STATUS_FLAG_TIMESTAMP_VLD.value),
 };
+
+function flagged(value: number): Answer {
+  return { member: 'out.flags', value, mask: value };
+}
 
 /** The kinds of wait; the value is the flag that selects it. */
 export const waitOperations = {
   HL_WAIT_CS_FLAGS_NONE: {
     value: 0,
+    label: 'ONE_CS',
     doc: 'Waits for one submission.',
     takes: ['in.seq', 'in.timeout_us'],
     gives: ['out.status', 'out.flags', 'out.timestamp_nsec'],
@@ -96,8 +112,9 @@ export const waitOperations = {
       EINVAL: 'nothing was submitted with this sequence number yet',
       ETIMEDOUT: 'it did not end in the time the device allows',
       EIO: 'it was aborted by a reset',
-      EINTR: 'a signal came',
     },
+    limits: { 'in.timeout_us': { also: { 'none: only look': 0 } } },
+    answers,
     source,
   },
   HL_WAIT_CS_FLAGS_MULTI_CS: {
@@ -112,8 +129,13 @@ export const waitOperations = {
       ENOMEM: 'two wait for one of several already',
       ETIMEDOUT: 'one did not end in the time the device allows',
       EIO: 'one was aborted by a reset',
-      EINTR: 'a signal came',
     },
+    limits: {
+      'in.seq_arr_len': { most: waitConstants.HL_WAIT_MULTI_CS_LIST_MAX_LEN.value },
+      'in.pad': { most: 0 },
+      'in.timeout_us': { also: { 'none: only look': 0 } },
+    },
+    answers,
     source,
   },
   HL_WAIT_CS_FLAGS_INTERRUPT: {
@@ -127,6 +149,13 @@ export const waitOperations = {
       EINVAL: 'no such interrupt',
       EPERM: 'the chip has no interrupts for user space; always on Gaudi1',
     },
+    flags: {
+      HL_WAIT_CS_FLAGS_INTERRUPT_KERNEL_CQ: { refused: 'EPERM' },
+      HL_WAIT_CS_FLAGS_REGISTER_INTERRUPT: { refused: 'EPERM' },
+      HL_WAIT_CS_FLAGS_ANY_CQ_INTERRUPT: { refused: 'EPERM' },
+      HL_WAIT_CS_FLAGS_ANY_DEC_INTERRUPT: { refused: 'EPERM' },
+    },
+    refused: 'EPERM',
     source,
   },
 } as const satisfies Readonly<Record<string, Operation>>;
