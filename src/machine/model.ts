@@ -1,7 +1,7 @@
 /** A machine in process: modelled cards, a virtual clock, and the specification of the driver. */
 
 import { ModelDriver } from '../driver/model/driver.ts';
-import { efa } from '../efa/device.ts';
+import { type Efa, efa } from '../efa/device.ts';
 import { Network } from '../efa/network.ts';
 import { type Gaudi, gaudi } from '../gaudi/device.ts';
 import type { Protocol } from '../gaudi/firmware.ts';
@@ -35,6 +35,7 @@ export interface Refusal {
 export class ModelMachine implements Disposable {
   readonly driver: ModelDriver;
   readonly cards: readonly Gaudi[];
+  readonly nics: readonly Efa[];
   /** By which the cards reach each other and the host. */
   readonly fabric: Fabric;
   readonly #functions: readonly PciFunction[];
@@ -43,6 +44,7 @@ export class ModelMachine implements Disposable {
   /** @throws UserError for a machine that does not exist */
   constructor({ machine, delays = {}, firmware = 'comms', seed = 1, memory }: ModelMachineOptions) {
     const cards: Gaudi[] = [];
+    const nics: Efa[] = [];
     const network = new Network({ seed });
     const built = buildMachine(machineDescription(machine), {
       gaudi: (name) => {
@@ -52,14 +54,21 @@ export class ModelMachine implements Disposable {
         cards.push(card);
         return card;
       },
-      efa: (name) => efa({ name, network, seed, onError: this.#refuser(name) }),
+      efa: (name) => {
+        const made = memory ? { memory } : {};
+        const nic = efa({ name, network, seed, onError: this.#refuser(name), ...made });
+        nics.push(nic);
+        return nic;
+      },
     });
     this.#functions = built.functions;
     this.cards = cards;
+    this.nics = nics;
     this.fabric = built.fabric;
     this.driver = new ModelDriver({
       clock: new VirtualClock(),
       cards,
+      nics,
       fabric: built.fabric,
       firmware: { 'habanalabs/gaudi/gaudi_tpc.bin': tpcFirmware() },
     });

@@ -7,6 +7,7 @@
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { HOST_SPI } from '../../../specs/gaudi/events.ts';
+import type { PciFunction } from '../../pci/function.ts';
 import type { Timer } from '../../sim/clock.ts';
 import type { Steps } from '../../sim/process.ts';
 import type { hl_debug_args } from '../../uapi/habanalabs/debug.ts';
@@ -154,6 +155,10 @@ export class Card {
       operational: () => this.operational(),
       inReset: () => this.#inReset,
     });
+  }
+
+  get function(): PciFunction {
+    return this.pci.function;
   }
 
   log(level: 'crit' | 'err' | 'warn' | 'notice' | 'info' | 'dbg', text: string): void {

@@ -12,13 +12,15 @@ import { refuse } from './errno.ts';
 import type { FileOperations } from './files.ts';
 import { PAGE } from './host-memory.ts';
 
-/** dma_get_max_seg_size of a card (common/pci/pci.c), in whole pages: bytes that an entry of a list has at most. */
+/** dma_get_max_seg_size of a card (common/pci/pci.c) or NIC (efa_device_init), in whole pages: bytes that an entry of a list has at most. */
 const LARGEST_SEGMENT = 0xffff_ffff - (0xffff_ffff % PAGE);
 
 /** A device that can import. */
-export interface Client {
-  readonly card: Card;
+export interface Importer {
+  /** PCI address. */
+  readonly name: string;
   readonly function: PciFunction;
+  log(level: 'warn', text: string): void;
 }
 
 /** A piece of mapped memory as the importing device reaches it. */
@@ -33,13 +35,13 @@ export interface Segment {
 export class DmaBuf implements FileOperations {
   readonly name = '/dmabuf:';
   readonly size: number;
-  readonly exporter: Client;
+  readonly exporter: Card;
   readonly #address: number;
   readonly #topology: Topology;
   readonly #released: () => void;
 
   /** @param address of the DRAM in the card. @param size bytes. @param released called when nobody holds it any more */
-  constructor(exporter: Client, topology: Topology, address: number, size: number, released: () => void) {
+  constructor(exporter: Card, topology: Topology, address: number, size: number, released: () => void) {
     this.exporter = exporter;
     this.size = size;
     this.#address = address;
@@ -52,13 +54,13 @@ export class DmaBuf implements FileOperations {
   }
 
   /** @param peerToPeer whether the importer takes memory of devices. */
-  attach(client: Client, peerToPeer: boolean): Attachment {
-    const { card } = this.exporter;
-    const reached = this.#topology.distance(this.exporter.function, client.function) >= 0;
+  attach(importer: Importer, peerToPeer: boolean): Attachment {
+    const { name, function: provider } = this.exporter;
+    const reached = this.#topology.distance(provider, importer.function) >= 0;
     if (!reached) {
-      client.card.log(
+      importer.log(
         'warn',
-        `cannot be used for peer-to-peer DMA as the client and provider (${card.name}) do not share an upstream bridge or whitelisted host bridge`,
+        `cannot be used for peer-to-peer DMA as the client and provider (${name}) do not share an upstream bridge or whitelisted host bridge`,
       );
     }
     return new Attachment(this, peerToPeer && reached);
@@ -66,7 +68,7 @@ export class DmaBuf implements FileOperations {
 
   /** @internal The list of its memory for a device. */
   segments(): Segment[] {
-    const start = this.exporter.card.pci.dram.start + (this.#address - addressMap.HBM_BASE);
+    const start = this.exporter.pci.dram.start + (this.#address - addressMap.HBM_BASE);
     const segments: Segment[] = [];
     for (let at = 0; at < this.size; at += LARGEST_SEGMENT)
       segments.push({ address: start + at, length: Math.min(LARGEST_SEGMENT, this.size - at) });
@@ -87,7 +89,7 @@ export class Attachment {
   /** hl_map_dmabuf. @throws SystemError EPERM */
   map(): readonly Segment[] {
     if (!this.#peerToPeer) {
-      this.dmabuf.exporter.card.log('dbg', 'Failed to map dmabuf because p2p is disabled');
+      this.dmabuf.exporter.log('dbg', 'Failed to map dmabuf because p2p is disabled');
       refuse('EPERM');
     }
     return this.dmabuf.segments();

@@ -15,12 +15,12 @@ import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_MEMORY } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { IMPORTER_PATH } from '../../uapi/sagrada/importer.ts';
-import type { Accelerator, Mapping } from '../driver.ts';
+import type { Accelerator, Mapping, RdmaDevice } from '../driver.ts';
 import { numberOf, viaControl, viaDrm } from './argument.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
-import { type Client, DmaBuf } from './dmabuf.ts';
-import { type Errno, refuse } from './errno.ts';
+import { DmaBuf } from './dmabuf.ts';
+import { type Errno, errnoOf, negative, refuse } from './errno.ts';
 import { EventFile, type FileOperations, OpenFile } from './files.ts';
 import { ImporterFile, type ImporterHost } from './importer.ts';
 import { infoIoctl } from './info-ioctl.ts';
@@ -28,6 +28,9 @@ import { Kernel } from './kernel.ts';
 import { memoryIoctl } from './memory-ioctl.ts';
 import { PciDevice } from './pci.ts';
 import { Program, type System } from './program.ts';
+import { Nic } from './rdma/nic.ts';
+import { VerbsFile } from './rdma/node.ts';
+import { Verbs } from './rdma/verbs.ts';
 import { waitIoctl } from './wait-ioctl.ts';
 
 /** Bytes of the arguments, by number of the request. The DRM core's own requests are not part of this driver. */
@@ -44,10 +47,21 @@ const sizes = new Map(
 /** The status attribute of sysfs (common/sysfs.c, status_show). */
 const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** Where the kernel finds the functions: the cards first, each on a bus of its own. */
+function pciAddress(number: number): string {
+  return `0000:${(number + 1).toString(16).padStart(2, '0')}:00.0`;
+}
+
+function verbsNode(number: number): string {
+  return `/dev/infiniband/uverbs${number}`;
+}
+
 export interface ModelDriverOptions {
   readonly clock: VirtualClock;
   /** The cards, in the order of their nodes. They are not connected yet. */
   readonly cards: readonly PciFunction[];
+  /** The NICs, likewise. Default: none. */
+  readonly nics?: readonly PciFunction[];
   /** By which cards reach each other. */
   readonly fabric: Fabric;
   /** Firmware files by their path below /lib/firmware. */
@@ -112,7 +126,9 @@ export class ModelDriver extends Program implements System {
   readonly system = this;
   readonly programs = new Map<number, Program>();
   readonly #cards: readonly Card[];
-  readonly #clients: readonly Client[];
+  readonly #nics: readonly Nic[];
+  /** Numbers of the NICs that the driver has (uverbs_ida). */
+  readonly #numbers = new Map<number, Nic>();
   readonly #fabric: Fabric;
   readonly #nodes = new Map<string, () => OpenFile | Steps<OpenFile>>();
 
@@ -121,19 +137,17 @@ export class ModelDriver extends Program implements System {
     super(new Kernel(options.clock, options.firmware), process.pid);
     this.programs.set(this.pid, this);
     this.#cards = options.cards.map((fn, number) => {
-      const address = `0000:${(number + 1).toString(16).padStart(2, '0')}:00.0`;
-      const card = new Card(address, this.kernel, new PciDevice(fn, number));
-      const { clock } = options;
-      fn.connect({
-        clock,
-        dma: options.fabric.portFor(fn, this.kernel.memory),
-        interrupt: () => void clock.at(clock.now(), () => card.interrupt()),
-      });
+      const card = new Card(pciAddress(number), this.kernel, new PciDevice(fn, number));
+      this.#connect(fn, options, () => card.interrupt());
       this.#addNodes(card, number);
       return card;
     });
+    this.#nics = (options.nics ?? []).map((fn, number) => {
+      const nic = new Nic(pciAddress(this.#cards.length + number), this.kernel, fn, number);
+      this.#connect(fn, options, (vector) => nic.interrupt(vector));
+      return nic;
+    });
     this.#fabric = options.fabric;
-    this.#clients = this.#cards.map((card) => ({ card, function: card.pci.function }));
     const { kernel } = this;
     const importers: ImporterHost = {
       kernel,
@@ -141,13 +155,23 @@ export class ModelDriver extends Program implements System {
       get descriptors() {
         return kernel.current.files;
       },
-      client: (address) => this.#clients.find(({ card }) => card.name === address),
+      client: (address) => [...this.#cards, ...this.#nics].find(({ name }) => name === address),
       used: new Set(),
       paged: new Set(),
       lingering: new Set(),
     };
     this.#nodes.set(IMPORTER_PATH, () => new OpenFile(new ImporterFile(importers)));
     for (const card of this.#cards) this.kernel.run(card.probe());
+    for (const nic of this.#nics) this.kernel.run(this.#probe(nic));
+    if (this.#nics.length > 0) this.#addBus();
+  }
+
+  #connect(fn: PciFunction, { clock, fabric }: ModelDriverOptions, interrupt: (vector: number) => void): void {
+    fn.connect({
+      clock,
+      dma: fabric.portFor(fn, this.kernel.memory),
+      interrupt: (_kind, vector) => void clock.at(clock.now(), () => interrupt(vector)),
+    });
   }
 
   /** @internal */
@@ -163,12 +187,28 @@ export class ModelDriver extends Program implements System {
       path: `/dev/accel/accel${number}`,
       controlPath: `/dev/accel/accel_controlD${number}`,
       pciAddress: card.name,
-      bridges: this.#fabric.topology
-        .above(card.pci.function)
-        .map(({ name }) => name)
-        .reverse(),
+      bridges: this.#bridges(card.function),
       status: () => capitalised(card.state()),
     }));
+  }
+
+  nics(): readonly RdmaDevice[] {
+    return [...this.#numbers]
+      .sort(([a], [b]) => a - b)
+      .map(([number, nic]) => ({
+        name: nic.device as string,
+        path: verbsNode(number),
+        pciAddress: nic.name,
+        bridges: this.#bridges(nic.function),
+      }));
+  }
+
+  /** The PCI bridges above a function, from the root port down. */
+  #bridges(fn: PciFunction): string[] {
+    return this.#fabric.topology
+      .above(fn)
+      .map(({ name }) => name)
+      .reverse();
   }
 
   interruptAfter(ms?: number): void {
@@ -237,6 +277,46 @@ export class ModelDriver extends Program implements System {
     this.#nodes.set(resource, () => new OpenFile(new TextFile(resource, this.#resources(card))));
   }
 
+  /** A NIC is found: its node is there when its driver has it (ib_uverbs_add_one). */
+  *#probe(nic: Nic): Steps {
+    let number = 0;
+    while (this.#numbers.has(number)) number++;
+    try {
+      yield* nic.probe(`efa_${number}`);
+    } catch (error) {
+      nic.log('err', `probe with driver efa failed with error ${negative(errnoOf(error))}`);
+      return;
+    }
+    this.#numbers.set(number, nic);
+    const node = verbsNode(number);
+    const verbs = new Verbs(nic);
+    this.#nodes.set(node, () => new OpenFile(new VerbsFile(node, verbs)));
+    const remove = `/sys/bus/pci/devices/${nic.name}/remove`;
+    this.#nodes.set(remove, () => {
+      const write = (bytes: Uint8Array) => this.#remove(nic, number, bytes);
+      return new OpenFile({ name: remove, write });
+    });
+  }
+
+  /** remove_store of the PCI core: nobody can open the node any more; it waits for those who have it open. */
+  *#remove(nic: Nic, number: number, bytes: Uint8Array): Steps<number> {
+    if (!this.#nodes.delete(`/sys/bus/pci/devices/${nic.name}/remove`)) refuse('ENODEV', 'write');
+    this.#nodes.delete(verbsNode(number));
+    yield* nic.remove();
+    this.#numbers.delete(number);
+    return bytes.length;
+  }
+
+  /** rescan_store of the PCI core: NICs that were removed are found again. */
+  #addBus(): void {
+    const rescan = '/sys/bus/pci/rescan';
+    const find = function* (this: ModelDriver, bytes: Uint8Array): Steps<number> {
+      for (const nic of this.#nics) if (nic.removed) yield* this.#probe(nic);
+      return bytes.length;
+    };
+    this.#nodes.set(rescan, () => new OpenFile({ name: rescan, write: (bytes) => find.call(this, bytes) }));
+  }
+
   /** resource_show of the PCI core: start, end and flags of each BAR (pci-sysfs.c). */
   #resources(card: Card): string {
     const line = (...values: number[]) =>
@@ -279,12 +359,8 @@ export class ModelDriver extends Program implements System {
       card.put(context);
       node.file.put();
     };
-    const dmabuf = new DmaBuf(this.#client(card), this.#fabric.topology, address, size, release);
+    const dmabuf = new DmaBuf(card, this.#fabric.topology, address, size, release);
     return this.kernel.current.files.add(new OpenFile(dmabuf));
-  }
-
-  #client(card: Card): Client {
-    return this.#clients.find((client) => client.card === card) as Client;
   }
 
   /** This program goes on, and so can tell of it; only its nodes of the cards that ended it are closed. */

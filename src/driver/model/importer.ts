@@ -16,7 +16,7 @@ import {
   sagrada_importer_entry,
 } from '../../uapi/sagrada/importer.ts';
 import type { Mapping } from '../driver.ts';
-import { type Attachment, type Client, DmaBuf, type Segment } from './dmabuf.ts';
+import { type Attachment, DmaBuf, type Importer, type Segment } from './dmabuf.ts';
 import { refuse } from './errno.ts';
 import type { Descriptors, FileOperations, OpenFile } from './files.ts';
 import { HUGE_PAGE, PAGE } from './host-memory.ts';
@@ -39,7 +39,7 @@ export interface ImporterHost {
   readonly fabric: Fabric;
   readonly descriptors: Descriptors;
   /** The device with a PCI address, e.g. `0000:01:00.0`. */
-  client(address: string): Client | undefined;
+  client(address: string): Importer | undefined;
   /** Pieces of device memory that a program maps or a driver has pinned. */
   readonly used: Set<Segment>;
   /** Imports whose memory has pages. */
@@ -221,7 +221,7 @@ export class ImporterFile implements FileOperations {
   }
 }
 
-function isDmaBuf(file: OpenFile): file is OpenFile<DmaBuf> {
+export function isDmaBuf(file: OpenFile): file is OpenFile<DmaBuf> {
   return file.operations instanceof DmaBuf;
 }
 

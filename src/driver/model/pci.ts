@@ -7,6 +7,7 @@
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import { DBI_IATU, ELBI, IATU_CTRL_2, iatu } from '../../../specs/gaudi/registers/pcie.ts';
 import type { PciFunction, Region } from '../../pci/function.ts';
+import { ConfigSpace } from './config-space.ts';
 import type { Errno } from './errno.ts';
 import { blockBase, high, low } from './registers.ts';
 
@@ -29,6 +30,7 @@ export class PciDevice {
   readonly function: PciFunction;
   readonly #word = new DataView(new ArrayBuffer(4));
   readonly #wordBytes = new Uint8Array(this.#word.buffer);
+  readonly #config: ConfigSpace;
   readonly #registers: Region;
   readonly #sram: Region;
   readonly #hbm: Region;
@@ -37,6 +39,7 @@ export class PciDevice {
   /** @param number of the card, for the addresses of its BARs. */
   constructor(fn: PciFunction, number: number) {
     this.function = fn;
+    this.#config = new ConfigSpace(fn);
     this.#window = WINDOW.FIRST + number * WINDOW.SIZE;
     this.#registers = this.#bar(BAR.CFG);
     this.#sram = this.#bar(BAR.SRAM);
@@ -49,19 +52,18 @@ export class PciDevice {
   }
 
   get revision(): number {
-    return this.#configRead(0x08) & 0xff;
+    return this.#config.read(0x08) & 0xff;
   }
 
   get deviceId(): number {
-    return this.#configRead(0) >>> 16;
+    return this.#config.read(0) >>> 16;
   }
 
   /** What a kernel does before a driver sees the card: places the BARs, the large one first. */
   enumerate(): void {
     let address = this.#window;
     for (const bar of [BAR.HBM, BAR.CFG, BAR.SRAM]) {
-      this.#configWrite(0x10 + 4 * bar, low(address));
-      this.#configWrite(0x14 + 4 * bar, high(address));
+      this.#config.place(bar, address);
       address += this.#bar(bar).size;
     }
   }
@@ -74,7 +76,7 @@ export class PciDevice {
 
   /** hl_pci_init: memory space and bus mastering on, then the windows of the card (gaudi_init_iatu). */
   enable(): void {
-    this.#configWrite(COMMAND.OFFSET, COMMAND.MEMORY | COMMAND.MASTER);
+    this.#config.write(COMMAND.OFFSET, COMMAND.MEMORY | COMMAND.MASTER);
     this.#inbound(0, BAR.SRAM, addressMap.SRAM_BASE);
     this.#inbound(1, BAR.CFG, addressMap.SPI_FLASH_BASE);
     this.#inbound(2, BAR.HBM, addressMap.HBM_BASE);
@@ -82,15 +84,15 @@ export class PciDevice {
   }
 
   enableMsi(): void {
-    const at = this.#capability(CAPABILITY.MSI);
-    this.#configWrite(at + 4, MSI_ADDRESS);
-    this.#configWrite(at + 8, 0);
-    this.#configWrite(at, this.#configRead(at) | MSI_ENABLE);
+    const at = this.#config.capability(CAPABILITY.MSI);
+    this.#config.write(at + 4, MSI_ADDRESS);
+    this.#config.write(at + 8, 0);
+    this.#config.write(at, this.#config.read(at) | MSI_ENABLE);
   }
 
   disableMsi(): void {
-    const at = this.#capability(CAPABILITY.MSI);
-    this.#configWrite(at, this.#configRead(at) & ~MSI_ENABLE);
+    const at = this.#config.capability(CAPABILITY.MSI);
+    this.#config.write(at, this.#config.read(at) & ~MSI_ENABLE);
   }
 
   /** RREG32. @param offset from the start of the configuration space. */
@@ -162,35 +164,18 @@ export class PciDevice {
 
   #elbi(address: number, data?: number): number | undefined {
     const at = ELBI.OFFSET;
-    this.#configWrite(at + 0xc, 0);
-    this.#configWrite(at, address);
-    if (data !== undefined) this.#configWrite(at + 4, data);
-    this.#configWrite(at + 8, data === undefined ? 0 : ELBI.CTRL_WRITE);
-    if ((this.#configRead(at + 0xc) & ELBI.STS_DONE) === 0) return undefined;
-    return this.#configRead(at + 4);
+    this.#config.write(at + 0xc, 0);
+    this.#config.write(at, address);
+    if (data !== undefined) this.#config.write(at + 4, data);
+    this.#config.write(at + 8, data === undefined ? 0 : ELBI.CTRL_WRITE);
+    if ((this.#config.read(at + 0xc) & ELBI.STS_DONE) === 0) return undefined;
+    return this.#config.read(at + 4);
   }
 
   #bar(index: number): Region {
     const bar = this.function.bars.find((candidate) => candidate.index === index);
     if (!bar) throw new Error(`${this.function.name} has no BAR ${index}`);
     return bar.region;
-  }
-
-  #capability(id: number): number {
-    for (let at = this.#configRead(0x34) & 0xff; at !== 0; at = (this.#configRead(at) >>> 8) & 0xff) {
-      if ((this.#configRead(at) & 0xff) === id) return at;
-    }
-    throw new Error(`${this.function.name} has no capability ${id}`);
-  }
-
-  #configRead(offset: number): number {
-    this.function.config.read(offset, this.#wordBytes);
-    return this.#word.getUint32(0, true);
-  }
-
-  #configWrite(offset: number, value: number): void {
-    this.#word.setUint32(0, value >>> 0, true);
-    this.function.config.write(offset, this.#wordBytes);
   }
 }
 

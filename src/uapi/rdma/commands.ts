@@ -124,6 +124,32 @@ export const ib_uverbs_create_qp_resp = struct('ib_uverbs_create_qp_resp', '', {
   reserved: u32(),
 });
 
+export const ib_uverbs_ex_create_qp = struct('ib_uverbs_ex_create_qp', '', {
+  user_handle: u64('what its events are told with'),
+  pd_handle: u32(),
+  send_cq_handle: u32(),
+  recv_cq_handle: u32(),
+  srq_handle: u32(),
+  max_send_wr: u32(),
+  max_recv_wr: u32(),
+  max_send_sge: u32(),
+  max_recv_sge: u32(),
+  max_inline_data: u32(),
+  sq_sig_all: u8(),
+  qp_type: u8('IB_UVERBS_QPT_*'),
+  is_srq: u8(),
+  reserved: u8('0'),
+  comp_mask: u32('IB_UVERBS_CREATE_QP_MASK_*'),
+  create_flags: u32('IB_UVERBS_QP_CREATE_*'),
+  rwq_ind_tbl_handle: u32(),
+  source_qpn: u32(),
+});
+export const ib_uverbs_ex_create_qp_resp = struct('ib_uverbs_ex_create_qp_resp', '', {
+  base: nested(ib_uverbs_create_qp_resp),
+  comp_mask: u32(),
+  response_length: u32('bytes the kernel wrote'),
+});
+
 export const ib_uverbs_qp_dest = struct('ib_uverbs_qp_dest', 'Where a connected queue pair sends.', {
   dgid: array(u8(), 16),
   flow_label: u32(),
@@ -321,6 +347,13 @@ export const extendedCommands = {
     ...command(1, 'Tells of the device.', ib_uverbs_ex_query_device, ib_uverbs_ex_query_device_resp, true),
     leastAnswer: ib_uverbs_query_device_resp.size + 8,
   },
+  IB_USER_VERBS_EX_CMD_CREATE_QP: command(
+    24,
+    'Creates a queue pair.',
+    ib_uverbs_ex_create_qp,
+    ib_uverbs_ex_create_qp_resp,
+    true,
+  ),
   IB_USER_VERBS_EX_CMD_MODIFY_QP: {
     ...command(26, 'Changes a queue pair.', ib_uverbs_ex_modify_qp, ib_uverbs_ex_modify_qp_resp, true),
     leastRequest: ib_uverbs_modify_qp.size,
