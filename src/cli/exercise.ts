@@ -5,6 +5,7 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import process from 'node:process';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SUITE } from '../exercise/agreement/sequences.ts';
+import { keepRun } from '../exercise/coverage/keeping.ts';
 import type { Result } from '../exercise/events.ts';
 import { longTests } from '../exercise/long-tests.ts';
 import { jsonReporter } from '../exercise/report/json.ts';
@@ -12,7 +13,7 @@ import { junitReporter } from '../exercise/report/junit.ts';
 import { ktapReporter } from '../exercise/report/ktap.ts';
 import { prettyReporter } from '../exercise/report/pretty.ts';
 import type { Reporter, Reproduce, Write } from '../exercise/report/reporter.ts';
-import { chosenTests, type RunConfig } from '../exercise/selection.ts';
+import { chosenTests, type RunConfig, type Shard } from '../exercise/selection.ts';
 import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
@@ -20,6 +21,8 @@ import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise
 import { Interruption, interruptible } from './interruption.ts';
 import { addMachineOptions, VM_OPTIONS } from './machine-options.ts';
 import { printRegisters } from './registers.ts';
+import { resultsFile } from './results-options.ts';
+import { version } from './version.ts';
 
 const formats = ['pretty', 'ktap', 'junit', 'json'] as const;
 type Format = (typeof formats)[number];
@@ -35,6 +38,8 @@ interface Options extends PlaceOptions {
   readonly list?: boolean;
   readonly all?: boolean;
   readonly sequences: number;
+  readonly shard?: Shard;
+  readonly results?: string;
 }
 
 export function command(): Command {
@@ -62,6 +67,8 @@ export function command(): Command {
       100,
     )
     .option('--all', 'also the tests that take long, which a run of everything on the model leaves out')
+    .option('--shard <i/n>', 'only part i of n of the tests; "sagrada report --merge" puts the results together', shard)
+    .option('--results <file>', 'where the run is kept for "sagrada report" (default: results.sqlite in the cache)')
     .option('--list', 'list the tests that would run, and end');
   // two cards, so that no test has to be skipped
   return addMachineOptions(exercise, 'gaudi-x2').action(run);
@@ -83,6 +90,12 @@ function integer(text: string): number {
 function jobs(text: string): number {
   if (!/^[1-9]\d{0,2}$/.test(text)) throw new InvalidArgumentError('a whole number of at least 1 is expected.');
   return Number(text);
+}
+
+function shard(text: string): Shard {
+  const [index = 0, count = 0] = /^[1-9]\d{0,3}\/[1-9]\d{0,3}$/.test(text) ? text.split('/').map(Number) : [];
+  if (index < 1 || index > count) throw new InvalidArgumentError('I/N with I from 1 to N is expected, e.g. 2/5.');
+  return { index, count };
 }
 
 function seconds(text: string): number {
@@ -151,12 +164,20 @@ async function run(names: readonly string[], options: Options, self: Command): P
     try {
       await place.prepare();
       const { machine, seed } = options;
-      for (const reporter of reporters) reporter.begin({ target: on.join(','), machine, system: place.system, seed });
+      const info = { target: on.join(','), machine, system: place.system, seed };
+      for (const reporter of reporters) reporter.begin(info);
       began = true;
+      using kept = keepRun(resultsFile(options), { ...info, ...described(config, self) }, (text) => {
+        process.stderr.write(`sagrada: ${text}\n`);
+      });
       await place.run((event) => {
-        if (event.type === 'result') results.push(event.result);
+        if (event.type === 'result') {
+          results.push(event.result);
+          kept.result(event.result);
+        }
         for (const reporter of reporters) reporter.event(event);
       });
+      kept.end((performance.now() - begin) / 1000);
       finish();
       // a run in which nothing passed has shown nothing
       if (results.some((r) => r.status === 'failed') || !results.some((r) => r.status === 'passed'))
@@ -176,11 +197,32 @@ async function run(names: readonly string[], options: Options, self: Command): P
   });
 }
 
+/** What is kept of how it was asked for. */
+function described(config: RunConfig, self: Command) {
+  const { suites, grep, shard } = config;
+  return {
+    version: version(),
+    options: [...self.args, ...given(self)].join(' '),
+    whole: suites.length === 0 && grep === undefined,
+    shard: shard?.index ?? 1,
+    shards: shard?.count ?? 1,
+  };
+}
+
 function configOf(suites: readonly string[], options: Options, on: readonly TargetName[]): RunConfig {
-  const { seed, timeout, grep, sequences, all } = options;
+  const { seed, timeout, grep, sequences, all, shard } = options;
   const brief = !all && suites.length === 0 && grep === undefined && !on.includes('vm');
   const compared = on.length > 1;
-  return { suites, seed, timeout, sequences, brief, trace: compared, ...(grep ? { grep: grep.source } : {}) };
+  return {
+    suites,
+    seed,
+    timeout,
+    sequences,
+    brief,
+    trace: compared,
+    ...(grep ? { grep: grep.source } : {}),
+    ...(shard ? { shard } : {}),
+  };
 }
 
 /** @throws UserError for an option of the guest where there is none */
@@ -212,25 +254,43 @@ async function openOutput(file: string): Promise<WriteStream> {
 /** The command that runs one test again as it was run. */
 function reproduce(id: string, on: string, options: Options, self: Command): string {
   const [suite = ''] = id.split(':', 1);
-  const words = ['npx sagrada exercise', suite, '--on', on];
+  const words = ['npx sagrada exercise', suite, '--on', on, ...given(self, NOT_REPEATED)];
+  if (self.getOptionValueSource('seed') !== 'cli') words.push('--seed', String(options.seed));
+  words.push('--grep', quoted(`^${id.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')}$`));
+  return words.join(' ');
+}
+
+/** Options that were given, for a shell. */
+function given(self: Command, without: ReadonlySet<string> = new Set()): string[] {
+  const words: string[] = [];
   for (const option of self.options) {
-    const name = option.attributeName() as keyof Options;
-    if (self.getOptionValueSource(name) !== 'cli' || NOT_REPEATED.has(name)) continue;
+    const name = option.attributeName();
+    if (self.getOptionValueSource(name) !== 'cli' || without.has(name)) continue;
     const flag = option.long ?? name;
-    const value = options[name] as unknown;
+    const value: unknown = self.getOptionValue(name);
     if (option.isBoolean() || option.negate) words.push(flag);
+    else if (name === 'on') words.push(flag, String(value));
+    else if (name === 'grep') words.push(flag, quoted((value as RegExp).source));
+    else if (name === 'shard') words.push(flag, `${(value as Shard).index}/${(value as Shard).count}`);
     else if (Array.isArray(value)) for (const one of value) words.push(flag, quoted(one));
     else if (typeof value === 'object' && value !== null) {
       // --delay: given in microseconds, kept in nanoseconds
       for (const [engine, ns] of Object.entries(value)) words.push(flag, quoted(`${engine}:${Number(ns) / 1000}`));
     } else words.push(flag, quoted(value));
   }
-  if (self.getOptionValueSource('seed') !== 'cli') words.push('--seed', String(options.seed));
-  words.push('--grep', quoted(`^${id.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')}$`));
-  return words.join(' ');
+  return words;
 }
 
-const NOT_REPEATED: ReadonlySet<string> = new Set(['on', 'grep', 'format', 'output', 'list', 'traceRegisters']);
+const NOT_REPEATED: ReadonlySet<string> = new Set([
+  'on',
+  'grep',
+  'format',
+  'output',
+  'list',
+  'traceRegisters',
+  'shard',
+  'results',
+]);
 
 /** For a shell. */
 function quoted(value: unknown): string {

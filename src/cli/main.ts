@@ -1,9 +1,9 @@
 /** The command line: finds the command, loads only its file, prints errors as one line. */
 
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../sim/errors.ts';
 import { Interruption } from './interruption.ts';
+import { version } from './version.ts';
 
 /** A command's file exports `command()`, which builds it with its options and action. */
 interface CommandFile {
@@ -12,10 +12,13 @@ interface CommandFile {
 
 const commands: Readonly<Record<string, () => Promise<CommandFile>>> = {
   asm: () => import('./asm.ts'),
+  compare: () => import('./compare.ts'),
   disasm: () => import('./disasm.ts'),
   doctor: () => import('./doctor.ts'),
   exercise: () => import('./exercise.ts'),
+  history: () => import('./history.ts'),
   isa: () => import('./isa.ts'),
+  report: () => import('./report.ts'),
   run: () => import('./run.ts'),
   tpc: () => import('./tpc.ts'),
   vm: () => import('./vm.ts'),
@@ -48,9 +51,4 @@ function report(error: unknown): number {
   console.error('sagrada: internal error (a defect of ours; please report it)');
   console.error(error);
   return 1;
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

@@ -6,6 +6,12 @@ import { type RunOptions, select } from './runner.ts';
 import type { Test } from './suite.ts';
 import { suites } from './suites/index.ts';
 
+/** Part `index` (from 1) of `count`. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
 /** A run, as it is told to where it takes place. */
 export interface RunConfig extends RunOptions {
   /** Names; empty: all that do not have to be asked for. */
@@ -16,6 +22,8 @@ export interface RunConfig extends RunOptions {
   readonly only?: readonly string[];
   /** Leave out what takes long. */
   readonly brief?: boolean;
+  /** Only one of several parts of the tests. */
+  readonly shard?: Shard;
   /** Random sequences there are. */
   readonly sequences?: number;
 }
@@ -28,5 +36,9 @@ export function chosenTests(config: RunConfig): Test[] {
     ...(config.grep === undefined || config.only !== undefined ? {} : { grep: new RegExp(config.grep) }),
     ...only,
   });
-  return config.brief && config.only === undefined ? tests.filter(({ id }) => !longTests.has(id)) : tests;
+  if (config.only !== undefined) return tests;
+  const run = config.brief ? tests.filter(({ id }) => !longTests.has(id)) : tests;
+  const { shard } = config;
+  // one after the other in turn, so that the tests of a suite, which are alike, are spread
+  return shard === undefined ? run : run.filter((_, i) => i % shard.count === shard.index - 1);
 }

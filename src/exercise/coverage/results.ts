@@ -3,7 +3,7 @@
  * each test has reached. A result is in the file when it is told; a run that is cut off leaves what it had until then.
  */
 
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { UserError } from '../../sim/errors.ts';
@@ -246,6 +246,7 @@ export class Results implements Disposable {
 }
 
 function open(file: string, write: boolean): DatabaseSync {
+  if (!write && file !== ':memory:' && !existsSync(file)) throw new UserError(`${file}: no run has been kept in it`);
   const database = new DatabaseSync(file, { readOnly: !write, timeout: 10_000 });
   try {
     // readers and other runs go on beside a run; what is committed outlives a crash of the program

@@ -63,7 +63,7 @@ function writeSuite(
 }
 
 /** XML 1.0 knows no control characters but tab, line feed and carriage return, not even escaped; it reads a carriage return as a line feed. */
-function escapeXml(text: string): string {
+export function escapeXml(text: string): string {
   return text
     .replaceAll(/[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '?')
     .replaceAll('&', '&amp;')

@@ -1,0 +1,73 @@
+/** `sagrada report`: what was exercised of the driver's interface. */
+
+import { writeFileSync } from 'node:fs';
+import process from 'node:process';
+import { Command, Option } from 'commander';
+import { Results, type Run } from '../exercise/coverage/results.ts';
+import { lastRuns, summarise } from '../exercise/coverage/summary.ts';
+import { coverageFormats } from '../exercise/report/coverage.ts';
+import { UserError } from '../sim/errors.ts';
+import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
+
+type Format = keyof typeof coverageFormats;
+
+interface Options extends ResultsOptions {
+  readonly format: Format;
+  readonly json?: boolean;
+  readonly run?: readonly string[];
+  readonly merge?: readonly string[];
+  readonly output?: string;
+}
+
+export function command(): Command {
+  const report = new Command('report')
+    .description('tell which operations, flags and errors of the interface the last runs have exercised, and which not')
+    .addOption(
+      new Option('--format <format>', 'text is for mail: 72 columns')
+        .choices(Object.keys(coverageFormats))
+        .default('text'),
+    )
+    .option('--json', 'the same as --format json')
+    .option(
+      '--run <id...>',
+      'only these runs; "last" is the newest (default: of each target the last whole run, and parts since)',
+    )
+    .option(
+      '--merge <file...>',
+      'put the runs of these files together first: in --results, or else for this report only',
+    )
+    .option('--output <file>', 'write the report there');
+  return addResultsOptions(report).action(run);
+}
+
+function run(options: Options): void {
+  using results = openResults(options);
+  const runs: readonly Run[] = options.run ? options.run.map((id) => results.run(id)) : lastRuns(results.runs());
+  if (runs.length === 0) throw new UserError('no run has been kept: "sagrada exercise" makes one');
+  const text = coverageFormats[options.json ? 'json' : options.format](summarise(results, runs));
+  if (options.output === undefined) {
+    process.stdout.write(text);
+    return;
+  }
+  try {
+    writeFileSync(options.output, text);
+  } catch (error) {
+    throw new UserError(`--output ${options.output}: ${(error as Error).message}`);
+  }
+}
+
+function openResults(options: Options): Results {
+  const { merge, results: file } = options;
+  if (merge === undefined) return new Results(resultsFile(options), false);
+  const results = new Results(file ?? ':memory:', true);
+  try {
+    for (const from of merge) {
+      using other = new Results(from, false);
+      results.merge(other);
+    }
+  } catch (error) {
+    results[Symbol.dispose]();
+    throw error;
+  }
+  return results;
+}

@@ -1,0 +1,156 @@
+/** What runs have shown of the interface: by operation, on each target. */
+
+import { operationDoc, type Point, points } from './points.ts';
+import type { Results, Run } from './results.ts';
+
+/** Where runs took place. */
+export interface TargetSummary {
+  /** Short: `model`, `vm 7.3.4`. */
+  readonly name: string;
+  readonly system: string;
+  readonly machine: string;
+  /** The newest first. */
+  readonly runs: readonly Run[];
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/**
+ * - `reached`: by a test that passed
+ * - `failed`: only by tests that failed
+ * - `beyond`: not reached, and a Gaudi1 in good order does not show it
+ */
+export type PointState = 'reached' | 'failed' | 'not' | 'beyond';
+
+export interface PointSummary {
+  readonly point: Point;
+  /** On each target. */
+  readonly states: readonly PointState[];
+  /** A test that reached it, on each target. */
+  readonly tests: readonly (string | undefined)[];
+}
+
+/**
+ * - `exercised`, `refused`: all points that can be reached are; of an operation that Gaudi1 does not have, its refusal
+ * - `partly`: some are
+ * - `not`: none is
+ */
+export type Verdict = 'exercised' | 'refused' | 'partly' | 'not';
+
+export interface OperationSummary {
+  readonly call: string;
+  /** Empty for what all operations of the call share. */
+  readonly operation: string;
+  readonly doc: string;
+  readonly points: readonly PointSummary[];
+  /** On each target. */
+  readonly verdicts: readonly {
+    readonly verdict: Verdict;
+    readonly reached: number;
+    readonly needed: number;
+  }[];
+}
+
+export interface Summary {
+  readonly targets: readonly TargetSummary[];
+  readonly operations: readonly OperationSummary[];
+}
+
+/**
+ * The runs that count: of each target (with its kernel and machine) the last run of everything, which may have been made in
+ * shards, and what was run in part since, with one version of this program.
+ */
+export function lastRuns(runs: readonly Run[]): readonly Run[] {
+  const chosen: Run[] = [];
+  for (const of of Map.groupBy(runs, place).values()) {
+    const newest = of[0] as Run;
+    const shards = new Map<string, Set<number>>();
+    for (const run of of) {
+      if (run.version !== newest.version) break;
+      chosen.push(run);
+      if (!run.whole) continue;
+      const key = `${run.shards} ${run.seed}`;
+      const seen = shards.get(key) ?? new Set();
+      shards.set(key, seen.add(run.shard));
+      if (seen.size === run.shards) break;
+    }
+  }
+  return chosen;
+}
+
+const place = ({ target, system, machine }: Run) => JSON.stringify([target, system, machine]);
+
+/** @throws UserError when the file cannot be read */
+export function summarise(results: Results, runs: readonly Run[]): Summary {
+  const byPlace = [...Map.groupBy(runs, place).values()];
+  const reached = byPlace.map((of) => reachedIn(results, of, 'passed'));
+  const failed = byPlace.map((of) => reachedIn(results, of, 'failed'));
+  const summaryOf = (point: Point): PointSummary => ({
+    point,
+    states: byPlace.map((_, i) => {
+      if (reached[i]?.has(point.id)) return 'reached';
+      if (failed[i]?.has(point.id)) return 'failed';
+      return point.beyond === undefined ? 'not' : 'beyond';
+    }),
+    tests: byPlace.map((_, i) => reached[i]?.get(point.id) ?? failed[i]?.get(point.id)),
+  });
+  const operations = [...Map.groupBy(points, ({ call, operation }) => `${call} ${operation}`).values()].map((list) => {
+    const [{ call, operation }] = list as [Point];
+    const summaries = list.map(summaryOf);
+    return {
+      call,
+      operation,
+      doc: operationDoc(call, operation),
+      points: summaries,
+      verdicts: byPlace.map((_, i) => verdictOf(summaries, i)),
+    };
+  });
+  return { targets: byPlace.map((of) => targetOf(results, of)), operations };
+}
+
+function verdictOf(summaries: readonly PointSummary[], target: number): OperationSummary['verdicts'][number] {
+  const states = summaries.map(({ states }) => states[target]);
+  const reached = states.filter((state) => state === 'reached').length;
+  const needed = states.filter((state) => state !== 'beyond').length;
+  const refusal = summaries.some(({ point }) => point.kind === 'refusal');
+  if (reached === needed) return { verdict: refusal ? 'refused' : 'exercised', reached, needed };
+  return { verdict: reached === 0 ? 'not' : 'partly', reached, needed };
+}
+
+function targetOf(results: Results, runs: readonly Run[]): TargetSummary {
+  const [{ target, system, machine }] = runs as [Run];
+  // of a test that was run more than once the newest counts
+  const tests = new Map(runs.toReversed().flatMap((run) => results.tests(run).map(({ id, status }) => [id, status])));
+  const count = (status: string) => [...tests.values()].filter((one) => one === status).length;
+  const kernel = /\d+\.\d+[\w.+~-]*/.exec(system)?.[0];
+  return {
+    name: kernel === undefined || target === 'model' ? target : `${target} ${kernel}`,
+    system,
+    machine,
+    runs,
+    passed: count('passed'),
+    failed: count('failed'),
+    skipped: count('skipped'),
+  };
+}
+
+/** By point, a test that reached it. */
+function reachedIn(results: Results, runs: readonly Run[], status: 'passed' | 'failed'): ReadonlyMap<string, string> {
+  return new Map(runs.flatMap((run) => results.reached(run, status).map(({ point, test }) => [point, test] as const)));
+}
+
+/** Operations of the interface, and flags of them: how many are shown (or shown refused) on a target, of how many. */
+export function operationsAndFlags({ operations }: Summary, target: number): { shown: number; all: number } {
+  let shown = 0;
+  let all = 0;
+  for (const { points: list } of operations) {
+    for (const { point, states } of list) {
+      const counts = point.kind === 'success' || point.kind === 'refusal' || point.kind === 'flag';
+      if (!counts || point.call === 'FILE' || point.call === 'DMABUF') continue;
+      all++;
+      if (states[target] === 'reached') shown++;
+    }
+  }
+  return { shown, all };
+}
