@@ -68,7 +68,10 @@ export const TRANSFERS = SCRATCH + SCRATCH_BYTES;
 export const TRANSFER_BYTES = 64;
 export const MAX_TRANSFERS = 128;
 
-export const STATE_BYTES = TRANSFERS + TRANSFER_BYTES * MAX_TRANSFERS;
+/** For compiled loops: how many instructions of each slot their predicate skipped, a word each. */
+export const SKIPPED = TRANSFERS + TRANSFER_BYTES * MAX_TRANSFERS;
+
+export const STATE_BYTES = SKIPPED + 16;
 
 function align(offset: number): number {
   return Math.ceil(offset / VECTOR_BYTES) * VECTOR_BYTES;

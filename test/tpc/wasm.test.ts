@@ -123,6 +123,45 @@ const vpu = fc.oneof(
   ),
   fc.tuple(fc.constantFrom('mov.f32'), v, v),
   fc.tuple(fc.constantFrom('mov.i32'), v, fc.constantFrom('S2', '9')),
+  fc.tuple(
+    fc.constantFrom('cmp_less.f32', 'cmp_neq.f32', 'cmp_geq.i32', 'cmp_grt.u32', 'cmp_eq.f32', 'cmp_leq.i8'),
+    fc.constantFrom('VP1', 'VP2'),
+    v,
+    vs,
+  ),
+  fc.tuple(
+    fc.constantFrom('add.f32', 'mac.f32', 'max.f32', 'sub.i32', 'and.u32', 'xor.i8', 'mul.f32'),
+    v,
+    v,
+    vs,
+    fc.constantFrom('VP1', '!VP2', 'VP0', 'SP2', '!SP2'),
+  ),
+  fc.tuple(
+    fc.constantFrom('convert.f32 target_type=int32 rz', 'abs.f32', 'convert.i32 target_type=fp32 rhne'),
+    v,
+    v,
+    fc.constantFrom('VP1', '!VP2', '!SP2'),
+  ),
+  fc.tuple(
+    fc.constantFrom(
+      'mov_g g_en=1 dg_en=6',
+      'mov_dg all sdg0=2 weg0=1 sdg1=3 weg1=2 sdg2=0 weg2=3 sdg3=1 weg3=0',
+      'mov_dg src=1 dst=2 wr_lg=1 wr_ug=1',
+    ),
+    v,
+    v,
+    fc.constantFrom('-1', '0xff00ff00', '0x0f'),
+  ),
+  fc.tuple(
+    fc.constantFrom(
+      'pack.bf16 source_group=0 element_stride=2',
+      'pack.i8 source_group=1 element_stride=4',
+      'unpack.bf16 source_group=0 element_stride=2',
+      'unpack.i8 source_group=1 element_stride=4 group_half=1',
+    ),
+    v,
+    v,
+  ),
   // These are done by their bodies.
   fc.constantFrom(
     ['cmp_less.f32', 'VP1', 'V1', 'V2'],
@@ -169,7 +208,7 @@ const spu = fc.constantFrom(
 );
 /** Selections use operand fields that they share with LOAD and STORE, which share their predicate. */
 const bundle = fc.tuple(load, spu, fc.oneof(vpu.map(slot), fc.constant('nop')), store).map(([l, s, x, t]) => {
-  if (x.startsWith('sel')) return `nop; ${s}; ${x}; nop`;
+  if (/^(sel|mov_|pack|unpack)/.test(x)) return `nop; ${s}; ${x}; nop`;
   if (l.endsWith('SP2')) return `${l}; ${s}; ${x}; nop`;
   return `${l}; ${s}; ${x}; ${/^(ld_g|ld_l)/.test(l) && /^st_[gl]/.test(t) ? 'nop' : t}`;
 });
@@ -208,7 +247,7 @@ const streaming = fc.tuple(
   fc.constantFrom('nop', 'add.i32 b00001 I2, S6, I2', 'add.i32 b00001 I4, S6, I4', 'add.i32 b00001 I5, S2, I5'),
   fc
     .oneof(vpu.map(slot), fc.constant('mac.f32 V7, V1, V2'))
-    .filter((x) => !/bf16|shuffle|mov_g|VP|SP|popcnt|extract|abs.i32|fp32 rd|V2, V3$|, S2$/.test(x)),
+    .filter((x) => !/bf16|shuffle|mov_|pack|VP|SP|popcnt|extract|abs.i32|fp32 rd|V2, V3$|, S2$/.test(x)),
   fc.constantFrom('nop', 'st_tnsr 2, I4, V3', 'st_tnsr 2, I5, V7'),
 );
 const streamingLines = streaming.map(([l, s, x, t]) =>

@@ -109,12 +109,9 @@ function movePredicate(i: Instruction, m: Machine): Action {
   };
 }
 
-/**
- * A vector made of bytes of another: `from` gives for each byte of the result the byte of the source, or a negative number
- * where the destination keeps its own.
- */
-function rearrange(i: Instruction, m: Machine, from: (byte: number) => number): Action {
-  const sources = Int16Array.from({ length: VECTOR_BYTES }, (_, byte) => from(byte));
+/** A vector made of bytes of another, from places that the instruction names. */
+const rearrange: Body = (i, m) => {
+  const sources = rearrangementOf(i) ?? refuse(i, 'unsupported', 'which bytes it moves');
   const written = Uint8Array.from(sources, (source) => (source < 0 ? 0 : 1));
   const read = bytesReader(i, 'a', m, VECTOR_BYTES);
   const to = destination(i, m, VECTOR_BYTES, laneBits(typeBytes(i)));
@@ -127,6 +124,12 @@ function rearrange(i: Instruction, m: Machine, from: (byte: number) => number): 
     }
     to.finish(at, written);
   };
+};
+
+/** For each byte of a result the byte of the source, as numbers from 0; negative where the destination keeps its own. */
+export function rearrangementOf(i: Instruction): Int16Array | undefined {
+  const from = Object.hasOwn(places, i.mnemonic) ? places[i.mnemonic as keyof typeof places](i) : undefined;
+  return from && Int16Array.from({ length: VECTOR_BYTES }, (_, byte) => from(byte));
 }
 
 /** The place of a byte: dual group, group within it, byte within that. */
@@ -138,7 +141,10 @@ function placeOf(byte: number): { dual: number; group: number; at: number } {
   };
 }
 
-const moveDualGroup: Body = (i, m) => {
+/** The byte of the source for each of the result. */
+type Places = (i: Instruction) => (byte: number) => number;
+
+const moveDualGroup: Places = (i) => {
   const mask = constant(i, 'mask');
   const source: number[] = [];
   const groups: number[] = [];
@@ -151,22 +157,22 @@ const moveDualGroup: Body = (i, m) => {
       groups.push(dual === numberOf(i, 'dst') ? numberOf(i, 'wr_lg') | (numberOf(i, 'wr_ug') << 1) : 0);
     }
   }
-  return rearrange(i, m, (byte) => {
+  return (byte) => {
     const { dual, group, at } = placeOf(byte);
     if (!(((groups[dual] as number) >> group) & 1) || !((mask >>> at) & 1)) return -1;
     return (source[dual] as number) * DUAL_GROUP_BYTES + group * GROUP_BYTES + at;
-  });
+  };
 };
 
-const moveGroup: Body = (i, m) => {
+const moveGroup: Places = (i) => {
   const mask = constant(i, 'mask');
   const groups = numberOf(i, 'g_en');
   const duals = numberOf(i, 'dg_en');
-  return rearrange(i, m, (byte) => {
+  return (byte) => {
     const { dual, group, at } = placeOf(byte);
     if (!((groups >> group) & 1) || !((duals >> dual) & 1) || !((mask >>> at) & 1)) return -1;
     return dual * DUAL_GROUP_BYTES + (1 - group) * GROUP_BYTES + at;
-  });
+  };
 };
 
 /** A switch whose names differ in how they are spelt: `0`, `group_0`. */
@@ -179,34 +185,36 @@ function lastDigit(i: Instruction, name: string): number {
  * group. Group 0's go to the lower and group 1's to the upper half of each half (quarter) of the dual group, alike in all of
  * them (public kernels: what they move out of which dual group after each of two PACKs).
  */
-const pack: Body = (i, m) => {
+const pack: Places = (i) => {
   const bytes = typeBytes(i);
   const stride = lastDigit(i, 'element_stride');
   const group = lastDigit(i, 'source_group');
   const run = GROUP_BYTES / stride;
-  return rearrange(i, m, (byte) => {
+  return (byte) => {
     const { dual } = placeOf(byte);
     const within = byte % (2 * run);
     if (Math.floor(within / run) !== group) return -1;
     const element = Math.floor((within % run) / bytes);
     return dual * DUAL_GROUP_BYTES + group * GROUP_BYTES + element * stride * bytes + (within % bytes);
-  });
+  };
 };
 
 /** UNPACK: the elements of a group (of half of one, with stride 4) to every second (fourth) element of the dual group. */
-const unpack: Body = (i, m) => {
+const unpack: Places = (i) => {
   const bytes = typeBytes(i);
   const stride = lastDigit(i, 'element_stride');
   const group = lastDigit(i, 'source_group');
   const half = stride === 4 ? lastDigit(i, 'group_half') : 0;
-  return rearrange(i, m, (byte) => {
+  return (byte) => {
     const within = byte % DUAL_GROUP_BYTES;
     const element = Math.floor(within / bytes);
     if (element % stride !== 0) return -1;
     const from = group * GROUP_BYTES + half * (GROUP_BYTES / 2) + (element / stride) * bytes;
     return placeOf(byte).dual * DUAL_GROUP_BYTES + from + (within % bytes);
-  });
+  };
 };
+
+const places = { mov_dg: moveDualGroup, mov_g: moveGroup, pack, unpack } as const;
 
 /** SHUFFLE: each element names one of its dual group: bits 0 to 4 the element of a group, bit 5 the group, bit 7 whether. */
 const shuffle: Body = (i, m) => {
@@ -235,9 +243,9 @@ const shuffle: Body = (i, m) => {
 
 export const vectorMoves = {
   mov: move,
-  mov_dg: moveDualGroup,
-  mov_g: moveGroup,
+  mov_dg: rearrange,
+  mov_g: rearrange,
   shuffle,
-  pack,
-  unpack,
+  pack: rearrange,
+  unpack: rearrange,
 } as const;

@@ -33,6 +33,8 @@ import {
   transferWords,
 } from './emit.ts';
 import { emitBf16 } from './emit-bf16.ts';
+import { emitRearrangement } from './emit-moves.ts';
+import { emitCompare, emitGuarded, emitMasked } from './emit-predicates.ts';
 import { Code, moduleBytes } from './encoder.ts';
 import { residentModule } from './resident.ts';
 import { streamModule } from './streams.ts';
@@ -135,6 +137,7 @@ export class LoopCompiler {
     machine.pipeline.drain();
     const skipped = this.#skipped;
     for (const slot of slots) skipped[slot] = 0;
+    const counters = machine.state.u32.subarray(layout.SKIPPED / 4, layout.SKIPPED / 4 + slots.length).fill(0);
     for (const plan of compiled.plans) fillTable(machine, plan, this.#mayWait);
     this.streamed += runRounds(
       machine,
@@ -143,6 +146,9 @@ export class LoopCompiler {
       Math.max(1, Math.floor(CALL_BUNDLES / length)),
       this.#mayWait,
     );
+    slots.forEach((slot, n) => {
+      skipped[slot] += counters[n] as number;
+    });
     machine.pc = loop.first;
     this.rounds += rounds;
     machine.pipeline.cycle += rounds * (length + compiled.stalls);
@@ -231,8 +237,8 @@ export class LoopCompiler {
     known: Knowledge,
   ): Emit | undefined {
     if (hasSideEffects(i)) return undefined;
-    const emit = i.predicate ? undefined : emitterOf(i, known);
-    if (emit) return emit;
+    const emit = emitterOf(i.predicate?.file === 'SP' ? { ...i, predicate: undefined } : i, known);
+    if (emit) return emitGuarded(i, emit);
     const transfer = this.#transfer(i, pc);
     if (!transfer && this.#mayWait && !isLocal(i)) return undefined;
     const index = transfers.push(transfer ?? this.#interpreted(i, pc)) - 1;
@@ -396,7 +402,11 @@ function streams(machine: Machine, plans: readonly Plan[], mayWait: boolean): bo
 }
 
 function emitterOf(i: Instruction, known: Knowledge): Emit | undefined {
-  if (i.slot === 'vpu') return emitBf16(i) ?? emitVector(i, known);
+  if (i.slot === 'vpu') {
+    if (i.predicate) return emitMasked(i, known);
+    return emitBf16(i) ?? emitCompare(i) ?? emitRearrangement(i) ?? emitVector(i, known);
+  }
+  if (i.predicate) return undefined;
   if (i.slot === 'spu' || i.mnemonic === 'set_indx') return emitScalar(i);
   return i.slot === 'load' && i.mnemonic === 'mov' ? emitMove(i) : undefined;
 }

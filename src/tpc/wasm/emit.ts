@@ -29,7 +29,7 @@ const NAN = 0x7fffffff;
 const INFINITY = 0x7f800000;
 
 /** Chooses lanes by a mask of whole lanes. */
-function laneselect(): SimdOpcode {
+export function laneselect(): SimdOpcode {
   return fused() ? 'i32x4.relaxed_laneselect' : 'v128.bitselect';
 }
 
@@ -287,9 +287,12 @@ export function laneOperation(i: Instruction): LaneOperation | undefined {
   return { mnemonic, a, b, c, d, to, numbers, compares: numbers || ((selecting || unary) && i.type === 'f32'), lanes };
 }
 
+/** Changes `result` before it becomes the chunk at an offset in the state. */
+export type Finish = (code: Code, l: Locals, chunk: number, to: number) => void;
+
 /** An instruction of the vector unit. */
-export function emitVector(i: Instruction, known: Knowledge): Emit | undefined {
-  if (i.mnemonic === 'mov') return emitMove(i);
+export function emitVector(i: Instruction, known: Knowledge, finish?: Finish): Emit | undefined {
+  if (i.mnemonic === 'mov') return finish ? undefined : emitMove(i);
   const operation = laneOperation(i);
   if (!operation) return undefined;
   const { a, b, c, d, to } = operation;
@@ -310,6 +313,7 @@ export function emitVector(i: Instruction, known: Knowledge): Emit | undefined {
         code.set(l.result);
       }
       lanes(code, l);
+      finish?.(code, l, chunk, to + chunk * CHUNK);
       code
         .at()
         .get(l.result)
@@ -318,13 +322,19 @@ export function emitVector(i: Instruction, known: Knowledge): Emit | undefined {
   };
 }
 
-function selectLanes(i: Instruction): Lanes | undefined {
-  const found = comparisons[i.mnemonic.slice(4)];
+/** The comparison of 32-bit lanes that CMP_x or SEL_x does. */
+export function comparisonOf(i: Instruction): SimdOpcode | undefined {
+  const name = i.mnemonic.slice(4);
   const kind = ['f32', 'i32', 'u32'].indexOf(String(i.type));
-  const op = kind < 0 ? undefined : found?.[kind];
-  if (!op || i.switches.mask_eq_zero === true) return undefined;
+  if (kind < 0 || i.switches.mask_eq_zero === true || !Object.hasOwn(comparisons, name)) return undefined;
+  return comparisons[name]?.[kind];
+}
+
+function selectLanes(i: Instruction): Lanes | undefined {
+  const op = comparisonOf(i);
+  if (!op) return undefined;
   return (code, l) => {
-    if (kind === 0) {
+    if (i.type === 'f32') {
       flush(code, l.a);
       flush(code, l.b);
     }

@@ -108,6 +108,7 @@ const simd = {
   'f32x4.pmin': 0xea,
   'f32x4.pmax': 0xeb,
   'v128.any_true': 0x53,
+  'i8x16.bitmask': 0x64,
   'i32x4.relaxed_laneselect': 0x10b,
   'f32x4.relaxed_madd': 0x105,
   'f32x4.relaxed_nmadd': 0x106,
@@ -141,13 +142,24 @@ export class Code {
     return this;
   }
 
+  /** A vector of these words. */
+  words(values: readonly number[]): this {
+    this.bytes.push(0xfd, ...unsigned(0x0c));
+    for (const word of values) this.bytes.push(word & 0xff, (word >>> 8) & 0xff, (word >>> 16) & 0xff, word >>> 24);
+    return this;
+  }
+
+  /** Of the two vectors on the stack, the bytes at these places: the first has 0 to 15. */
+  shuffle(places: readonly number[]): this {
+    this.bytes.push(0xfd, ...unsigned(0x0d), ...places);
+    return this;
+  }
+
   /** A vector of four equal words. */
   splat(word: number): this {
     const pinned = this.#pinned.get(word);
     if (pinned !== undefined) return this.get(pinned);
-    this.bytes.push(0xfd, ...unsigned(0x0c));
-    for (let n = 0; n < 4; n++) this.bytes.push(word & 0xff, (word >>> 8) & 0xff, (word >>> 16) & 0xff, word >>> 24);
-    return this;
+    return this.words([word, word, word, word]);
   }
 
   get(local: number): this {
@@ -168,6 +180,16 @@ export class Code {
   /** Loads the word at a fixed address. */
   load(address: number): this {
     this.bytes.push(0x41, 0, 0x28, 2, ...unsigned(address));
+    return this;
+  }
+
+  load16(address: number): this {
+    this.bytes.push(0x41, 0, 0x2f, 1, ...unsigned(address));
+    return this;
+  }
+
+  store16(address: number): this {
+    this.bytes.push(0x3b, 1, ...unsigned(address));
     return this;
   }
 
