@@ -87,7 +87,19 @@ const vs = fc.oneof(v, fc.constantFrom('S2', 'S3', 'S4', '0x3f000000', '7', '0x8
 const vpu = fc.oneof(
   fc.tuple(fc.constantFrom('add.f32', 'sub.f32', 'mul.f32', 'max.f32', 'min.f32', 'mac.f32', 'mac.f32.neg'), v, v, vs),
   fc.tuple(
-    fc.constantFrom('add.i32', 'sub.i32', 'add.u32', 'max.i32', 'min.u32', 'max.u32', 'and.i32', 'or.u32', 'xor.f32'),
+    fc.constantFrom(
+      'add.i32',
+      'sub.i32',
+      'add.u32',
+      'max.i32',
+      'min.u32',
+      'max.u32',
+      'and.i32',
+      'or.u32',
+      'xor.f32',
+      'or.i8',
+      'and.bf16',
+    ),
     v,
     v,
     vs,

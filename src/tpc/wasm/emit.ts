@@ -156,10 +156,17 @@ function wordLanes(i: Instruction): Lanes | undefined {
   if (i.mnemonic === 'shl' || i.mnemonic === 'shr' || i.mnemonic === 'ash') return shiftLanes(i);
   const bitwise = i.mnemonic === 'and' || i.mnemonic === 'or' || i.mnemonic === 'xor';
   const type = i.type === 'i32' || i.type === 'u32' ? i.type : undefined;
-  if ((!type && !bitwise) || !isPlain(i, ['st', 'carry', 'neg'])) return undefined;
+  // A word is the same in all lanes; narrow ones take its low bits.
+  const narrow = i.type !== 'f32' && !type;
+  const words = ['a', 'b'].some((role) => !isVector(operand(i, role)));
+  if ((!type && !bitwise) || (narrow && words) || !isPlain(i, ['st', 'carry', 'neg'])) return undefined;
   const found = Object.hasOwn(wordOps, i.mnemonic) ? wordOps[i.mnemonic] : undefined;
   const op = typeof found === 'object' ? found[type ?? 'i32'] : found;
   return op ? (code, l) => void code.get(l.a).get(l.b).op(op).set(l.result) : undefined;
+}
+
+function isVector(o: Operand): boolean {
+  return o.kind === 'register' && o.file === 'V';
 }
 
 /** Shifts of 32-bit lanes by the same amount, known here. */
