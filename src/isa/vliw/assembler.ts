@@ -13,6 +13,7 @@ import { Directives } from './directives.ts';
 import { type Hazard, HazardFinder } from './hazards.ts';
 import { encodeLoop } from './loop.ts';
 import { type LoopLabel, parseLoop } from './loop-parser.ts';
+import { type Expansion, expand, needsExpansion } from './macros.ts';
 import type { VliwSet } from './set.ts';
 import { type ParsedSlot, SlotParser } from './slot-parser.ts';
 
@@ -52,6 +53,8 @@ class Assembler {
   readonly #set: VliwSet;
   readonly #source: SourceText;
   readonly #text: string;
+  /** Where the lines of the text come from, if macros and the like made them. */
+  readonly #expansion: Expansion | undefined;
   readonly #permissive: boolean;
   readonly #diagnostics: Diagnostic[] = [];
   readonly #reported = new Set<string>();
@@ -77,17 +80,22 @@ class Assembler {
   constructor(set: VliwSet, source: SourceText, options: AssembleOptions) {
     this.#set = set;
     this.#source = source;
-    this.#text = withoutBlockComments(source.text);
     this.#permissive = options.permissive ?? false;
     for (const [name, value] of Object.entries(options.constants ?? {})) this.#constants.set(name, BigInt(value));
-    this.#directives = new Directives(this.#constants, (bytes) => {
+    const text = withoutBlockComments(source.text);
+    if (needsExpansion(text)) {
+      this.#expansion = expand(text, this.#constants, (fault, severity) => this.#add(fault, fault, severity));
+    }
+    this.#text = this.#expansion?.text ?? text;
+    const data = (bytes: readonly number[]) => {
       for (let at = 0; at < bytes.length; at += BUNDLE_BYTES) {
         const words = new Uint32Array(BUNDLE_WORDS);
         readWords(Uint8Array.from(bytes.slice(at, at + BUNDLE_BYTES)), 0, words);
         this.#emit(words);
         this.#hazards?.skip();
       }
-    });
+    };
+    this.#directives = new Directives(this.#constants, data, () => this.#slotParser.forget());
     const defect = (fault: Fault) => this.#report(fault, this.#permissive ? 'warning' : 'error');
     const warn = (fault: Fault) => this.#report(fault, 'warning');
     this.#slotParser = new SlotParser({
@@ -372,7 +380,7 @@ class Assembler {
   }
 
   #warnOfHazard({ register, reader, writer, distance, needed, waits }: Hazard): void {
-    const { line } = this.#source.position(writer.place.start);
+    const { line } = this.#source.position(this.#inSource(writer.place).start);
     const when = distance === 1 ? 'in the next bundle' : `${distance} bundles later`;
     const { mnemonic } = writer.instruction;
     const what = waits
@@ -393,7 +401,7 @@ class Assembler {
       this.#lines = moreLines;
     }
     this.#words.set(words, at);
-    this.#lines[this.#bundles] = this.#line;
+    this.#lines[this.#bundles] = this.#expansion?.lineOf(this.#line) ?? this.#line;
     this.#bundles++;
   }
 
@@ -446,8 +454,16 @@ class Assembler {
     const key = `${fault.start} ${fault.message}`;
     if (this.#reported.has(key)) return;
     this.#reported.add(key);
+    this.#add(fault, this.#inSource(fault), severity);
+  }
+
+  #inSource(place: Place): Place {
+    return this.#expansion?.placeOf(place) ?? place;
+  }
+
+  #add(fault: Fault, { start, end }: Place, severity: Diagnostic['severity']): void {
     const hint = this.#diagnostics.length < MAX_HINTS ? (fault.hint?.() ?? '') : '';
-    this.#diagnostics.push({ severity, message: `${fault.message}${hint}`, start: fault.start, end: fault.end });
+    this.#diagnostics.push({ severity, message: `${fault.message}${hint}`, start, end });
   }
 }
 

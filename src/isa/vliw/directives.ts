@@ -3,8 +3,8 @@
 import { suggestion } from '../diagnostics.ts';
 import { Fault } from '../expressions.ts';
 import { BUNDLE_BYTES } from './bundle.ts';
+import { constantValue } from './constant.ts';
 import { type MetadataValues, metadataLine, serializeMetadata } from './metadata.ts';
-import { integerValue } from './numbers.ts';
 import { type ScanToken, scan } from './scanner.ts';
 
 interface Place {
@@ -64,11 +64,17 @@ export class Directives {
   #inIndexMap = false;
 
   readonly #emit: (bytes: readonly number[], place: Place) => void;
+  readonly #changed: () => void;
 
-  /** `emit` takes whole bundles of data in .text. */
-  constructor(constants: Map<string, bigint>, emit: (bytes: readonly number[], place: Place) => void) {
+  /** `emit` takes whole bundles of data in .text; `changed` is told that a constant has another value than before. */
+  constructor(
+    constants: Map<string, bigint>,
+    emit: (bytes: readonly number[], place: Place) => void,
+    changed: () => void,
+  ) {
     this.#constants = constants;
     this.#emit = emit;
+    this.#changed = changed;
   }
 
   inText(): boolean {
@@ -127,9 +133,11 @@ export class Directives {
       return;
     }
     if (name === '.zero' || name === '.skip' || name === '.space') {
-      const count = second?.kind === 'integer' ? Number(integerValue(second.text)) : -1;
-      if (count < 0 || count > MAX_DATA) throw new Fault(second ?? first, 'a number of bytes is expected');
-      this.#append(first, new Array<number>(count).fill(0));
+      this.#fill(first, tokens.slice(1), false);
+      return;
+    }
+    if (name === '.fill') {
+      this.#fill(first, tokens.slice(1), true);
       return;
     }
     throw new Fault(first, `there is no directive "${first.text}"`, () =>
@@ -150,14 +158,15 @@ export class Directives {
   }
 
   #define(name: ScanToken, value: readonly ScanToken[]): void {
-    const negative = value[0]?.text === '-';
-    const number = value[negative ? 1 : 0];
-    if (!number || value.length !== (negative ? 2 : 1)) throw new Fault(number ?? name, 'one number is expected');
-    const other = this.#constants.get(number.text);
-    if (number.kind !== 'integer' && other === undefined)
-      throw new Fault(number, 'a number or a name of one is expected');
-    const size = other ?? integerValue(number.text);
-    this.#constants.set(name.text, negative ? -size : size);
+    const number = this.#value(value, name);
+    const before = this.#constants.get(name.text);
+    this.#constants.set(name.text, number);
+    if (before !== undefined && before !== number) this.#changed();
+  }
+
+  /** @throws Fault */
+  #value(tokens: readonly ScanToken[], place: Place): bigint {
+    return constantValue(tokens, (name) => this.#constants.get(name), place);
   }
 
   #global(directive: ScanToken, tokens: readonly ScanToken[]): void {
@@ -207,21 +216,24 @@ export class Directives {
 
   #numbers(size: number, directive: ScanToken, tokens: readonly ScanToken[]): void {
     const bytes: number[] = [];
-    let negative = false;
-    for (const token of tokens) {
-      if (token.text === ',') continue;
-      if (token.text === '-') {
-        negative = true;
-        continue;
-      }
-      const value =
-        this.#constants.get(token.text) ?? (token.kind === 'integer' ? integerValue(token.text) : undefined);
-      if (value === undefined) throw new Fault(token, 'a number is expected');
-      const word = BigInt.asUintN(size * 8, negative ? -value : value);
+    for (const expression of atCommas(tokens)) {
+      const word = BigInt.asUintN(size * 8, this.#value(expression, directive));
       for (let i = 0; i < size; i++) bytes.push(Number((word >> BigInt(8 * i)) & 0xffn));
-      negative = false;
     }
     this.#append(directive, bytes);
+  }
+
+  /** .fill COUNT, SIZE, VALUE; .zero, .skip, .space COUNT, VALUE */
+  #fill(directive: ScanToken, tokens: readonly ScanToken[], sized: boolean): void {
+    const [count, size, value] = atCommas(tokens).map((each) => this.#value(each, directive));
+    const bytes = sized ? Number(size ?? 1n) : 1;
+    const filling = (sized ? value : size) ?? 0n;
+    const total = Number(count ?? -1n) * bytes;
+    if (!(total >= 0 && total <= MAX_DATA) || bytes > 8) {
+      throw new Fault(tokens[0] ?? directive, 'a number of bytes is expected');
+    }
+    const word = Array.from({ length: bytes }, (_, i) => (i < 4 ? Number((filling >> BigInt(8 * i)) & 0xffn) : 0));
+    this.#append(directive, new Array<number[]>(Number(count)).fill(word).flat());
   }
 
   #string(statement: string, directive: ScanToken, zero: boolean): void {
@@ -238,4 +250,13 @@ function sectionName(statement: string, place: Place): string {
   const name = /^\.section\s+"?([\w.$-]+)"?/i.exec(statement)?.[1];
   if (!name) throw new Fault(place, 'the name of a section is expected');
   return name;
+}
+
+function atCommas(tokens: readonly ScanToken[]): ScanToken[][] {
+  const found: ScanToken[][] = tokens.length > 0 ? [[]] : [];
+  for (const token of tokens) {
+    if (token.text === ',') found.push([]);
+    else found.at(-1)?.push(token);
+  }
+  return found;
 }

@@ -50,6 +50,11 @@ class Remembered {
     if (this.#seen.size >= MAX_SEEN) this.#seen.clear();
     this.#seen.set(text, parsed);
   }
+
+  clear(): void {
+    this.#seen.clear();
+    this.#known.clear();
+  }
 }
 
 export class SlotParser {
@@ -65,6 +70,11 @@ export class SlotParser {
 
   constructor(context: SlotContext) {
     this.#context = context;
+  }
+
+  /** The same text may mean something else from now on. */
+  forget(): void {
+    for (const slot of slots) this.#known[slot].clear();
   }
 
   /** An empty slot: the statement that programs have most. */
