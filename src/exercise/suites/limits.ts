@@ -31,6 +31,8 @@ const MAX_PENDING = 16384;
  */
 const VIRTUAL = { FIRST: 0x1_0000_0000_0000n, END: 0x2_7fbf_ffff_f000n } as const;
 const SECOND = 1e9;
+/** Seconds that work may be held, in place of the driver's thirty, where a slow machine is long about what happens meanwhile. */
+const PATIENCE = 1000;
 
 async function waitAll(t: TestContext, work: readonly Submission[]): Promise<void> {
   for (const submission of work) await t.device.wait(submission, { signal: t.signal });
@@ -56,7 +58,7 @@ function submissions(test: Declare): void {
     const buffer = t.use(device.createCb(PAGE));
     buffer.bytes.set(new CommandStream().nop().bytes);
     const chunk: Chunk = { queue: DOWN, buffer, size: 8 };
-    const held = [device.submit({ queue: DOWN, stream: new CommandStream().fence(0) })];
+    const held = [device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: PATIENCE })];
     for (let left = QUEUE_LENGTH - 1; left > 0; left -= MAX_CHUNKS)
       held.push(device.submit(new Array<Chunk>(Math.min(left, MAX_CHUNKS)).fill(chunk)));
 
@@ -92,7 +94,7 @@ function submissions(test: Declare): void {
         argument.set(template);
         t.target.driver.ioctl(device.fd, DRM_IOCTL_HL_CS.request, argument);
       };
-      const held = device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: 1000 });
+      const held = device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: PATIENCE });
       for (let i = 1; i < MAX_PENDING - 1; i++) {
         submit();
         // so that the queue itself is never full
@@ -158,7 +160,7 @@ function submissions(test: Declare): void {
 function waits(test: Declare): void {
   /** A submission that is not going to end, and its number. */
   const hold = (t: TestContext) =>
-    t.device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: 1000 });
+    t.device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: PATIENCE });
   const look = (t: TestContext, seq: bigint, timeout_us: bigint) =>
     call(t.device, DRM_IOCTL_HL_WAIT_CS, { in: { seq, timeout_us } }).out.status;
 

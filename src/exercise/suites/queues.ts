@@ -13,6 +13,8 @@ import { assertValue, externalQueues, hold, release } from './sync-lib.ts';
 
 /** Entries of an external queue (common/habanalabs.h, HL_QUEUE_LENGTH). */
 const QUEUE_LENGTH = 4096;
+/** Seconds that work may be held, in place of the driver's thirty, where a slow machine is long about what happens meanwhile. */
+const PATIENCE = 1000;
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
 
@@ -114,7 +116,7 @@ function heldCopies(
   count: number,
 ): Submission[] {
   const piece = from.size / count;
-  for (const queue of names) t.device.submit({ queue, stream: new CommandStream().fence(0) });
+  for (const queue of names) t.device.submit({ queue, stream: new CommandStream().fence(0) }, { timeout: PATIENCE });
   return Array.from({ length: count }, (_, i) => {
     const at = BigInt(i * piece);
     const stream = new CommandStream().dma(to.deviceAddress + at, from.deviceAddress + at, piece);
@@ -179,7 +181,7 @@ function load(test: Declare): void {
       const chunks = (count: number) =>
         Array.from({ length: count }, () => ({ queue: DOWN, buffer, size: 8 }) as const);
       const before = device.info.csCounters().total_queue_full_drop_cnt;
-      device.submit({ queue: DOWN, stream: new CommandStream().fence(0) });
+      device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: PATIENCE });
       for (let left = QUEUE_LENGTH - 1; left > 0; left -= 512) device.submit(chunks(Math.min(left, 512)));
       assert.throws(() => device.submit(chunks(1)), QueueFullError);
       assert.throws(() => device.submit(chunks(512)), QueueFullError);
