@@ -15,6 +15,7 @@ import { runInLanes } from '../exercise/lanes.ts';
 import { judge, type Refusal } from '../exercise/refusals.ts';
 import { runRemotely, type Station } from '../exercise/remote.ts';
 import { chosenTests } from '../exercise/selection.ts';
+import type { Moved } from '../exercise/suite.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
@@ -241,6 +242,10 @@ class VmStation implements Station {
 
   async report(): Promise<Pick<DeviceReport, 'devices'>> {
     return (await this.#vm?.deviceReport()) ?? { devices: [] };
+  }
+
+  async traffic(): Promise<readonly Moved[]> {
+    return (await this.#vm?.deviceReport())?.traffic ?? [];
   }
 
   /** Judges a result by what the device models have refused since the last. */

@@ -10,23 +10,28 @@ import { discover } from '../driver/linux/discover.ts';
 import { LinuxDriver } from '../driver/linux/driver.ts';
 import { KernelLog } from '../driver/linux/kernel-log.ts';
 import type { RunEvent } from './events.ts';
-import { EXPLAIN } from './remote.ts';
+import { ASK_TRAFFIC, EXPLAIN } from './remote.ts';
 import { runTests } from './runner.ts';
 import { chosenTests, type RunConfig } from './selection.ts';
+import type { Moved, Target } from './suite.ts';
 
 export type AgentConfig = RunConfig;
 
 const config = JSON.parse(process.argv[2] ?? '{}') as AgentConfig;
 using log = new KernelLog();
 const tests = chosenTests(config);
-const target = {
+const target: Target = {
   driver: new LinuxDriver(),
   devices: discover().length,
   messages: () => log.take(),
+  traffic: async () => {
+    emit(ASK_TRAFFIC);
+    return JSON.parse(await line()) as readonly Moved[];
+  },
 };
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 /** All of it, also into a pipe that is full and does not block. */
-const emit = (event: RunEvent) => {
+const emit = (event: RunEvent | typeof ASK_TRAFFIC) => {
   let rest = Buffer.from(`${JSON.stringify(event)}\n`);
   while (rest.length > 0) {
     try {
@@ -38,6 +43,16 @@ const emit = (event: RunEvent) => {
   }
 };
 const input = process.stdin[Symbol.asyncIterator]();
+/** What comes on standard input, up to the end of the line. */
+const line = async () => {
+  const parts: Uint8Array[] = [];
+  for (;;) {
+    const { value, done } = await input.next();
+    if (done) throw new Error('nobody answers');
+    parts.push(value as Uint8Array);
+    if ((value as Uint8Array).at(-1) === 0x0a) return Buffer.concat(parts).toString();
+  }
+};
 await runTests(tests, target, config, emit, async (explain) => {
   for (;;) {
     const { value, done } = await input.next();

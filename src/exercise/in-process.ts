@@ -23,6 +23,7 @@ export async function runInProcess(
     driver: machine.driver,
     devices: machine.cards.length,
     messages: () => machine.driver.messages(),
+    traffic: async () => machine.fabric.traffic().map((moved) => ({ ...moved })),
     observe: (note: (text: string) => void) => {
       machine.driver.kernel.observer = note;
     },

@@ -9,6 +9,7 @@ import type { Result, RunEvent } from './events.ts';
 import { divide } from './needs.ts';
 import { runRemotely, type Station } from './remote.ts';
 import { chosenTests, type RunConfig } from './selection.ts';
+import type { Moved } from './suite.ts';
 
 export interface LaneOptions {
   readonly machine: ModelMachineOptions;
@@ -144,6 +145,11 @@ class WorkerStation implements Station {
   }
 
   lastWords(): readonly string[] {
+    return [];
+  }
+
+  /** Tests that run here ask the machine itself. */
+  async traffic(): Promise<readonly Moved[]> {
     return [];
   }
 

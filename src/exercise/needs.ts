@@ -9,6 +9,9 @@ interface Situation {
   readonly importer: ImporterFeatures | undefined;
   /** Whether the first two cards have a bridge above them in common. */
   readonly together: boolean;
+  /** Network cards, and how many of them, from the first on, have a bridge above them in common with the first accelerator. */
+  readonly nics: number;
+  readonly nicsBeside: number;
 }
 
 interface NeedRow {
@@ -30,6 +33,19 @@ const NEEDS = {
   apart: {
     doc: 'a kernel with CONFIG_PCI_P2PDMA and the module sagrada_importer, and two cards below different root ports',
     met: ({ importer, together }) => importer?.peerToPeer === true && !importer.hostRoutes && !together,
+  },
+  nic: {
+    doc: 'a kernel with CONFIG_PCI_P2PDMA, and a network card below one switch with an accelerator',
+    met: ({ importer, nicsBeside }) => importer?.peerToPeer !== false && nicsBeside > 0,
+  },
+  nics: {
+    doc: 'a kernel with CONFIG_PCI_P2PDMA, and two network cards and two accelerators below one switch',
+    met: ({ importer, nicsBeside, together }) => importer?.peerToPeer !== false && nicsBeside > 1 && together,
+  },
+  'nic-apart': {
+    doc: 'a kernel with CONFIG_PCI_P2PDMA, and a network card below another root port than the accelerator',
+    met: ({ importer, nics, nicsBeside }) =>
+      importer?.peerToPeer !== false && importer?.hostRoutes !== true && nics > 0 && nicsBeside === 0,
   },
   importer: {
     doc: 'the module sagrada_importer',
@@ -68,7 +84,10 @@ export function divide(
 function situation(driver: Driver): Situation {
   const [first, second] = driver.accelerators();
   const together = first !== undefined && second !== undefined && first.bridges[0] === second.bridges[0];
-  return { importer: importerFeatures(driver), together };
+  const nics = driver.rdmaDevices();
+  const apart = nics.findIndex(({ bridges }) => first === undefined || bridges[0] !== first.bridges[0]);
+  const nicsBeside = apart < 0 ? nics.length : apart;
+  return { importer: importerFeatures(driver), together, nics: nics.length, nicsBeside };
 }
 
 function importerFeatures(driver: Driver): ImporterFeatures | undefined {

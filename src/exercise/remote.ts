@@ -7,6 +7,7 @@ import type { AgentConfig } from './agent.ts';
 import type { Explanation } from './agreement/recorder.ts';
 import type { Result, RunEvent } from './events.ts';
 import { explained, failsAfterAll } from './refusals.ts';
+import type { Moved } from './suite.ts';
 
 /** The other system. */
 export interface Station {
@@ -16,12 +17,16 @@ export interface Station {
   launch(config: AgentConfig, onLine: (line: string) => void, input: AsyncIterable<Uint8Array>): Promise<number>;
   /** Looks at the devices while the agent waits; may find that a test which passed has failed. */
   examine(result: Result): Promise<Result>;
+  /** What devices have moved so far. */
+  traffic(): Promise<readonly Moved[]>;
   /** Ends what runs and brings the system up again. */
   restart(): Promise<void>;
   /** Last lines of the kernel's log, for a failure that the agent cannot report. */
   lastWords(): readonly string[];
 }
 
+/** What the agent asks in the middle of a test: it is answered with the traffic as a line of JSON. */
+export const ASK_TRAFFIC = { type: 'traffic' } as const;
 /** Asks the agent what its last test did. */
 export const EXPLAIN = 0x65;
 const GO = 0x0a;
@@ -94,7 +99,7 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
     if (over || gone || !failsAfterAll(reported, judged)) return judged;
     const explanation = await new Promise<Explanation | undefined>((resolve) => {
       explain = resolve;
-      go.send(EXPLAIN);
+      go.send(Uint8Array.of(EXPLAIN));
     });
     return explanation === undefined ? judged : explained(judged, explanation);
   };
@@ -116,6 +121,13 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
           noise.push(line);
           return;
         }
+        if (event.type === ASK_TRAFFIC.type) {
+          void station
+            .traffic()
+            .catch(() => [])
+            .then((traffic) => go.send(new TextEncoder().encode(`${JSON.stringify(traffic)}\n`)));
+          return;
+        }
         if (event.type === 'start') {
           current = event.id;
           allowed = event.timeout;
@@ -128,7 +140,7 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
             .then((result) => ask(event.result, result))
             .then((result) => {
               if (!over) onEvent({ type: 'result', result });
-              go.send(GO);
+              go.send(Uint8Array.of(GO));
             });
           return;
         }
@@ -164,10 +176,10 @@ function unexamined(result: Result, error: unknown): Result {
 
 /** Standard input of the agent. */
 class Orders implements AsyncIterable<Uint8Array> {
-  readonly #orders: number[] = [];
+  readonly #orders: Uint8Array[] = [];
   #wake: (() => void) | undefined;
 
-  send(order: number): void {
+  send(order: Uint8Array): void {
     this.#orders.push(order);
     this.#wake?.();
   }
@@ -175,7 +187,7 @@ class Orders implements AsyncIterable<Uint8Array> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     for (;;) {
       const order = this.#orders.shift();
-      if (order !== undefined) yield Uint8Array.of(order);
+      if (order !== undefined) yield order;
       else {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -189,10 +201,10 @@ function quote(noise: readonly string[]): string {
   return noise.length === 0 ? '' : `\n${noise.slice(-10).join('\n')}`;
 }
 
-function parse(line: string): RunEvent | undefined {
+function parse(line: string): RunEvent | typeof ASK_TRAFFIC | undefined {
   if (!line.startsWith('{"type":')) return undefined;
   try {
-    return JSON.parse(line) as RunEvent;
+    return JSON.parse(line) as RunEvent | typeof ASK_TRAFFIC;
   } catch {
     return undefined;
   }

@@ -11,6 +11,18 @@ export interface LogLine {
   readonly text: string;
 }
 
+/** What a device has moved to and from a place so far, as the fabric between them counts it. */
+export interface Moved {
+  readonly from: string;
+  /** Another device, or `host`: memory of the host. */
+  readonly to: string;
+  /** By which way: across a switch, through the root complex, or to memory of the host. */
+  readonly route: string;
+  /** Bytes that `from` has read there. */
+  readonly read: number;
+  readonly written: number;
+}
+
 /** Where tests run: a driver to call, and what that driver logs. Suites do not know which one it is. */
 export interface Target {
   readonly driver: Driver;
@@ -20,6 +32,8 @@ export interface Target {
   messages(): readonly LogLine[];
   /** Has `note` told of what happens in the devices from now on, where that can be seen. */
   observe?(note: (text: string) => void): void;
+  /** What devices have moved so far, where that is counted. */
+  traffic?(): Promise<readonly Moved[]>;
 }
 
 export interface TestContext {
@@ -61,6 +75,8 @@ export interface Test {
 export interface Suite {
   readonly name: string;
   readonly about: string;
+  /** The machine it is run on where nobody asks for another. */
+  readonly machine?: string;
   readonly tests: readonly Test[];
 }
 
@@ -68,12 +84,17 @@ export interface Suite {
 export type Declare = (name: string, run: Test['run'], options?: TestOptions) => void;
 
 /** @throws Error when two tests of the suite have one name. */
-export function suite(name: string, about: string, body: (test: Declare) => void): Suite {
+export function suite(
+  name: string,
+  about: string,
+  body: (test: Declare) => void,
+  options: Pick<Suite, 'machine'> = {},
+): Suite {
   const tests = new Map<string, Test>();
   body((testName, run, options = {}) => {
     const id = `${name}: ${testName}`;
     if (tests.has(id)) throw new Error(`two tests named "${id}"`);
     tests.set(id, { id, suite: name, name: testName, options, run });
   });
-  return { name, about, tests: [...tests.values()] };
+  return { name, about, tests: [...tests.values()], ...options };
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { AgentConfig } from '../../src/exercise/agent.ts';
 import type { Result, RunEvent } from '../../src/exercise/events.ts';
-import { EXPLAIN, runRemotely, type Station } from '../../src/exercise/remote.ts';
+import { ASK_TRAFFIC, EXPLAIN, runRemotely, type Station } from '../../src/exercise/remote.ts';
+import type { Moved } from '../../src/exercise/suite.ts';
 import { result } from './scripted.ts';
 
 const config: AgentConfig = { suites: [], seed: 1, timeout: 60 };
@@ -28,6 +29,13 @@ class Agent {
 
   say(event: RunEvent): void {
     this.print(JSON.stringify(event));
+  }
+
+  /** Asks in the middle of a test. */
+  async traffic(): Promise<unknown> {
+    this.print(JSON.stringify(ASK_TRAFFIC));
+    const { value } = await this.#input.next();
+    return JSON.parse(Buffer.from(value).toString());
   }
 
   plan(): void {
@@ -89,6 +97,10 @@ class ScriptedStation implements Station {
     this.restarts++;
   }
 
+  async traffic(): Promise<readonly Moved[]> {
+    return [{ from: 'efa0', to: 'gaudi0', route: 'switch', read: 1, written: 2 }];
+  }
+
   lastWords(): readonly string[] {
     return ['the last words'];
   }
@@ -135,6 +147,19 @@ test('a run without trouble', async () => {
     events.map(({ type }) => type),
     ['plan', ...order, 'end'],
   );
+});
+
+test('an agent is told in the middle of a test what devices have moved', async () => {
+  let told: unknown;
+  const station = new ScriptedStation(async (agent) => {
+    agent.plan();
+    agent.start('s: a');
+    told = await agent.traffic();
+    return agent.finish();
+  });
+  const { results } = await outcome(station);
+  assert.deepEqual(statuses(results), passed);
+  assert.deepEqual(told, await station.traffic());
 });
 
 test('an agent that dies in a test: that test failed, the others run after a restart', async () => {

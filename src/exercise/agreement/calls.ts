@@ -3,6 +3,7 @@
 import { type Interface, interfaces } from '../../uapi/habanalabs/index.ts';
 import type { InfoOperation } from '../../uapi/habanalabs/info.ts';
 import type { Operation } from '../../uapi/rows.ts';
+import { describeVerbs } from './verbs-calls.ts';
 
 type Values = Readonly<Record<string, unknown>>;
 const input = (argument: Values) => argument.in as Values;
@@ -36,7 +37,11 @@ export interface DescribedIoctl {
   readonly gives: Values;
 }
 
-export function describeIoctl({ request, before, after, answer }: RawIoctl): DescribedIoctl {
+export function describeIoctl(call: RawIoctl): DescribedIoctl {
+  return describeVerbs(call) ?? describeAccelerator(call);
+}
+
+function describeAccelerator({ request, before, after, answer }: RawIoctl): DescribedIoctl {
   const known = byRequest.get(request);
   if (!known || before.length < known.ioctl.argument.size)
     return { name: `ioctl 0x${request.toString(16)}`, takes: {}, gives: {} };

@@ -8,6 +8,7 @@ import { info } from './info.ts';
 import { lifetimes } from './lifetimes.ts';
 import { limits } from './limits.ts';
 import { memory } from './memory.ts';
+import { p2p } from './p2p.ts';
 import { queues } from './queues.ts';
 import { records } from './records.ts';
 import { reset } from './reset.ts';
@@ -25,6 +26,7 @@ export const suites: readonly Suite[] = [
   queues,
   tpc,
   dmabuf,
+  p2p,
   debug,
   limits,
   errors,

@@ -30,12 +30,11 @@ export interface Access {
 }
 
 function flagsOf({ localWrite = true, remoteRead = true, remoteWrite = true, flags = 0 }: Access): number {
-  return (
+  const chosen =
     (localWrite ? ACCESS.IB_UVERBS_ACCESS_LOCAL_WRITE : 0) |
     (remoteRead ? ACCESS.IB_UVERBS_ACCESS_REMOTE_READ : 0) |
-    (remoteWrite ? ACCESS.IB_UVERBS_ACCESS_REMOTE_WRITE : 0) |
-    flags
-  );
+    (remoteWrite ? ACCESS.IB_UVERBS_ACCESS_REMOTE_WRITE : 0);
+  return (chosen | flags) >>> 0;
 }
 
 export interface DmaBufRegistration extends Access {

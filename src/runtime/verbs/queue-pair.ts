@@ -85,6 +85,7 @@ export class QueuePair implements Disposable, WorkOwner {
   readonly #wqeSize: number;
   readonly #sendDepth: number;
   readonly #receiveMask: number;
+  readonly #receivePieces: number;
   readonly #mappings: Mapping[] = [];
   readonly #sendQueue: { readonly memory: Mapping; readonly start: number } | undefined;
   readonly #receiveQueue: Mapping | undefined;
@@ -108,6 +109,7 @@ export class QueuePair implements Disposable, WorkOwner {
     this.#sendDepth = powerOfTwo(sends);
     const descriptors = powerOfTwo(receives * receivePieces);
     this.#receiveMask = descriptors - 1;
+    this.#receivePieces = receivePieces;
     const answer = verbs.call(
       'UVERBS_METHOD_QP_CREATE',
       {
@@ -240,9 +242,14 @@ export class QueuePair implements Disposable, WorkOwner {
     if (this.#sendBell) this.#ring(this.#sendBell, this.#sent);
   }
 
-  /** Waits for a message in these pieces of memory. @throws WorkQueueFullError */
+  /**
+   * Waits for a message in these pieces of memory.
+   * @param pieces at least one: the NIC knows a receive by its pieces. @throws WorkQueueFullError
+   */
   receive(pieces: readonly Piece[], id = 0): void {
     const { bytes } = this.#alive(this.#receiveQueue);
+    if (pieces.length === 0 || pieces.length > this.#receivePieces)
+      throw new RangeError(`a receive of ${pieces.length} pieces, of 1 to ${this.#receivePieces}`);
     const request = this.#receives.take(id);
     if (request === undefined) throw new WorkQueueFullError(`receive queue of queue pair ${this.number}`);
     pieces.forEach(({ address, length, lkey }, i) => {

@@ -1,0 +1,15 @@
+import { suite } from '../suite.ts';
+import { registrationTests } from './p2p-registration.ts';
+import { transferTests } from './p2p-transfers.ts';
+import { workTests } from './p2p-work.ts';
+
+export const p2p = suite(
+  'p2p',
+  'Memory of accelerators moved by network cards, without the host: registered, written, read, let go.',
+  (test) => {
+    transferTests(test);
+    workTests(test);
+    registrationTests(test);
+  },
+  { machine: 'gaudi-x2-efa-x2' },
+);
