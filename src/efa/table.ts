@@ -2,7 +2,8 @@
 
 export class Table<T> {
   readonly limit: number;
-  readonly #slotBits: number;
+  /** Slots that numbers can name, a power of two. */
+  readonly #span: number;
   readonly #generations: number;
   readonly #reserved: readonly number[];
   readonly #slots: ({ readonly id: number; readonly value: T } | undefined)[];
@@ -17,8 +18,8 @@ export class Table<T> {
    */
   constructor(limit: number, idBits: number, reserved: readonly number[] = []) {
     this.limit = limit;
-    this.#slotBits = Math.ceil(Math.log2(limit));
-    this.#generations = 2 ** (idBits - this.#slotBits);
+    this.#span = 2 ** Math.ceil(Math.log2(limit));
+    this.#generations = 2 ** idBits / this.#span;
     this.#reserved = reserved;
     this.#slots = new Array(limit).fill(undefined);
     this.#uses = new Array(limit).fill(0);
@@ -29,7 +30,7 @@ export class Table<T> {
   }
 
   slotOf(id: number): number {
-    return id % 2 ** this.#slotBits;
+    return id % this.#span;
   }
 
   /** A number that is free, or undefined where all are taken. */
@@ -40,7 +41,7 @@ export class Table<T> {
       if (this.#slots[slot]) continue;
       let id: number;
       do {
-        id = slot + ((this.#uses[slot] as number) % this.#generations) * 2 ** this.#slotBits;
+        id = slot + ((this.#uses[slot] as number) % this.#generations) * this.#span;
         if (this.#reserved.includes(id)) (this.#uses[slot] as number)++;
       } while (this.#reserved.includes(id));
       this.#next = slot + 1;

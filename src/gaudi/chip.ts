@@ -17,6 +17,7 @@ import type { DmaPort } from '../pci/ports.ts';
 import type { Clock, Timer } from '../sim/clock.ts';
 import type { ErrorLog } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
+import { Process, type Steps } from '../sim/process.ts';
 import { Random } from '../sim/random.ts';
 import { type BlockSpec, type Bodies, RegisterBlock, type Rows } from '../sim/registers.ts';
 import { Card } from './card.ts';
@@ -73,6 +74,21 @@ export interface ChipPorts {
 
 /** How long units stay in reset, ns. */
 const RESET_NS = 10_000_000;
+/** Bytes of a memory that are zeroed at a time. */
+const PIECE = 0x400_0000;
+
+/** Zeros what is in use of a memory; others have their turns in between. */
+function* inPieces(memory: Memory): Steps {
+  for (let at = 0; at < memory.size; ) {
+    const untouched = memory.untouched(at, memory.size - at);
+    const n = Math.min(Math.abs(untouched), untouched > 0 ? memory.size : PIECE);
+    if (untouched <= 0) {
+      memory.zero(at, n);
+      yield 0;
+    }
+    at += n;
+  }
+}
 /** The boot state machine after reset, ns. */
 const BTM_NS = 200_000;
 
@@ -94,6 +110,8 @@ export class Chip {
   readonly #qmans: readonly Qman[];
   readonly #syncManagers: ReadonlyMap<string, SyncManager>;
   #release: Timer | undefined;
+  /** Zeros memory. */
+  #emptying: Process | undefined;
   /** Until when the boot state machine runs, ns. */
   #btmEnd = 0;
   /** Energy until Linux was started, joules. */
@@ -186,6 +204,7 @@ export class Chip {
   powerOn(cold: boolean): void {
     this.#release?.cancel();
     this.#release = undefined;
+    this.#emptying?.kill();
     this.#ports.cfg.held = false;
     this.firmware.stop();
     this.#ports.cfg.reset();
@@ -213,6 +232,7 @@ export class Chip {
 
   /** Ends all processes. */
   close(): void {
+    this.#emptying?.kill();
     this.#release?.cancel();
     this.firmware.stop();
     for (const qman of this.#qmans) qman.reset();
@@ -417,16 +437,39 @@ export class Chip {
     if (has(/^CPU$/)) this.firmware.stop();
     cfg.reset((name) => units.some((unit) => unit.blocks.test(name)));
     // What a memory holds after its reset is undefined; the model leaves zeros.
-    if (has(/^HBM_\d$/)) memories.hbm.zero(0, memories.hbm.size);
+    if (has(/^HBM_\d$/)) this.#empty(memories.hbm);
     if (has(/^IF_/)) memories.sram.zero(0, memories.sram.size);
     if (!has(/^PSOC$/)) return;
     memories.scratchpad.zero(0, memories.scratchpad.size);
     cfg.held = true;
-    this.#release?.cancel();
-    this.#release = this.#ports.clock.at(this.#ports.clock.now() + RESET_NS, () => {
+    this.#releaseIn(RESET_NS, () => {
       cfg.held = false;
       if (restart && has(/^CPU$/)) this.#boot();
     });
+  }
+
+  /** Ends the reset after so many nanoseconds, and not before its memory is empty. */
+  #releaseIn(time: number, release: () => void): void {
+    const { clock } = this.#ports;
+    this.#release?.cancel();
+    this.#release = clock.at(clock.now() + time, () => {
+      if (this.#emptying && !this.#emptying.ended) this.#releaseIn(RESET_NS, release);
+      else release();
+    });
+  }
+
+  /**
+   * Zeros a memory: at once, or, where much of it is in use, piece by piece: gigabytes take seconds, and whoever waits for the
+   * device meanwhile (QEMU: 5 s for an answer) would give it up.
+   */
+  #empty(memory: Memory): void {
+    this.#emptying?.kill();
+    if (memory.resident() <= PIECE) memory.zero(0, memory.size);
+    else {
+      this.#emptying = new Process(this.#ports.clock, 'reset', inPieces(memory), (error) => {
+        throw error;
+      });
+    }
   }
 
   #boot(): void {

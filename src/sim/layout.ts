@@ -77,25 +77,37 @@ export function layout<const F extends LayoutFields>(
       return values as Values<F>;
     },
     encode(target, values, at = 0) {
-      for (const [field, value] of Object.entries(values))
-        put(target, at, fields[field] as LayoutField, value as number);
+      for (const field in values) put(target, at, fields[field] as LayoutField, values[field] as number);
     },
     reservedBits: (source, at = 0) => used.some((mask, i) => ((source[at + i] as number) & ~mask & 0xff) !== 0),
   };
 }
 
+/** The bytes that hold a field, as one number. */
+function held(source: Uint8Array, place: number, size: Size): number {
+  let value = source[place] as number;
+  if (size === 1) return value;
+  value += (source[place + 1] as number) * 2 ** 8;
+  if (size === 2) return value;
+  value += (source[place + 2] as number) * 2 ** 16 + (source[place + 3] as number) * 2 ** 24;
+  return size === 4 ? value : value + held(source, place + 4, 4) * 2 ** 32;
+}
+
 function get(source: Uint8Array, at: number, f: LayoutField): number {
-  let value = 0;
-  for (let i = f.size - 1; i >= 0; i--) value = value * 256 + (source[at + f.offset + i] as number);
-  return f.low === 0 && f.bits === 8 * f.size ? value : Math.floor(value / 2 ** f.low) % 2 ** f.bits;
+  const value = held(source, at + f.offset, f.size);
+  return f.bits === 8 * f.size ? value : Math.floor(value / 2 ** f.low) % 2 ** f.bits;
 }
 
 function put(target: Uint8Array, at: number, f: LayoutField, value: number): void {
   if (!Number.isInteger(value) || value < 0 || value >= 2 ** f.bits) throw new RangeError(`${value} in ${f.bits} bits`);
-  const rest = get(target, at, { ...f, low: 0, bits: 8 * f.size }) - get(target, at, f) * 2 ** f.low;
-  let whole = rest + value * 2 ** f.low;
+  const place = at + f.offset;
+  let whole = value;
+  if (f.bits !== 8 * f.size) {
+    const before = held(target, place, f.size);
+    whole = before + (value - (Math.floor(before / 2 ** f.low) % 2 ** f.bits)) * 2 ** f.low;
+  }
   for (let i = 0; i < f.size; i++) {
-    target[at + f.offset + i] = whole % 256;
+    target[place + i] = whole % 256;
     whole = Math.floor(whole / 256);
   }
 }

@@ -183,6 +183,46 @@ operational() { test "$(cat $CARD/status 2>/dev/null)" = Operational; }
 references() { until test $(cat /sys/module/efa/refcnt)$(cat /sys/module/habanalabs/refcnt) = 00; do sleep 0.1; done; echo efa 0 habanalabs 0; }
 `;
 
+test('a list of a million pages, and completion queues of several parts', async (t) => {
+  using program = await GaudiRdma.build();
+  if (!program) return t.skip('no C compiler on this host');
+  // The list takes 8 MiB, which no kernel has in one piece: it is chained (efa_verbs.c, pbl_indirect_initialize).
+  await using vm = await boot('gaudi-efa', { memory: 2 ** 30, devices: { nicLimits: { pageSizes: 4096, subCqs: 4 } } });
+  const large = ['large', '--size', String(2 ** 32), '--count', '0'];
+  assert.deepEqual(await lines(vm, [...program.command, ...large]), ['wrong 0', 'beyond 10', 'done']);
+  assert.deepEqual(await lines(vm, [...program.command, 'many', '--count', '20', '--size', '1000000']), [
+    'wrong 0',
+    'done',
+  ]);
+  assert.deepEqual(await lines(vm, [...program.command, 'datagrams', '--count', '20']), ['wrong 0', 'done']);
+  await benchmark(vm, `ib_send_bw -c SRD ${PERFTEST} -q 4`);
+  assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+  await checkQuiet(vm);
+});
+
+test('two cards and two NICs: each NIC reaches each card', async (t) => {
+  using program = await GaudiRdma.build();
+  if (!program) return t.skip('no C compiler on this host');
+  await using vm = await boot('gaudi-x2-efa-x2');
+  const addresses = (await output(vm, ['sh', '-c', 'cat /sys/class/accel/accel?/device/pci_addr'])).trim().split('\n');
+  assert.equal(addresses.length, 2);
+  const users = addresses.map(async (card, i) => {
+    for (const nic of [i, 1 - i]) {
+      const words = ['transfer', '--card', card, '--nic', String(nic)];
+      assert.equal((await lines(vm, [...program.command, ...words])).at(-1), 'done');
+    }
+  });
+  await Promise.all(users);
+  const { traffic } = await vm.deviceReport();
+  for (const from of ['efa0', 'efa1']) {
+    for (const to of ['gaudi0', 'gaudi1']) {
+      const moved = traffic.find((entry) => entry.from === from && entry.to === to);
+      assert.ok(moved && moved.route === 'switch' && moved.written > 2 ** 21, `${from} to ${to}`);
+    }
+  }
+  await checkQuiet(vm);
+});
+
 /** delete_module(2), for guests without the program. */
 const UNLOAD = `
 import ctypes, sys
