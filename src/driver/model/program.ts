@@ -51,8 +51,8 @@ export abstract class Program implements Driver {
   readonly #returned = new Condition();
   /** Its mappings of files. */
   readonly #mapped = new Set<() => void>();
-  /** What programs have of them. */
-  readonly #fileMappings = new WeakMap<Mapping, FileMapping>();
+  /** Those of doorbells, by their addresses. */
+  readonly #doorbells = new Map<bigint, FileMapping>();
 
   constructor(kernel: Kernel, pid: number) {
     this.kernel = kernel;
@@ -128,8 +128,8 @@ export abstract class Program implements Driver {
   }
 
   store32(mapping: Mapping, at: number, value: number): void {
-    const file = this.#fileMappings.get(mapping);
-    if (file?.store32) file.store32(at, value);
+    const doorbell = this.#doorbells.get(mapping.address);
+    if (doorbell?.store32) doorbell.store32(at, value);
     else new DataView(mapping.bytes.buffer, mapping.bytes.byteOffset).setUint32(at, value, true);
   }
 
@@ -262,11 +262,13 @@ export abstract class Program implements Driver {
     file.get();
     const unmap = () => {
       if (!this.#mapped.delete(unmap)) return;
+      this.#doorbells.delete(mapping.address);
       mapping.unmap();
       file.put();
     };
     this.#mapped.add(unmap);
-    const own: Mapping = {
+    if (mapping.store32) this.#doorbells.set(mapping.address, mapping);
+    return {
       address: mapping.address,
       get bytes() {
         return mapping.bytes;
@@ -275,8 +277,6 @@ export abstract class Program implements Driver {
         if (this.#mapped.has(unmap)) this.#call(this.#steps(unmap));
       },
     };
-    this.#fileMappings.set(own, mapping);
-    return own;
   }
 
   *#read(fd: number, buffer: Uint8Array): Steps<number> {
