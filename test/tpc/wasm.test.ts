@@ -85,7 +85,12 @@ const words = fc.array(word, { minLength: 97, maxLength: 97 }).map((list) => Uin
 const v = fc.integer({ min: 1, max: 11 }).map((n) => `V${n}`);
 const vs = fc.oneof(v, fc.constantFrom('S2', 'S3', 'S4', '0x3f000000', '7', '0x80000000', '0x7f800001'));
 const vpu = fc.oneof(
-  fc.tuple(fc.constantFrom('add.f32', 'sub.f32', 'mul.f32', 'max.f32', 'min.f32', 'mac.f32', 'mac.f32.neg'), v, v, vs),
+  fc.tuple(
+    fc.constantFrom('add.f32', 'sub.f32', 'mul.f32', 'max.f32', 'min.f32', 'mac.f32', 'mac.f32.neg', 'sub.f32.neg'),
+    v,
+    v,
+    vs,
+  ),
   fc.tuple(
     fc.constantFrom(
       'add.i32',
@@ -147,6 +152,12 @@ const vpu = fc.oneof(
     v,
     vs,
     fc.constantFrom('VP1', '!VP2', 'VP0', 'SP2', '!SP2'),
+  ),
+  fc.tuple(
+    fc.constantFrom('mov.f32', 'mov.i32', 'mov.u32'),
+    v,
+    fc.oneof(v, fc.constantFrom('S3', '7')),
+    fc.constantFrom('VP1', '!VP2', '!SP2'),
   ),
   fc.tuple(
     fc.constantFrom('convert.f32 target_type=int32 rz', 'abs.f32', 'convert.i32 target_type=fp32 rhne'),

@@ -361,7 +361,10 @@ export class Debugger {
   #memory(words: readonly string[]): string {
     const [what = '', type] = words;
     const match = /^(\w+)(?:\[(\d+)(?:\.\.(\d+))?\])?$/.exec(what);
-    if (!match) throw new UserError(`"${what}": a tensor, vlm or slm is expected, e.g. x[0..16]`);
+    if (!match)
+      throw new UserError(
+        `"${what}": a tensor, vlm or slm is expected, e.g. x[0..16]; elements are counted from the first of the tensor, along dimension 0`,
+      );
     const name = match[1] as string;
     const from = Number(match[2] ?? 0);
     const to = match[3] === undefined ? from + (match[2] === undefined ? 16 : 1) : Number(match[3]);

@@ -15,10 +15,12 @@ import {
   emitVector,
   flush,
   type Knowledge,
+  type Locals,
   laneselect,
   loadChunk,
   sourceOf,
 } from './emit.ts';
+import type { Code } from './encoder.ts';
 
 /** Bits of a predicate for a chunk. */
 const CHUNK_BITS = CHUNK;
@@ -57,15 +59,35 @@ export function emitMasked(i: Instruction, known: Knowledge): Emit | undefined {
   const dest = register(i, 'dest');
   if (dest.file !== 'V') return undefined;
   const from = layout.VPRF + predicate.number * layout.PREDICATE_BYTES;
-  return emitVector({ ...i, predicate: undefined }, known, (code, l, chunk, to) => {
+  const to = offsetOf(i, dest);
+  const choose = (code: Code, l: Locals, chunk: number) => {
     // Lanes with the bit set keep it: then they are not zero.
     code.load16(from + chunk * CHUNK_BYTES).op('i32x4.splat');
     code.words(LANE_BITS);
     code.op('v128.and');
     code.words(LANE_BITS);
     code.op(predicate.inverted ? 'i32x4.ne' : 'i32x4.eq').set(l.a);
-    code.get(l.result).loadVector(to).get(l.a).op(laneselect()).set(l.result);
-  });
+    code
+      .get(l.result)
+      .loadVector(to + chunk * CHUNK)
+      .get(l.a)
+      .op(laneselect())
+      .set(l.result);
+  };
+  if (i.mnemonic !== 'mov') return emitVector({ ...i, predicate: undefined }, known, choose);
+  const source = sourceOf(i, operand(i, 'a'));
+  if (!source || dest.number >= layout.GENERAL_VECTORS) return undefined;
+  return (code, l) => {
+    for (let chunk = 0; chunk < CHUNKS; chunk++) {
+      loadChunk(code, source, chunk);
+      code.set(l.result);
+      choose(code, l, chunk);
+      code
+        .at()
+        .get(l.result)
+        .storeVector(to + chunk * CHUNK);
+    }
+  };
 }
 
 /** Code that is done where a scalar predicate holds; where not, the instruction is counted as skipped. */

@@ -76,19 +76,20 @@ const isPlain = (i: Instruction, flags: readonly string[]) => flags.every((flag)
 
 function f32Lanes(i: Instruction, known: Shortcuts): Lanes | undefined {
   const binary =
-    (op: SimdOpcode): Lanes =>
+    (op: SimdOpcode, negated = false): Lanes =>
     (code, l) => {
       if (!known.a) flush(code, l.a);
       if (!known.b) flush(code, l.b);
       code.get(l.a).get(l.b).op(op).set(l.result);
       if (!known.noDenormals) flush(code, l.result);
+      if (negated) code.get(l.result).op('f32x4.neg').set(l.result);
       if (!known.anyNan) canonical(code, l.result);
     };
   switch (i.mnemonic) {
     case 'add':
       return isPlain(i, ['st', 'carry']) ? binary('f32x4.add') : undefined;
     case 'sub':
-      return isPlain(i, ['st', 'neg']) ? binary('f32x4.sub') : undefined;
+      return isPlain(i, ['st']) ? binary('f32x4.sub', i.switches.neg === true) : undefined;
     case 'mul':
       return binary('f32x4.mul');
     case 'max':
@@ -295,7 +296,7 @@ export function laneOperation(i: Instruction): LaneOperation | undefined {
 }
 
 /** Changes `result` before it becomes the chunk at an offset in the state. */
-export type Finish = (code: Code, l: Locals, chunk: number, to: number) => void;
+export type Finish = (code: Code, l: Locals, chunk: number) => void;
 
 /** An instruction of the vector unit. */
 export function emitVector(i: Instruction, known: Knowledge, finish?: Finish): Emit | undefined {
@@ -320,7 +321,7 @@ export function emitVector(i: Instruction, known: Knowledge, finish?: Finish): E
         code.set(l.result);
       }
       lanes(code, l);
-      finish?.(code, l, chunk, to + chunk * CHUNK);
+      finish?.(code, l, chunk);
       code
         .at()
         .get(l.result)
