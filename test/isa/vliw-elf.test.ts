@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { instructionSets } from '../../specs/index.ts';
+import { tpcGaudi } from '../../specs/tpc/gaudi.ts';
+import { assembleVliw } from '../../src/isa/vliw/assembler.ts';
 import { type Kernel, readKernel, writeKernel } from '../../src/isa/vliw/elf.ts';
 import { ModelError } from '../../src/sim/errors.ts';
 import { seed } from '../seed.ts';
@@ -164,5 +166,106 @@ describe('an object file', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+function folder(t: TestContext): string {
+  const made = mkdtempSync(path.join(tmpdir(), 'sagrada-elf-'));
+  t.after(() => rmSync(made, { recursive: true }));
+  return made;
+}
+
+describe('what compilers say in their texts', () => {
+  const text = `	.text
+	.file	"add_f32.c"
+	.globl	main                            // -- Begin function main
+	.p2align	7
+	.type	main,@function
+main:                                   // @main
+	.cfi_startproc
+	nop; mov.i32 S1, 5; nop; nop
+	.loc 1 3 0
+	nop;	halt;	halt;	nop
+$func_end0:
+	.size	main, ($func_end0)-main
+	.cfi_endproc
+	.hidden helper
+	.weak helper
+	.p2align 7
+helper:
+	nop
+	.ident	"clang version 12.0.0"
+	.section	".note.GNU-stack","",@progbits
+	.section .rodata.str,"aMS",@progbits,1
+	.balign 4
+	.asciz "hi"
+`;
+  const file = () => {
+    const isa = tpcGaudi;
+    const assembly = assembleVliw(isa, text, { hazards: false });
+    return writeKernel({ ...assembly, text: assembly.bytes, name: 'add_f32.s' });
+  };
+
+  it('is in the object file: symbols with types and sizes, the file, alignment, flags', (t) => {
+    const elf = path.join(folder(t), 'a.o');
+    writeFileSync(elf, file());
+    const { stdout, error } = spawnSync('readelf', ['-hSsW', elf], { encoding: 'utf8' });
+    if (error) return t.skip('readelf is not installed');
+    assert.match(stdout, /FILE +LOCAL +DEFAULT +ABS add_f32\.c/);
+    assert.match(stdout, /00000000 +64 FUNC +GLOBAL DEFAULT +2 main/);
+    assert.match(stdout, /00000080 +0 NOTYPE +WEAK +HIDDEN +2 helper/);
+    assert.match(stdout, /\.text +PROGBITS +00000000 [0-9a-f]+ 0000a0 00 +AX +0 +0 128/);
+    assert.match(stdout, /\.comment +PROGBITS +00000000 [0-9a-f]+ 000016 01 +MS/);
+    assert.match(stdout, /\.rodata\.str +PROGBITS +00000000 [0-9a-f]+ 000003 01 +AMS +0 +0 +4/);
+    assert.match(stdout, /\.note\.GNU-stack +PROGBITS +00000000 [0-9a-f]+ 000000/);
+  });
+
+  it('is read back: labels in .text, whatever else there is', () => {
+    const { text: program, symbols, name } = readKernel(file());
+    assert.equal(program.length, 160);
+    assert.deepEqual(
+      symbols.map((each) => [each.name, each.value]),
+      [
+        ['helper', 128],
+        ['main', 0],
+      ],
+    );
+    assert.equal(name, 'add_f32.s');
+  });
+
+  it('may be wrong', () => {
+    const error = (line: string) => {
+      try {
+        assembleVliw(tpcGaudi, line);
+      } catch (e) {
+        return (e as Error).message;
+      }
+      return '';
+    };
+    assert.match(error('main:\n.size main, nothing'), /a number or a name of one is expected/);
+    assert.match(error('.size main'), /.size NAME, NUMBER is expected/);
+    assert.match(error('.type main'), /.type NAME, @function or @object is expected/);
+    assert.match(error('.type main, @thing'), /@function or @object/);
+    assert.match(error('.p2align 40'), /an alignment to a power of two/);
+    assert.match(error('.balign 3'), /an alignment to a power of two/);
+    assert.match(error('.ident nothing'), /.ident "TEXT" is expected/);
+    assert.match(error('.section'), /the name of a section is expected/);
+  });
+});
+
+describe('a program that is not all in its file', () => {
+  it('is refused: nobody resolves its relocations', () => {
+    const relocations = new Uint8Array([0, 0, 0, 0, 0, 1, 0, 0]);
+    const file = writeKernel({ ...kernel, sections: new Map([['.rel.text', relocations]]) });
+    const view = new DataView(file.buffer);
+    const table = view.getUint32(32, true);
+    // Sections: none, .strtab, .text, .KernelInfo, .rel.text.
+    const changed = word(word(file, table + 4 * 40 + 4, 9), table + 4 * 40 + 28, 2);
+    assert.match(refusal(changed) ?? '', /^unsupported: elf: section ".rel.text" has relocations of .text/);
+    assert.equal(
+      refusal(word(changed, table + 4 * 40 + 28, 3)),
+      undefined,
+      'those of other sections are for debuggers',
+    );
   });
 });

@@ -9,7 +9,8 @@ import { AssemblyError, type Diagnostic, SourceText } from '../diagnostics.ts';
 import { Fault } from '../expressions.ts';
 import { BUNDLE_WORDS, bytesOf, orBits, readWords } from './bits.ts';
 import { BUNDLE_BYTES, type Slot, slots } from './bundle.ts';
-import { Directives } from './directives.ts';
+import { Directives, type SectionAttributes } from './directives.ts';
+import type { KernelSymbol } from './elf.ts';
 import { type Hazard, HazardFinder } from './hazards.ts';
 import { encodeLoop } from './loop.ts';
 import { type LoopLabel, parseLoop } from './loop-parser.ts';
@@ -17,18 +18,14 @@ import { type Expansion, expand, needsExpansion } from './macros.ts';
 import type { VliwSet } from './set.ts';
 import { type ParsedSlot, SlotParser } from './slot-parser.ts';
 
-export interface ProgramSymbol {
-  readonly name: string;
-  readonly value: number;
-  readonly global: boolean;
-  /** Declared global, and not defined. */
-  readonly undefined?: boolean;
-}
-
 export interface VliwAssembly extends Assembly {
   /** Sections other than .text, in the order of the text. */
   readonly sections: ReadonlyMap<string, Uint8Array>;
-  readonly symbols: readonly ProgramSymbol[];
+  /** What the text says of sections, .text among them. */
+  readonly attributes: ReadonlyMap<string, SectionAttributes>;
+  /** Names of source files, from `.file`. */
+  readonly files: readonly string[];
+  readonly symbols: readonly KernelSymbol[];
 }
 
 /** Longest program, bytes. */
@@ -95,7 +92,13 @@ class Assembler {
         this.#hazards?.skip();
       }
     };
-    this.#directives = new Directives(this.#constants, data, () => this.#slotParser.forget());
+    this.#directives = new Directives(
+      this.#constants,
+      data,
+      () => this.#slotParser.forget(),
+      () => this.#bundles * BUNDLE_BYTES,
+      (bytes) => this.#pad(bytes),
+    );
     const defect = (fault: Fault) => this.#report(fault, this.#permissive ? 'warning' : 'error');
     const warn = (fault: Fault) => this.#report(fault, 'warning');
     this.#slotParser = new SlotParser({
@@ -122,6 +125,7 @@ class Assembler {
     if (this.#braces) this.#report(new Fault(this.#braces, 'this brace is never closed'), 'error');
     this.#endBundle();
     this.#resolve();
+    const symbols = this.#symbols();
     if (this.#diagnostics.some((each) => each.severity === 'error')) {
       throw new AssemblyError(this.#source, this.#diagnostics);
     }
@@ -138,7 +142,9 @@ class Assembler {
       source: this.#source,
       warnings: this.#diagnostics,
       sections: this.#directives.sections(),
-      symbols: this.#symbols(),
+      attributes: this.#directives.attributes,
+      files: this.#directives.files,
+      symbols,
     };
   }
 
@@ -305,6 +311,16 @@ class Assembler {
     this.#hazards?.skip();
   }
 
+  /** Bundles that do nothing, up to a multiple of so many bytes. */
+  #pad(bytes: number): void {
+    const nothing = new Uint32Array(BUNDLE_WORDS);
+    readWords(this.#set.nop, 0, nothing);
+    while ((this.#bundles * BUNDLE_BYTES) % bytes !== 0) {
+      this.#emit(nothing);
+      this.#hazards?.skip();
+    }
+  }
+
   /** Puts the pending slots together. */
   #endBundle(): void {
     const pending = this.#pending;
@@ -427,16 +443,37 @@ class Assembler {
   }
 
   /** Names that begin with a dollar sign, and numbers, are for the text alone. */
-  #symbols(): ProgramSymbol[] {
-    const globals = this.#directives.globals;
-    const symbols: ProgramSymbol[] = [];
+  #symbols(): KernelSymbol[] {
+    const { globals } = this.#directives;
+    const symbols: KernelSymbol[] = [];
     for (const [name, place] of globals) {
       if (this.#labels.has(name)) continue;
       this.#report(new Fault(place, `global "${name}" is not defined`), 'warning');
-      symbols.push({ name, value: 0, global: true, undefined: true });
+      const { weak } = this.#directives.symbol(name);
+      symbols.push({ name, value: 0, global: true, undefined: true, ...(weak ? { weak } : {}) });
     }
+    const placeOf = (name: string) => {
+      const label = this.#labels.get(name);
+      return label && BigInt(label.bundle * BUNDLE_BYTES);
+    };
     for (const [name, { bundle }] of this.#labels) {
-      if (!/^[$\d]/.test(name)) symbols.push({ name, value: bundle * BUNDLE_BYTES, global: globals.has(name) });
+      if (/^[$\d]/.test(name)) continue;
+      const { type, weak, visibility } = this.#directives.symbol(name);
+      let size = 0;
+      try {
+        size = this.#directives.sizeOf(name, placeOf);
+      } catch (error) {
+        this.#fault(error);
+      }
+      symbols.push({
+        name,
+        value: bundle * BUNDLE_BYTES,
+        global: globals.has(name),
+        ...(type ? { type } : {}),
+        ...(size ? { size } : {}),
+        ...(weak ? { weak } : {}),
+        ...(visibility ? { visibility } : {}),
+      });
     }
     return symbols;
   }

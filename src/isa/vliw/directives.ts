@@ -12,23 +12,55 @@ interface Place {
   readonly end: number;
 }
 
-/** Said to an object file, or to nobody here. */
-const ignored = new Set([
-  '.file',
-  '.ident',
-  '.size',
-  '.type',
-  '.loc',
-  '.p2align',
-  '.align',
-  '.balign',
-  '.addrsig',
-  '.addrsig_sym',
-  '.local',
-  '.hidden',
-  '.protected',
-  '.end',
-]);
+/** For debuggers and linkers; without effect here. */
+const ignored = new Set(['.loc', '.addrsig', '.addrsig_sym', '.local', '.end', '.previous', '.lcomm', '.comm']);
+
+/** Numbers of System V ABI, "Symbol Table". */
+const symbolTypes: Readonly<Record<string, number>> = {
+  notype: 0,
+  object: 1,
+  function: 2,
+  func: 2,
+  tls_object: 6,
+  tls: 6,
+};
+const visibilities: Readonly<Record<string, number>> = { '.internal': 1, '.hidden': 2, '.protected': 3 };
+const sectionTypes: Readonly<Record<string, number>> = {
+  progbits: 1,
+  note: 7,
+  nobits: 8,
+  init_array: 14,
+  fini_array: 15,
+};
+/** System V ABI, "Sections", sh_flags. */
+const sectionFlagLetters: Readonly<Record<string, number>> = {
+  w: 1,
+  a: 2,
+  x: 4,
+  M: 0x10,
+  S: 0x20,
+  o: 0x80,
+  G: 0x200,
+  T: 0x400,
+};
+
+/** What an object file says of a section beyond its contents. */
+export interface SectionAttributes {
+  readonly type?: number;
+  readonly flags?: number;
+  readonly entrySize?: number;
+  /** Bytes. */
+  readonly align?: number;
+}
+
+/** What an object file says of a symbol beyond its value. */
+export interface SymbolAttributes {
+  readonly type: number;
+  /** Tokens of an expression, and where it stood: an offset in .text. */
+  readonly size: { readonly tokens: readonly ScanToken[]; readonly here: number } | undefined;
+  readonly weak: boolean;
+  readonly visibility: number;
+}
 
 const dataBytes: Readonly<Record<string, number>> = {
   '.byte': 1,
@@ -45,13 +77,22 @@ const dataBytes: Readonly<Record<string, number>> = {
   '.8byte': 8,
 };
 
-const known = ['.text', '.data', '.section', '.globl', '.global', '.weak', '.set', '.equ', '.ascii', '.asciz', '.zero'];
+const known = [
+  ...['.text', '.data', '.section', '.globl', '.global', '.weak', '.set', '.equ', '.ascii', '.asciz', '.zero', '.fill'],
+  ...['.type', '.size', '.file', '.ident', '.align', '.balign', '.p2align', '.hidden', '.protected', '.internal'],
+  ...['.macro', '.rept', '.irp', '.irpc', '.if', '.ifdef', '.else', '.endif'],
+];
 
 /** Longest section of data, bytes. */
 const MAX_DATA = 16 * 1024 * 1024;
+const MAX_ALIGN = 65536;
 
 export class Directives {
   readonly globals = new Map<string, Place>();
+  /** Names of source files. */
+  readonly files: string[] = [];
+  readonly attributes = new Map<string, SectionAttributes>();
+  readonly #symbols = new Map<string, SymbolAttributes>();
   readonly #constants: Map<string, bigint>;
   readonly #data = new Map<string, number[]>();
   #section = '.text';
@@ -65,16 +106,24 @@ export class Directives {
 
   readonly #emit: (bytes: readonly number[], place: Place) => void;
   readonly #changed: () => void;
+  /** Where the next bundle goes, in .text. */
+  readonly #here: () => number;
+  /** Fills .text up to a multiple of bytes. */
+  readonly #pad: (bytes: number) => void;
 
   /** `emit` takes whole bundles of data in .text; `changed` is told that a constant has another value than before. */
   constructor(
     constants: Map<string, bigint>,
     emit: (bytes: readonly number[], place: Place) => void,
     changed: () => void,
+    here: () => number,
+    pad: (bytes: number) => void,
   ) {
     this.#constants = constants;
     this.#emit = emit;
     this.#changed = changed;
+    this.#here = here;
+    this.#pad = pad;
   }
 
   inText(): boolean {
@@ -109,17 +158,19 @@ export class Directives {
       this.#define(first, rest);
       return;
     }
-    if (name === '.set' || name === '.equ') {
+    if (name === '.set' || name === '.equ' || name === '.equiv') {
       if (second?.kind !== 'name' || rest[0]?.text !== ',') throw new Fault(first, `${name} NAME, NUMBER is expected`);
       this.#define(second, rest.slice(1));
       return;
     }
+    if (this.#ofSymbol(name, statement, first, tokens) || this.#ofFile(name, statement, first, tokens)) return;
     if (name === '.globl' || name === '.global' || name === '.weak') {
       this.#global(first, tokens.slice(1));
       return;
     }
     if (name === '.section' || ['.text', '.data', '.tpc_metadata', '.indexmap'].includes(name)) {
-      this.#enter(name === '.section' ? sectionName(statement, first) : first.text, first);
+      if (name === '.section') this.#named(statement, first);
+      else this.#enter(first.text, first);
       return;
     }
     if (ignored.has(name) || name.startsWith('.cfi_')) return;
@@ -157,6 +208,81 @@ export class Directives {
     return sections;
   }
 
+  /** Symbols' types, sizes and visibility. False: it is another directive. @throws Fault */
+  #ofSymbol(name: string, statement: string, first: ScanToken, tokens: readonly ScanToken[]): boolean {
+    const change = (symbol: string, attributes: Partial<SymbolAttributes>) =>
+      void this.#symbols.set(symbol, { ...this.symbol(symbol), ...attributes });
+    if (name === '.type') {
+      const [, symbol, type = ''] = /^\S+\s+([\w.$]+)\s*,?\s*[@%"#]?(?:STT_)?(\w+)"?\s*$/.exec(statement) ?? [];
+      const number = symbolTypes[type.toLowerCase()];
+      if (!symbol || number === undefined) throw new Fault(first, '.type NAME, @function or @object is expected');
+      change(symbol, { type: number });
+    } else if (name === '.size') {
+      const [, symbol, comma, ...size] = tokens;
+      if (symbol?.kind !== 'name' || comma?.text !== ',') throw new Fault(first, '.size NAME, NUMBER is expected');
+      change(symbol.text, { size: { tokens: size, here: this.#here() } });
+    } else if (name in visibilities) {
+      for (const { text, kind } of tokens.slice(1))
+        if (kind === 'name') change(text, { visibility: visibilities[name] as number });
+    } else {
+      if (name === '.weak')
+        for (const { text, kind } of tokens.slice(1)) if (kind === 'name') change(text, { weak: true });
+      return false;
+    }
+    return true;
+  }
+
+  /** What is said of the file, and alignment. False: it is another directive. @throws Fault */
+  #ofFile(name: string, statement: string, first: ScanToken, tokens: readonly ScanToken[]): boolean {
+    if (name === '.file') {
+      const file = /^\S+\s+"((?:[^"\\]|\\.)*)"\s*$/.exec(statement)?.[1];
+      // With a number it is for debuggers.
+      if (file !== undefined) this.files.push(file);
+      return true;
+    }
+    if (name === '.ident') {
+      const text = /"((?:[^"\\]|\\.)*)"\s*$/.exec(statement)?.[1];
+      if (text === undefined) throw new Fault(first, '.ident "TEXT" is expected');
+      const before = this.#data.get('.comment') ?? [0];
+      this.#data.set('.comment', [...before, ...new TextEncoder().encode(text), 0]);
+      this.#order.add('.comment');
+      this.attributes.set('.comment', { flags: 0x30, entrySize: 1 });
+      return true;
+    }
+    if (!['.p2align', '.balign', '.align'].includes(name)) return false;
+    const [amount] = atCommas(tokens.slice(1)).map((each) => this.#value(each, first));
+    const bytes = amount === undefined ? 0 : name === '.p2align' ? 2 ** Number(amount) : Number(amount);
+    if (!(bytes >= 1 && bytes <= MAX_ALIGN) || (bytes & (bytes - 1)) !== 0) {
+      throw new Fault(first, `an alignment to a power of two up to ${MAX_ALIGN} is expected`);
+    }
+    this.#align(first, bytes);
+    return true;
+  }
+
+  /** Fills .text with bundles that do nothing, other sections with zeros. */
+  #align(place: Place, bytes: number): void {
+    const known = this.attributes.get(this.#section);
+    this.attributes.set(this.#section, { ...known, align: Math.max(bytes, known?.align ?? 1) });
+    if (this.inText()) this.#pad(bytes);
+    else {
+      const at = this.#data.get(this.#section)?.length ?? 0;
+      this.#append(place, new Array<number>((bytes - (at % bytes)) % bytes).fill(0));
+    }
+  }
+
+  symbol(name: string): SymbolAttributes {
+    return this.#symbols.get(name) ?? { type: 0, size: undefined, weak: false, visibility: 0 };
+  }
+
+  /** The size of a symbol, in bytes; `labels` tells the places of others. @throws Fault */
+  sizeOf(name: string, labels: (name: string) => bigint | undefined): number {
+    const { size } = this.symbol(name);
+    if (!size) return 0;
+    const lookup = (other: string) =>
+      other === '.' ? BigInt(size.here) : (this.#constants.get(other) ?? labels(other));
+    return Number(BigInt.asUintN(32, constantValue(size.tokens, lookup, size.tokens[0] ?? { start: 0, end: 1 })));
+  }
+
   #define(name: ScanToken, value: readonly ScanToken[]): void {
     const number = this.#value(value, name);
     const before = this.#constants.get(name.text);
@@ -175,6 +301,25 @@ export class Directives {
       throw new Fault(directive, `${directive.text} NAME is expected`);
     }
     for (const { text, start, end } of names) this.globals.set(text, { start, end });
+  }
+
+  /** .section NAME, "FLAGS", @TYPE, SIZE @throws Fault */
+  #named(statement: string, place: Place): void {
+    const [, name, flags, type, size] =
+      /^\.section\s+"?([\w.$-]+)"?\s*(?:,\s*"([^"]*)"\s*)?(?:,\s*[@%"](\w+)"?\s*)?(?:,\s*(\w+))?/i.exec(statement) ??
+      [];
+    if (!name) throw new Fault(place, 'the name of a section is expected');
+    if (flags !== undefined) {
+      const known = sectionTypes[type?.toLowerCase() ?? 'progbits'];
+      const number = [...flags].reduce((all, letter) => all | (sectionFlagLetters[letter] ?? 0), 0);
+      this.attributes.set(name, {
+        ...this.attributes.get(name),
+        flags: number,
+        ...(known === undefined ? {} : { type: known }),
+        ...(/^\d+$/.test(size ?? '') ? { entrySize: Number(size) } : {}),
+      });
+    }
+    this.#enter(name, place);
   }
 
   #enter(name: string, place: Place): void {
@@ -243,13 +388,6 @@ export class Directives {
     const text = (match[1] as string).replace(/\\(.)/g, (_, c: string) => escapes[c] ?? c);
     this.#append(directive, [...new TextEncoder().encode(text), ...(zero ? [0] : [])]);
   }
-}
-
-/** @throws Fault */
-function sectionName(statement: string, place: Place): string {
-  const name = /^\.section\s+"?([\w.$-]+)"?/i.exec(statement)?.[1];
-  if (!name) throw new Fault(place, 'the name of a section is expected');
-  return name;
 }
 
 function atCommas(tokens: readonly ScanToken[]): ScanToken[][] {

@@ -6,6 +6,7 @@
 
 import { ModelError } from '../../sim/errors.ts';
 import { BUNDLE_BYTES } from './bundle.ts';
+import type { SectionAttributes } from './directives.ts';
 
 export interface KernelSymbol {
   readonly name: string;
@@ -14,6 +15,12 @@ export interface KernelSymbol {
   readonly global: boolean;
   /** Declared global, and not in the file. Such are written, and not read. */
   readonly undefined?: boolean;
+  /** As the System V ABI numbers them; written, and not read. */
+  readonly type?: number;
+  readonly visibility?: number;
+  /** Bytes; written, and not read. */
+  readonly size?: number;
+  readonly weak?: boolean;
 }
 
 export interface Kernel {
@@ -24,6 +31,10 @@ export interface Kernel {
   readonly symbols: readonly KernelSymbol[];
   /** From .KernelInfo; undefined where there is none. */
   readonly name: string | undefined;
+  /** Names of source files; written, and not read. */
+  readonly files?: readonly string[];
+  /** What is not as for sections of that name; written, and not read. */
+  readonly attributes?: ReadonlyMap<string, SectionAttributes>;
 }
 
 const HEADER = 52;
@@ -36,7 +47,13 @@ const EM_TPC = 98;
 const SHT_PROGBITS = 1;
 const SHT_SYMTAB = 2;
 const SHT_STRTAB = 3;
+const SHT_RELA = 4;
 const SHT_NOBITS = 8;
+const SHT_REL = 9;
+const STT_FILE = 4;
+const STB_GLOBAL = 1;
+const STB_WEAK = 2;
+const SHN_ABS = 0xfff1;
 const SHF_WRITE = 1;
 const SHF_ALLOC = 2;
 const SHF_EXECINSTR = 4;
@@ -50,6 +67,7 @@ interface Section {
   readonly offset: number;
   readonly size: number;
   readonly link: number;
+  readonly info: number;
   readonly entrySize: number;
 }
 
@@ -80,6 +98,15 @@ class Reader {
     if (program.type !== SHT_PROGBITS) throw broken('.text has no contents');
     if (program.size % BUNDLE_BYTES !== 0) {
       throw broken(`.text has ${program.size} bytes, which are no whole bundles of ${BUNDLE_BYTES}`);
+    }
+    const at = sections.indexOf(program);
+    const open = sections.find(({ type, info, size }) => isRelocation(type) && info === at && size > 0);
+    if (open) {
+      throw new ModelError(
+        'unsupported',
+        'elf',
+        `section ${printable(open.name)} has relocations of .text: something in the program is not in this file`,
+      );
     }
     const others = new Map<string, Uint8Array>();
     for (const section of sections) {
@@ -127,7 +154,15 @@ class Reader {
 
   #header(at: number) {
     const word = (offset: number) => this.#view.getUint32(at + offset, true);
-    return { nameAt: word(0), type: word(4), offset: word(16), size: word(20), link: word(24), entrySize: word(36) };
+    return {
+      nameAt: word(0),
+      type: word(4),
+      offset: word(16),
+      size: word(20),
+      link: word(24),
+      info: word(28),
+      entrySize: word(36),
+    };
   }
 
   /** Sections that overlap would make one change of the file two. */
@@ -195,6 +230,8 @@ class Reader {
 
 const MAX_NAME = 4096;
 
+const isRelocation = (type: number) => type === SHT_REL || type === SHT_RELA;
+
 function broken(what: string): ModelError {
   return new ModelError('guest', 'elf', what);
 }
@@ -223,6 +260,7 @@ interface OutputSection {
   readonly bytes: Uint8Array;
   readonly link?: number;
   readonly info?: number;
+  readonly entrySize?: number;
   readonly align: number;
 }
 
@@ -233,9 +271,11 @@ interface OutputSection {
  */
 export function writeKernel(kernel: Kernel): Uint8Array {
   const sections: OutputSection[] = [];
-  const data = (name: string, bytes: Uint8Array, align = 1) => {
-    const flags = sectionFlags.find(([begin]) => begin.test(name))?.[1] ?? 0;
-    sections.push({ name, type: SHT_PROGBITS, flags, bytes, align });
+  const data = (name: string, bytes: Uint8Array, least = 1) => {
+    const usual = sectionFlags.find(([begin]) => begin.test(name))?.[1] ?? 0;
+    const { type = SHT_PROGBITS, flags = usual, align = 1, entrySize } = kernel.attributes?.get(name) ?? {};
+    const size = entrySize === undefined ? {} : { entrySize };
+    sections.push({ name, type, flags, bytes, align: Math.max(align, least), ...size });
   };
   data('.text', kernel.text, 4);
   if (kernel.name !== undefined) {
@@ -246,22 +286,32 @@ export function writeKernel(kernel: Kernel): Uint8Array {
   const symbols = [...kernel.symbols].sort(
     (a, b) => Number(a.global) - Number(b.global) || (a.name < b.name ? -1 : Number(a.name > b.name)),
   );
+  const files = kernel.files ?? [];
   const names = new Strings([
+    ...files,
     ...symbols.map((each) => each.name),
     ...sections.map((each) => each.name),
     '.symtab',
     '.strtab',
   ]);
-  const table = new Uint8Array((symbols.length + 1) * SYMBOL);
+  const table = new Uint8Array((1 + files.length + symbols.length) * SYMBOL);
   const view = new DataView(table.buffer);
+  files.forEach((file, i) => {
+    const at = (1 + i) * SYMBOL;
+    view.setUint32(at, names.at(file), true);
+    table[at + 12] = STT_FILE;
+    view.setUint16(at + 14, SHN_ABS, true);
+  });
   symbols.forEach((symbol, i) => {
-    const at = (i + 1) * SYMBOL;
+    const at = (1 + files.length + i) * SYMBOL;
     view.setUint32(at, names.at(symbol.name), true);
     view.setUint32(at + 4, symbol.value, true);
-    table[at + 12] = symbol.global ? 0x10 : 0;
+    view.setUint32(at + 8, symbol.size ?? 0, true);
+    table[at + 12] = ((symbol.weak ? STB_WEAK : symbol.global ? STB_GLOBAL : 0) << 4) | (symbol.type ?? 0);
+    table[at + 13] = symbol.visibility ?? 0;
     view.setUint16(at + 14, symbol.undefined ? 0 : 2, true);
   });
-  const firstGlobal = 1 + symbols.filter((each) => !each.global).length;
+  const firstGlobal = 1 + files.length + symbols.filter((each) => !each.global).length;
   // Section 0 is none, 1 the names.
   sections.push({ name: '.symtab', type: SHT_SYMTAB, flags: 0, bytes: table, link: 1, info: firstGlobal, align: 4 });
   const strings = names.bytes;
@@ -294,10 +344,10 @@ export function writeKernel(kernel: Kernel): Uint8Array {
   };
   file.set(strings, stringsOffset);
   header(1, [names.at('.strtab'), SHT_STRTAB, 0, 0, stringsOffset, strings.length, 0, 0, 1, 0]);
-  sections.forEach(({ name, type, flags, bytes, link = 0, info = 0, align }, i) => {
+  sections.forEach(({ name, type, flags, bytes, link = 0, info = 0, entrySize, align }, i) => {
     const at = offsets[i] as number;
     file.set(bytes, at);
-    const entry = type === SHT_SYMTAB ? SYMBOL : 0;
+    const entry = type === SHT_SYMTAB ? SYMBOL : (entrySize ?? 0);
     header(i + 2, [names.at(name), type, flags, 0, at, bytes.length, link, info, align, entry]);
   });
   return file;

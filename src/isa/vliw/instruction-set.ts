@@ -53,8 +53,8 @@ function isLabel(set: VliwSet, name: string): boolean {
 }
 
 function writeObject(assembly: Assembly, name: string): Uint8Array {
-  const { bytes, sections, symbols } = assembly as VliwAssembly;
-  return writeKernel({ text: bytes, sections, symbols, name });
+  const { bytes, sections, symbols, files, attributes } = assembly as VliwAssembly;
+  return writeKernel({ text: bytes, sections, symbols, name, files, attributes });
 }
 
 function summarise(set: VliwSet, { slot, name, row }: CompiledInstruction): RowSummary {
