@@ -24,7 +24,7 @@ export interface FileOperations {
   readonly changed?: Condition;
   /** Whether it can be read without waiting. */
   readable?(): boolean;
-  /** Events of poll that are told also to those who do not wait for them. */
+  /** Events of poll that are told instead of POLLIN, also to those who do not wait for them. */
   failed?(): number;
   /** The last descriptor and mapping have gone, and nobody is in a call. */
   release?(): void;

@@ -313,8 +313,9 @@ export abstract class Program implements Driver {
     try {
       const { operations } = file;
       const there = () => {
+        const failed = operations.failed?.() ?? 0;
         const readable = (operations.readable?.() ?? true) && (events & POLLIN) !== 0;
-        return (readable ? POLLIN : 0) | (operations.failed?.() ?? 0);
+        return failed || (readable ? POLLIN : 0);
       };
       const deadline = timeout < 0 ? Number.POSITIVE_INFINITY : kernel.clock.now() + timeout * MS;
       yield* kernel.wait(operations.changed ?? new Condition(), () => there() !== 0, deadline);

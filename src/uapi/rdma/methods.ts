@@ -26,6 +26,7 @@ const CQ = 'UVERBS_OBJECT_CQ';
 const QP = 'UVERBS_OBJECT_QP';
 const MR = 'UVERBS_OBJECT_MR';
 const EVENTS = 'UVERBS_OBJECT_ASYNC_EVENT';
+const COUNTER = 'UVERBS_OBJECT_COMP_CNTR';
 const BUFFER = ib_uverbs_buffer_desc.size;
 
 const deviceMethods = {
@@ -212,6 +213,28 @@ const eventMethods = {
   }),
 } as const satisfies Methods;
 
+const counterMethods = {
+  UVERBS_METHOD_COMP_CNTR_CREATE: method(COUNTER, 0, 'Makes a counter of completions and failures; since 7.3.', {
+    UVERBS_ATTR_CREATE_COMP_CNTR_HANDLE: handle(0, COUNTER, 'new', ''),
+    EFA_IB_ATTR_CREATE_COMP_CNTR_COMP_BUFFER: takes(0x1000, BUFFER, 'where completions are counted'),
+    EFA_IB_ATTR_CREATE_COMP_CNTR_ERR_BUFFER: takes(0x1001, BUFFER, 'where failures are counted'),
+  }),
+  UVERBS_METHOD_COMP_CNTR_DESTROY: method(COUNTER, 1, 'Destroys one.', {
+    UVERBS_ATTR_DESTROY_COMP_CNTR_HANDLE: handle(0, COUNTER, 'destroy', ''),
+  }),
+  UVERBS_METHOD_COMP_CNTR_MODIFY: method(COUNTER, 2, 'Sets one, or adds to it.', {
+    UVERBS_ATTR_MODIFY_COMP_CNTR_HANDLE: handle(0, COUNTER, 'write', ''),
+    UVERBS_ATTR_MODIFY_COMP_CNTR_ENTRY: number(1, 'completions or failures'),
+    UVERBS_ATTR_MODIFY_COMP_CNTR_OP: number(2, 'set or add'),
+    UVERBS_ATTR_MODIFY_COMP_CNTR_VALUE: takes(3, U64, ''),
+  }),
+  UVERBS_METHOD_COMP_CNTR_READ: method(COUNTER, 3, 'Reads one.', {
+    UVERBS_ATTR_READ_COMP_CNTR_HANDLE: handle(0, COUNTER, 'read', ''),
+    UVERBS_ATTR_READ_COMP_CNTR_ENTRY: number(1, 'completions or failures'),
+    UVERBS_ATTR_READ_COMP_CNTR_RESP_VALUE: gives(2, U64, ''),
+  }),
+} as const satisfies Methods;
+
 type Methods = Readonly<Record<string, Method>>;
 
 /** By name in C. */
@@ -223,6 +246,7 @@ export const methods = {
   ...qpMethods,
   ...mrMethods,
   ...eventMethods,
+  ...counterMethods,
 } as const;
 
 export type MethodName = keyof typeof methods;

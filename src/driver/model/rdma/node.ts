@@ -112,10 +112,6 @@ export class VerbsFile implements FileOperations, Session {
     this.nic.released.notify();
   }
 
-  isOpen(fd: number): boolean {
-    return this.#kernel.current.files.find(fd) !== undefined;
-  }
-
   makeEvents(kind: 'completions' | 'others'): OpenFile<EventFile> {
     this.#references++;
     const file: OpenFile<EventFile> = new OpenFile(

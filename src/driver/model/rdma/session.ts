@@ -27,8 +27,6 @@ export interface Session {
   readonly vectors: number;
   /** Of GET_CONTEXT (ucontext_lock). */
   readonly lock: Mutex;
-  /** A descriptor of the caller's. */
-  isOpen(fd: number): boolean;
   makeEvents(kind: 'completions' | 'others'): OpenFile<EventFile>;
   /** A file of asynchronous events is there: the first is that of all objects without another. */
   begunEvents(object: UserObject | undefined): void;

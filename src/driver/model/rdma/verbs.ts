@@ -3,7 +3,9 @@
  * Each is a command of the NIC's and what the host has of it. Source: efa_verbs.c, efa_ah_cache.c.
  */
 
+import { UNADVERTISED } from '../../../../specs/efa/admin.ts';
 import type { Region } from '../../../pci/function.ts';
+import { ModelError } from '../../../sim/errors.ts';
 import type { Steps } from '../../../sim/process.ts';
 import {
   efa_ibv_alloc_pd_resp,
@@ -20,7 +22,7 @@ import { qpAttributeMask } from '../../../uapi/rdma/ib.ts';
 import { accessFlags, type ib_uverbs_qp_cap, qpTypes } from '../../../uapi/rdma/verbs.ts';
 import { values } from '../../../uapi/rows.ts';
 import type { Decoded } from '../../../uapi/struct.ts';
-import { refuse } from '../errno.ts';
+import { errnoOf, negative, refuse } from '../errno.ts';
 import { PAGE } from '../host-memory.ts';
 import { Mutex } from '../kernel.ts';
 import { halves } from './admin-queue.ts';
@@ -616,6 +618,21 @@ export class Verbs {
     }
   }
 
+  /** efa_create_event_counter: a command that the device does not offer. @throws SystemError EOPNOTSUPP */
+  *eventCounter(context: UserContext, memory: UserMemory): Steps {
+    const payload = new Uint8Array(COUNTER.SIZE);
+    const view = new DataView(payload.buffer);
+    view.setUint16(0, context.uar, true);
+    view.setBigUint64(COUNTER.ADDRESS, BigInt(startOf(memory)), true);
+    try {
+      yield* this.nic.admin.execute('unknown command opcode', UNADVERTISED.CREATE_EVENT_COUNTER, payload);
+    } catch (error) {
+      this.nic.say('err', `Failed to create event counter [${negative(errnoOf(error))}]`);
+      throw error;
+    }
+    throw new ModelError('unimplemented', 'CREATE_EVENT_COUNTER', 'the device has event counters');
+  }
+
   /** Counts what fails (efa_verbs.c, dev->stats). */
   *#counting<T>(counter: ErrorCounter, steps: Steps<T>): Steps<T> {
     try {
@@ -654,6 +671,8 @@ export class Verbs {
 
 /** Where numbers of 64 bits are in the command REG_MR, which its row has as doubles. */
 const REG_MR = { LENGTH: 36, IOVA: 52 } as const;
+/** struct efa_admin_create_event_counter_cmd. */
+const COUNTER = { SIZE: 12, ADDRESS: 4 } as const;
 /** What alloc_pages_exact can give (MAX_PAGE_ORDER). */
 const LARGEST_PIECE = 4 * 1024 * 1024;
 
