@@ -74,8 +74,10 @@ export interface ChipPorts {
 
 /** How long units stay in reset, ns. */
 const RESET_NS = 10_000_000;
-/** Bytes of a memory that are zeroed at a time. */
+/** Bytes of a memory that are zeroed at a time, the nanoseconds that they take, and how long a reset is drawn out by it. */
 const PIECE = 0x400_0000;
+const PIECE_NS = 30_000_000;
+const EMPTYING_NS = 500_000_000;
 
 /** Zeros what is in use of a memory; others have their turns in between. */
 function* inPieces(memory: Memory): Steps {
@@ -84,7 +86,7 @@ function* inPieces(memory: Memory): Steps {
     const n = Math.min(Math.abs(untouched), untouched > 0 ? memory.size : PIECE);
     if (untouched <= 0) {
       memory.zero(at, n);
-      yield 0;
+      yield PIECE_NS;
     }
     at += n;
   }
@@ -436,7 +438,6 @@ export class Chip {
     const has = (pattern: RegExp) => units.some((unit) => pattern.test(unit.name));
     if (has(/^CPU$/)) this.firmware.stop();
     cfg.reset((name) => units.some((unit) => unit.blocks.test(name)));
-    // What a memory holds after its reset is undefined; the model leaves zeros.
     if (has(/^HBM_\d$/)) this.#empty(memories.hbm);
     if (has(/^IF_/)) memories.sram.zero(0, memories.sram.size);
     if (!has(/^PSOC$/)) return;
@@ -448,22 +449,27 @@ export class Chip {
     });
   }
 
-  /** Ends the reset after so many nanoseconds, and not before its memory is empty. */
-  #releaseIn(time: number, release: () => void): void {
+  /** Ends the reset when its memory is empty, or it has taken long enough. */
+  #releaseIn(time: number, release: () => void, left = EMPTYING_NS): void {
     const { clock } = this.#ports;
     this.#release?.cancel();
     this.#release = clock.at(clock.now() + time, () => {
-      if (this.#emptying && !this.#emptying.ended) this.#releaseIn(RESET_NS, release);
-      else release();
+      if (left > 0 && this.#emptying?.ended === false) this.#releaseIn(PIECE_NS, release, left - PIECE_NS);
+      else {
+        this.#emptying?.kill();
+        release();
+      }
     });
   }
 
   /**
-   * Zeros a memory: at once, or, where much of it is in use, piece by piece: gigabytes take seconds, and whoever waits for the
-   * device meanwhile (QEMU: 5 s for an answer) would give it up.
+   * What a memory holds after its reset is undefined. The model leaves zeros: at once, or, where much is in use, piece by piece
+   * (gigabytes take seconds, and QEMU gives up a device that does not answer for 5 s); and what was there, where that takes
+   * longer than a driver waits for a reset.
    */
   #empty(memory: Memory): void {
     this.#emptying?.kill();
+    this.#emptying = undefined;
     if (memory.resident() <= PIECE) memory.zero(0, memory.size);
     else {
       this.#emptying = new Process(this.#ports.clock, 'reset', inPieces(memory), (error) => {
