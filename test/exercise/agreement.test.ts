@@ -44,6 +44,18 @@ describe('two results', () => {
     assert.equal(compare(wait('EIO'), wait('ok')).status, 'failed');
   });
 
+  test('events may come with one look or with several, if all have come in the end; refusals are compared each', () => {
+    const looks = (...outcomes: string[]) => ({
+      trace: trace(...outcomes.map((outcome) => ['accel0: INFO HL_INFO_GET_EVENTS', outcome] as [string, string])),
+    });
+    assert.equal(compare(looks('ok {value: 128}', 'ok {value: 160}'), looks('ok {value: 160}')).status, 'passed');
+    assert.match(
+      compare(looks('ok {value: 128}'), looks('ok {value: 128}', 'ok {value: 160}')).failure?.message ?? '',
+      /GET_EVENTS: model ok {value: 128}, vm ok {value: 160}/,
+    );
+    assert.equal(compare(looks('EINVAL', 'ok {value: 0}'), looks('ok {value: 0}')).status, 'failed');
+  });
+
   test('passed here and failed there tells both', () => {
     const { failure } = agreement(
       { target: 'model', result: result('s: t') },

@@ -88,6 +88,24 @@ describe('what is written down', () => {
     assert.deepEqual(outcomes, [undefined, 'hard_reset_cnt: 0', 'hard_reset_cnt: 1']);
   });
 
+  test('of events those that have come until then are compared', () => {
+    const { argument, request } = DRM_IOCTL_HL_INFO;
+    const fake = new FakeDriver();
+    const { driver, ...recorder } = bound(new Recorder(fake, true));
+    const memory = driver.allocate(4096);
+    const looks = [0x80n, 0n, 0x20n];
+    fake.on(request, () => {
+      new DataView(memory.bytes.buffer, memory.bytes.byteOffset).setBigUint64(0, looks.shift() ?? 0n, true);
+      return undefined;
+    });
+    const fd = driver.open('/dev/accel/accel0', 2);
+    const op = infoOperations.HL_INFO_GET_EVENTS.value;
+    const ask = argument.encode({ op, return_pointer: memory.address, return_size: 8 });
+    for (let i = 0; i < 3; i++) driver.ioctl(fd, request, ask.slice());
+    const outcomes = recorder.trace().map(({ outcome }) => /value: (\d+)/.exec(outcome)?.[1]);
+    assert.deepEqual(outcomes, [undefined, '128', '160']);
+  });
+
   test('nothing of one test is left for the next', () => {
     const { driver, ...recorder } = bound(new Recorder(new FakeDriver(), true));
     driver.open('/dev/accel/accel0', 2);

@@ -80,18 +80,28 @@ function differentCalls(first: Side, second: Side): string[] {
   const [a, b] = [first, second].map(({ result }) => byKey(result.trace ?? []));
   const differences: { call: number; text: string }[] = [];
   for (const key of new Set([...(a?.keys() ?? []), ...(b?.keys() ?? [])])) {
-    const [x, y] = [a?.get(key) ?? [], b?.get(key) ?? []];
+    const rows = freedoms.filter((row) => row.call.test(key.replace(/^\S+: /, '')));
+    const gathered = rows.some((row) => row.together);
+    const [x, y] = [a, b].map((outcomes) => {
+      const all = outcomes?.get(key) ?? [];
+      return gathered ? lastAnswer(all) : all;
+    }) as [Outcomes, Outcomes];
     const at = Array.from({ length: Math.max(x.length, y.length) }, (_, i) => i).find(
       (i) => x[i]?.outcome !== y[i]?.outcome,
     );
     if (at === undefined) continue;
-    const optional = freedoms.some((row) => row.optional && row.call.test(key.replace(/^\S+: /, '')));
-    if (optional && (x.length === 0 || y.length === 0)) continue;
+    if (rows.some((row) => row.optional) && (x.length === 0 || y.length === 0)) continue;
     const call = (x[at] ?? y[at])?.call ?? 0;
     const told = (side: Side, outcomes: Outcomes) => `${side.target} ${outcomes[at]?.outcome ?? 'does not call it'}`;
     differences.push({ call, text: `call ${call}, ${key}: ${told(first, x)}, ${told(second, y)}` });
   }
   return differences.sort((p, q) => p.call - q.call).map(({ text }) => text);
+}
+
+/** Refusals, and of answers the last. */
+function lastAnswer(outcomes: Outcomes): Outcomes {
+  const last = outcomes.findLast(({ outcome }) => outcome.startsWith('ok'));
+  return outcomes.filter((each) => each === last || !each.outcome.startsWith('ok'));
 }
 
 function byKey(trace: readonly TraceEntry[]): Map<string, Outcomes> {

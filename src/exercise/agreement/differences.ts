@@ -7,6 +7,8 @@ export interface Freedom {
   readonly members?: RegExp;
   /** Members of answers of which only the increase since the first answer of the test is compared. */
   readonly relative?: RegExp;
+  /** Members of answers that are bits: compared is which have come by the end of the test, not with which call. */
+  readonly together?: RegExp;
   /** Outcomes that are not compared. */
   readonly outcome?: RegExp;
   /** Only after a call of the test whose name and outcome match. */
@@ -39,10 +41,19 @@ export const freedoms: readonly Freedom[] = [
     reason: 'counted since the card was reset, also while a shorter sequence is looked for',
   },
   { call: /CB_OP_INFO/, members: /^usage_cnt$/, reason: 'what is in flight' },
-  { call: /GET_EVENTS/, members: /./, reason: 'what has come until then, of a fault that the firmware tells of twice' },
+  {
+    call: /GET_EVENTS/,
+    together: /./,
+    reason: 'what has come until then, of a fault that the firmware tells of twice',
+  },
   { call: /^WAIT_CS /, outcome: /status: 1\b/, reason: 'how often a program looks before the work has ended' },
   { call: /INFO_POWER|TOTAL_ENERGY/, members: /./, reason: 'they follow from what time the work has taken' },
-  { call: /HL_MEM_OP_MAP /, members: /^device_virt_addr$/, reason: 'aligned to 2 MiB when the kernel has huge pages' },
+  {
+    call: /HL_MEM_OP_MAP /,
+    members: /^device_virt_addr$/,
+    reason: 'aligned to 2 MiB when the memory of the program is',
+  },
+  { call: /PAGE_FAULT_EVENT|RAZWI_EVENT/, members: /^addr$/, reason: 'where memory was mapped' },
   { call: /CS_FLAGS_WAIT /, members: /^seq$/, reason: 'all ones when the signal has come already' },
   { call: /^WAIT_CS /, optional: true, reason: 'there is nothing to wait for when the signal has come already' },
   { call: /MULTI_CS/, members: /^cs_completion_map$/, reason: 'how many have ended when the first has been seen' },
@@ -63,6 +74,7 @@ export const rewritings: readonly Rewriting[] = [
   { pattern: /\bpid[ :=]*\d+/gi, by: 'pid N', reason: 'numbers of processes' },
   { pattern: /Killing CS \d+\.\d+/g, by: 'Killing CS N', reason: 'the kernel limits the rate of these lines' },
   { pattern: /\b0x(0000)?7[ef][0-9a-f]{10}\b/g, by: 'ADDRESS', reason: 'addresses of the process' },
+  { pattern: /\bva 0x[12][0-9a-f]{12}\b/g, by: 'va ADDRESS', reason: 'where memory was mapped' },
   { pattern: /completed after \d+ \(s\)/g, by: 'completed after N (s)', reason: 'two clocks' },
 ];
 

@@ -287,6 +287,15 @@ export class History {
   /** Names and outcomes of calls that are not compared. */
   readonly refused = new Set<string>();
   readonly #first = new Map<string, unknown>();
+  readonly #bits = new Map<string, bigint>();
+
+  /** @returns bits that have been seen, these among them */
+  together(name: string, value: unknown): unknown {
+    if (typeof value !== 'bigint') return value;
+    const bits = value | (this.#bits.get(name) ?? 0n);
+    this.#bits.set(name, bits);
+    return bits;
+  }
 
   /** @returns by how much a counter has increased since it was first seen */
   increase(name: string, value: unknown): unknown {
@@ -312,8 +321,10 @@ export function compared(
   const gives: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(described?.gives ?? {})) {
     if (free.some((row) => row.members?.test(key))) continue;
+    const counter = `${on} ${name} ${key}`;
     const relative = code === 'ok' && free.some((row) => row.relative?.test(key));
-    gives[key] = relative ? history.increase(`${on} ${name} ${key}`, value) : value;
+    const together = code === 'ok' && free.some((row) => row.together?.test(key));
+    gives[key] = relative ? history.increase(counter, value) : together ? history.together(counter, value) : value;
   }
   const outcome = `${code}${code === 'ok' ? show(gives) : ''}`;
   if (free.some((row) => row.outcome?.test(outcome))) {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { CommandStream, type Place } from '../../runtime/command-stream.ts';
 import type { Device } from '../../runtime/device.ts';
+import { HostBuffer } from '../../runtime/memory.ts';
 import type { Queue } from '../../runtime/submission.ts';
 import type { Random } from '../../sim/random.ts';
 import type { Ioctl } from '../../uapi/rows.ts';
@@ -53,6 +54,14 @@ export function assertErrno(codes: string | readonly string[], body: () => unkno
   assert.fail(`expected ${codes}, but the call succeeded`);
 }
 
+/** Pages of memory that do not begin at 2 MiB: what does is mapped at addresses that do, too (map_device_va in memory.c). */
+export function pages(t: TestContext, count: number): { readonly address: bigint; readonly bytes: Uint8Array } {
+  const { address, bytes } = t.use(new HostBuffer(t.target.driver, (count + 1) * PAGE));
+  const skipped = address % BigInt(2 * MiB) === 0n ? PAGE : 0;
+  return { address: address + BigInt(skipped), bytes: bytes.subarray(skipped, skipped + count * PAGE) };
+}
+
+const PAGE = 4096;
 export const KiB = 1024;
 export const MiB = 1024 * 1024;
 export const GiB = 1024 * 1024 * 1024;

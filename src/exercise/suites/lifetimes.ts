@@ -7,10 +7,10 @@ import { CommandStream } from '../../runtime/command-stream.ts';
 import { Device } from '../../runtime/device.ts';
 import { cbOperations, DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
 import { csFlags } from '../../uapi/habanalabs/cs.ts';
-import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
-import { assertErrno, assertSame, call, fill, KiB, MiB, run } from './lib.ts';
+import { EVENT, FAULT, told } from './events-lib.ts';
+import { assertErrno, assertSame, call, fill, KiB, MiB, pages, run } from './lib.ts';
 import { inherited, processes } from './lifetimes-processes.ts';
 import { asNew, control, KILLING, LATE_EVENT, recovered, resets, SLOW, untouched } from './reset-lib.ts';
 import { externalQueues } from './sync-lib.ts';
@@ -19,7 +19,6 @@ import { letGo, Prepared, thread } from './threads-lib.ts';
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
 const NOT_IDLE = /device is not idle after user context is closed/;
-const EVENT = values(notifierEvents);
 const FLAG = values(csFlags);
 
 function buffers(test: Declare): void {
@@ -143,8 +142,7 @@ function memory(test: Declare): void {
       const { deviceAddress } = host;
       device.unmap(deviceAddress);
       await letGo(t, device, DOWN, UP);
-      let seen = 0;
-      while ((seen & EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT) === 0) seen |= Number(await events.next({ signal: t.signal }));
+      await told(t, events, FAULT);
       const { addr } = device.info.pageFaultEvent() ?? {};
       assert.ok(addr !== undefined && addr >= deviceAddress && addr < deviceAddress + BigInt(MiB));
       t.expectMessages(/unmap failed, no mem hnode/);
@@ -155,11 +153,13 @@ function memory(test: Declare): void {
     SLOW,
   );
 
-  test('an address that was unmapped is given again', ({ device }) => {
-    const first = device.allocHost(64 * KiB);
+  test('an address that was unmapped is given again', (t) => {
+    const { device } = t;
+    const [one, other] = [pages(t, 16), pages(t, 16)];
+    const first = device.mapHost(one.address, 64 * KiB);
     const { deviceAddress } = first;
     first[Symbol.dispose]();
-    using second = device.allocHost(64 * KiB, { hint: deviceAddress, forceHint: true });
+    using second = device.mapHost(other.address, 64 * KiB, { hint: deviceAddress, forceHint: true });
     assert.equal(second.deviceAddress, deviceAddress);
   });
 }

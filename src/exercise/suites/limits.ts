@@ -13,7 +13,7 @@ import { csConstants, DRM_IOCTL_HL_CS, hl_cs_chunk } from '../../uapi/habanalabs
 import { DRM_IOCTL_HL_MEMORY, memoryConstants, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS, waitFlags, waitStatus } from '../../uapi/habanalabs/wait-cs.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
-import { assertErrno, assertSame, call, copy, fill, GiB, KiB, MiB, run } from './lib.ts';
+import { assertErrno, assertSame, call, copy, fill, GiB, KiB, MiB, pages, run } from './lib.ts';
 import { release } from './sync-lib.ts';
 
 const DOWN = 'DMA_0_0';
@@ -305,12 +305,6 @@ function buffers(test: Declare): void {
 }
 
 function addresses(test: Declare): void {
-  /** Memory that does not begin at 2 MiB: what does is mapped at addresses that do, too (map_device_va in memory.c). */
-  const pages = (t: TestContext, count: number): { address: bigint; bytes: Uint8Array } => {
-    const { address, bytes } = t.use(new HostBuffer(t.target.driver, (count + 1) * PAGE));
-    const skipped = address % BigInt(2 * MiB) === 0n ? PAGE : 0;
-    return { address: address + BigInt(skipped), bytes: bytes.subarray(skipped, skipped + count * PAGE) };
-  };
   /** A page of memory, mapped where it is wished for. */
   const at = (t: TestContext, hint: bigint, forceHint = true) =>
     t.use(t.device.mapHost(pages(t, 1).address, PAGE, { hint, forceHint })).deviceAddress;

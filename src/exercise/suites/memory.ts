@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { HostBuffer } from '../../runtime/memory.ts';
 import { DRM_IOCTL_HL_MEMORY, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { suite, type TestContext } from '../suite.ts';
-import { assertErrno, assertSame, call, copy, fill, KiB, MiB } from './lib.ts';
+import { assertErrno, assertSame, call, copy, fill, KiB, MiB, pages } from './lib.ts';
 
 const OP = memoryOperations;
 const PAGE = 4 * KiB;
@@ -144,8 +144,8 @@ export const memory = suite('memory', 'Host memory through the MMU, and the acco
   test('after a page is mapped anew the device sees the new memory', async (t) => {
     // a translation that survived the unmapping would read the old page
     const { device } = t;
-    const old = buffer(t, PAGE);
-    const fresh = buffer(t, PAGE);
+    const old = pages(t, 1);
+    const fresh = pages(t, 1);
     fill(old.bytes, t.random);
     fill(fresh.bytes, t.random);
     const result = t.use(device.allocHost(PAGE));

@@ -6,18 +6,16 @@ import { events as eventRows } from '../../../specs/gaudi/events.ts';
 import { EFD_NONBLOCK } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { ControlDevice, Device } from '../../runtime/device.ts';
-import type { EventNotifier } from '../../runtime/events.ts';
 import { fenceAddress } from '../../runtime/sync.ts';
 import { gaudi_engine_id } from '../../uapi/habanalabs/gaudi.ts';
 import { DRM_IOCTL_HL_INFO, hl_passthrough_type, type InfoName, infoOperations } from '../../uapi/habanalabs/info.ts';
-import { hl_user_mapping, notifierEvents, razwiFlags } from '../../uapi/habanalabs/info-results.ts';
-import { values } from '../../uapi/rows.ts';
+import { hl_user_mapping, razwiFlags } from '../../uapi/habanalabs/info-results.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
+import { EVENT, FAULT, told } from './events-lib.ts';
 import { assertErrno, KiB, MiB, run } from './lib.ts';
 import { asNew, control, KILLING, LATE_EVENT, recovered, resets, SLOW } from './reset-lib.ts';
 import { assertValue } from './sync-lib.ts';
 
-const EVENT = values(notifierEvents);
 const DOWN = 'DMA_0_0';
 const NOWHERE = 0x1000n;
 /** Programs have no memory here: it is the kernel's half of the addresses. */
@@ -71,22 +69,6 @@ function refused(
     code,
     `${name}, ${size} bytes at 0x${pointer.toString(16)}`,
   );
-}
-
-/** Waits for events, a minute of the driver's clock at most. @returns all that came meanwhile */
-async function until(t: TestContext, events: EventNotifier, wanted: number): Promise<bigint> {
-  const end = t.target.driver.now() + 60e9;
-  let seen = 0n;
-  while ((seen & BigInt(wanted)) !== BigInt(wanted)) {
-    t.signal.throwIfAborted();
-    assert.ok(
-      t.target.driver.now() < end,
-      `event 0x${wanted.toString(16)} did not come within a minute, only 0x${seen.toString(16)}`,
-    );
-    seen |= await events.next({ timeout: 100, signal: t.signal });
-    await setImmediate();
-  }
-  return seen;
 }
 
 function questions(test: Declare): void {
@@ -203,8 +185,8 @@ function notification(test: Declare): void {
       { queue: DOWN, stream: new CommandStream().fence(0) },
       { timeout: 1, skipResetOnTimeout: true },
     );
-    const seen = await until(t, events, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT);
-    assert.equal(seen, BigInt(EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT), 'and of no reset');
+    const seen = await told(t, events, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT);
+    assert.equal(seen, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT, 'and of no reset');
     assert.equal(device.info.getEvents(), 0n);
     const { seq, timestamp } = device.info.csTimeoutEvent();
     assert.equal(seq, work.sequence);
@@ -241,8 +223,8 @@ function faults(test: Declare): void {
       t.expectMessages(/DMA_IF_SEI/, new RegExp(`${dcore} SEI Error: SOB Group ${group} overflow`));
       const before = device.info.hwEventsAggregate();
       await run(t, DOWN, new CommandStream().set(object, 0x7fff).add(object, 1));
-      const event = await until(t, notifier, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
-      assert.equal(event, BigInt(EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR), 'and of no reset');
+      const event = await told(t, notifier, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+      assert.equal(event, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR, 'and of no reset');
       const number = { W_S: 0, E_S: 1, W_N: 2, E_N: 3 }[dcore];
       assert.equal(await counted(t, device, `DMA_IF_SEI_${number}`, before), 1);
       await assertValue(t, object, 0, 'after its overflow', device);
@@ -266,7 +248,7 @@ function faults(test: Declare): void {
       const { address } = device.sram.allocate(4 * KiB);
       const eventsBefore = device.info.hwEventsAggregate();
       device.submit({ queue: DOWN, stream: new CommandStream().dma(address, nowhere, 4 * KiB) });
-      await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
+      await told(t, events, FAULT);
       assert.equal(await counted(t, device, 'MMU_PAGE_FAULT', eventsBefore), 1, 'the MMU tells of it itself');
       const { pageFaultEvent, razwiEvent } = {
         pageFaultEvent: device.info.pageFaultEvent(),
@@ -277,7 +259,7 @@ function faults(test: Declare): void {
       const engines = razwiEvent?.engine_id.slice(0, razwiEvent.num_of_possible_engines);
       assert.ok(engines?.includes(gaudi_engine_id.GAUDI_ENGINE_ID_DMA_0.value), `engines ${engines}`);
       device.submit({ queue: 'DMA_1_0', stream: new CommandStream().dma(nowhere + 4096n, address, 4 * KiB) });
-      await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
+      await told(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
       assert.deepEqual(device.info.pageFaultEvent(), pageFaultEvent);
       assert.deepEqual(device.info.razwiEvent(), razwiEvent);
       const memory = t.target.driver.allocate(4096);
@@ -317,7 +299,7 @@ function faults(test: Declare): void {
         { queue: DOWN, stream: new CommandStream().nop() },
       ]);
       await device.wait(work, { signal: t.signal });
-      await until(t, events, EVENT.HL_NOTIFIER_EVENT_UNDEFINED_OPCODE);
+      await told(t, events, EVENT.HL_NOTIFIER_EVENT_UNDEFINED_OPCODE);
       const record = device.info.undefinedOpcodeEvent();
       assert.equal(record?.engine_id, gaudi_engine_id.GAUDI_ENGINE_ID_TPC_5.value);
       assert.equal(record?.stream_id, 2);

@@ -2,12 +2,10 @@ import assert from 'node:assert/strict';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import { Device } from '../../runtime/device.ts';
 import { DeviceInUseError } from '../../runtime/errors.ts';
-import type { EventNotifier } from '../../runtime/events.ts';
 import { fenceAddress } from '../../runtime/sync.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
-import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
-import { values } from '../../uapi/rows.ts';
-import { type Declare, suite, type TestContext } from '../suite.ts';
+import { type Declare, suite } from '../suite.ts';
+import { EVENT, FAULT, told } from './events-lib.ts';
 import { assertErrno, KiB, MiB, run } from './lib.ts';
 import {
   asNew,
@@ -20,19 +18,11 @@ import {
   SLOW,
   writeHardReset,
 } from './reset-lib.ts';
-import { externalQueues } from './sync-lib.ts';
+import { externalQueues, hold } from './sync-lib.ts';
 import { beginWait, blocked, errnoOf, held, letGo, several, thread } from './threads-lib.ts';
 
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
-const EVENT = values(notifierEvents);
-
-/** Waits until all of `bits` have been told. @returns all that were */
-async function until(t: TestContext, events: EventNotifier, bits: number): Promise<number> {
-  let seen = 0;
-  while ((seen & bits) !== bits) seen |= Number(await events.next({ signal: t.signal }));
-  return seen;
-}
 
 function requested(test: Declare): void {
   test('what is no number asks for no reset', (t) => {
@@ -193,7 +183,9 @@ function users(test: Declare): void {
       const node = control(t);
       const before = resets(node);
       const device = t.open(0);
-      const waiting = new CommandStream().fence(0);
+      const manager = device.sync('E_N');
+      const begun = manager.syncObject();
+      const waiting = new CommandStream().add(begun, 1).fence(0);
       const memory = device.dram.allocate(KiB);
       const host = device.allocHost(KiB);
       host.bytes.set(waiting.bytes);
@@ -204,6 +196,7 @@ function users(test: Declare): void {
         { queue: DOWN, stream: nop },
       ]);
       await device.wait(work, { signal: t.signal });
+      await run(t, DOWN, hold(DOWN, manager.monitor(), [begun], 1), device);
       device.close();
       assert.equal(await recovered(t, node, before), before + 1);
       await asNew(t);
@@ -286,7 +279,7 @@ function faults(test: Declare): void {
       const device = t.open(0);
       const events = device.notifyEvents();
       const work = device.submit({ queue: UP, stream: new CommandStream().fence(0) }, { timeout: 1 });
-      await until(t, events, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT | EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET);
+      await told(t, events, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT | EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET);
       assert.equal(device.info.csTimeoutEvent().seq, work.sequence);
       assert.equal(device.info.status(), 'OPERATIONAL');
       assertErrno('EBUSY', () => device.poll(work));
@@ -312,7 +305,7 @@ function faults(test: Declare): void {
       gone[Symbol.dispose]();
       const sram = device.sram.allocate(4 * KiB);
       device.submit({ queue: UP, stream: new CommandStream().dma(nowhere, sram.address, 4 * KiB) });
-      await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
+      await told(t, events, FAULT);
       const fault = device.info.pageFaultEvent();
       assert.equal(fault?.addr, nowhere);
       const mappings = device.info.userMappings();

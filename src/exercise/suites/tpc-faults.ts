@@ -4,12 +4,10 @@ import assert from 'node:assert/strict';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { Device } from '../../runtime/device.ts';
 import { SubmissionTimeoutError } from '../../runtime/errors.ts';
-import type { EventNotifier } from '../../runtime/events.ts';
 import { Kernel } from '../../runtime/kernel.ts';
 import { Tensor } from '../../runtime/tensor.ts';
-import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
-import { values } from '../../uapi/rows.ts';
 import type { Declare, TestContext } from '../suite.ts';
+import { EVENT, FAULT, told } from './events-lib.ts';
 import { KiB, MiB, run } from './lib.ts';
 import {
   asNew,
@@ -24,7 +22,6 @@ import {
 } from './reset-lib.ts';
 import { assertNumbers, kernel } from './tpc-lib.ts';
 
-const EVENT = values(notifierEvents);
 /** Where the driver has its page tables, in HBM (gaudi.c, mmu_pgt_addr). */
 const PAGE_TABLES = 0x1000_0000n;
 /** What the driver says of an event, and what a submission is told that takes too long. */
@@ -41,11 +38,6 @@ async function ends(t: TestContext, device: Device): Promise<void> {
   device.close();
   writeHardReset(t, '1');
   await recovered(t, node, before);
-}
-
-async function until(t: TestContext, events: EventNotifier, bits: number): Promise<void> {
-  let seen = 0;
-  while ((seen & bits) !== bits) seen |= Number(await events.next({ signal: t.signal }));
 }
 
 /** The card computes, for a new program. */
@@ -92,7 +84,7 @@ function pageFault(test: Declare, access: 'read' | 'write'): void {
       await device.launch(kernel('relu'), { tensors: [place(from), place(to)], signal: t.signal });
       // what could not be read is zero
       if (access === 'read') assertNumbers(kept.floats, 256, () => 0);
-      await until(t, events, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+      await told(t, events, FAULT);
       assert.equal(device.info.pageFaultEvent()?.addr, nowhere);
       await launchesAgain(t, device);
       await ends(t, device);
@@ -126,7 +118,7 @@ export function faults(test: Declare): void {
         tensors: [new Tensor(kept, options), new Tensor(PAGE_TABLES, options)],
         signal: t.signal,
       });
-      await until(t, events, EVENT.HL_NOTIFIER_EVENT_RAZWI | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+      await told(t, events, FAULT & ~EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
       await launchesAgain(t, device);
       await ends(t, device);
     },

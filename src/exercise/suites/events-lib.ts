@@ -1,0 +1,34 @@
+/** What suites need to be told of events of a card. */
+
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import type { EventNotifier } from '../../runtime/events.ts';
+import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
+import { values } from '../../uapi/rows.ts';
+import type { TestContext } from '../suite.ts';
+
+export const EVENT = values(notifierEvents);
+/** All that is told of a transfer or a kernel that finds no page, by the event of the engine and that of the MMU (gaudi.c, gaudi_handle_eqe). */
+export const FAULT =
+  EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT |
+  EVENT.HL_NOTIFIER_EVENT_RAZWI |
+  EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR |
+  EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
+/** Nanoseconds of the driver's clock in which what is waited for comes. */
+const MINUTE = 60e9;
+
+/** Waits until all of these events have been told of. @returns all that were meanwhile @throws AssertionError after a minute */
+export async function told(t: TestContext, events: EventNotifier, bits: number): Promise<number> {
+  const end = t.target.driver.now() + MINUTE;
+  let seen = 0;
+  while ((seen & bits) !== bits) {
+    t.signal.throwIfAborted();
+    assert.ok(
+      t.target.driver.now() < end,
+      `events 0x${bits.toString(16)} have not come within a minute, only 0x${seen.toString(16)}`,
+    );
+    seen |= Number(await events.next({ timeout: 100, signal: t.signal }));
+    await setImmediate();
+  }
+  return seen;
+}
