@@ -140,9 +140,24 @@ export function corePackets(
   return stream.register(TPC_CFG + rows.TPC_EXECUTE.offset, 1, { eb: false });
 }
 
+/** That a kernel which tells its parameters is given them all: one that is not might never end. @throws RangeError */
+function checkParameters(kernel: Kernel, { tensors = [], scalars = [] }: StepOptions): void {
+  const { parameters } = kernel;
+  if (!parameters) return;
+  for (const [what, wanted, given] of [
+    ['tensors', parameters.tensors, tensors.length],
+    ['scalars', parameters.scalars, scalars.length],
+  ] as const) {
+    if (given >= wanted.length) continue;
+    const names = wanted.map(({ name }) => name).join(', ');
+    throw new RangeError(`kernel ${kernel.name} has ${wanted.length} ${what} (${names}); it is given ${given}`);
+  }
+}
+
 /** QM_* from the first tensor descriptor to the last scalar. @throws RangeError */
 function descriptor(kernel: Kernel, code: bigint, box: Box, done: SyncObject, options: StepOptions): Uint32Array {
   const { tensors = [], scalars = [] } = options;
+  checkParameters(kernel, options);
   if (tensors.length > TENSORS) throw new RangeError(`${tensors.length} tensors: there are ${TENSORS} descriptors`);
   if (scalars.length > SCALARS) throw new RangeError(`${scalars.length} scalars: there are ${SCALARS}`);
   for (const scalar of scalars)

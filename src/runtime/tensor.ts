@@ -38,6 +38,7 @@ export class Tensor {
     const { shape, type } = options;
     if (shape.length < 1 || shape.length > DIMENSIONS)
       throw new RangeError(`a tensor of ${shape.length} dimensions: one to ${DIMENSIONS} are possible`);
+    if (!tensorTypes.includes(type)) throw new RangeError(`type ${type}: there are ${tensorTypes.join(', ')}`);
     const dense: number[] = [];
     let next = 1;
     for (const size of shape) {

@@ -64,6 +64,7 @@ describe('tensors', () => {
     assert.throws(() => new Tensor(0n, { type, shape: [4, 4], strides: [1] }), RangeError);
     assert.throws(() => new Tensor(0n, { type, shape: [4], strides: [-1] }), RangeError);
     assert.throws(() => new Tensor(-1n, { type, shape: [4] }), RangeError);
+    assert.throws(() => new Tensor(0n, { type: 'f64' as typeof type, shape: [4] }), /f64: there are i8, /);
   });
 
   it('are in the descriptor what the core reads there', () => {
@@ -143,6 +144,19 @@ describe('launches', () => {
       ],
     );
     assert.equal(shares({ cores: 8, indexSpace: [3] }).length, 3, 'no core without members');
+  });
+
+  it('of a kernel that tells its tensors and scalars have them all', async () => {
+    const text =
+      '.section .interface\n.ascii "in x f32 n\\nout y f32 n\\nscalar a f32\\n"\n.text\nhalt\nnop\nnop\nnop\n';
+    const kernel = await Kernel.assemble(text, 'scale');
+    const [part] = shares({});
+    const tensor = new Tensor(0x1000n, { type: 'f32', shape: [3] });
+    const packets = (tensors: readonly Tensor[], scalars: readonly number[]) =>
+      corePackets(kernel, 0x1000n, part?.box ?? assert.fail(), new SyncObject('E_N', 9), { tensors, scalars });
+    assert.throws(() => packets([tensor], [1]), /has 2 tensors \(x, y\); it is given 1/);
+    assert.throws(() => packets([tensor, tensor], []), /has 1 scalars \(a\); it is given 0/);
+    packets([tensor, tensor, tensor], [1]);
   });
 
   it('write the registers of a core, and EXECUTE last', () => {
