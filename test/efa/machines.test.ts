@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { efa } from '../../src/efa/device.ts';
 import { gaudi } from '../../src/gaudi/device.ts';
-import { buildMachine, countOf, kernelArguments, machineDescription } from '../../src/machine/machines.ts';
+import {
+  buildMachine,
+  countOf,
+  kernelArguments,
+  machineDescription,
+  qemuDeviceArguments,
+} from '../../src/machine/machines.ts';
 import { ModelMachine } from '../../src/machine/model.ts';
 import { ArrayMemory } from '../../src/sim/memory.ts';
 
@@ -22,7 +28,22 @@ test('a NIC reaches the card under its switch across the switch, and one elsewhe
     return result;
   };
   assert.equal(route('gaudi-efa'), 'switch');
+  assert.equal(route('gaudi-efa-board'), 'switch');
   assert.notEqual(route('gaudi-efa-apart'), 'switch');
+});
+
+test('devices of one board are functions of one slot for QEMU', () => {
+  const args = qemuDeviceArguments(machineDescription('gaudi-efa-board'), (device) => device);
+  const devices = args.filter((arg) => arg.startsWith('{')).map((arg) => JSON.parse(arg) as Record<string, unknown>);
+  assert.deepEqual(
+    devices
+      .filter(({ driver }) => driver === 'vfio-user-pci')
+      .map(({ id, bus, addr, multifunction }) => [id, bus, addr, multifunction]),
+    [
+      ['gaudi0', 'rp0', '0.0', true],
+      ['efa0', 'rp0', '0.1', true],
+    ],
+  );
 });
 
 test('a machine whose devices nobody makes is refused', () => {
