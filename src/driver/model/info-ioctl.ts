@@ -363,6 +363,8 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
       card.log('err', 'buffer size cannot exceed 1MB');
       refuse('EINVAL');
     }
+    // the pool that is shared with the firmware gives no pieces of no bytes
+    if (input.return_size === 0) refuse('ENOMEM');
     const request = card.firmware.ask('GENERIC_PASSTHROUGH', input.return_size, { port: input.fw_sub_opcode });
     const answer = yield* logged(request, () => card.log('err', 'failed to send CPUCP data of generic fw pkt'));
     return now(answer.bytes.subarray(0, Math.min(Number(answer.result), input.return_size)));

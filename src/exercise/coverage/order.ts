@@ -108,7 +108,6 @@ const rows: Readonly<Record<ThingKind, readonly Row[]>> = {
     pair('CS RESERVE_SIGNALS_ONLY', 'CS UNRESERVE_SIGNALS_ONLY', 'ok', 'reserve, then give back'),
     pair('CS UNRESERVE_SIGNALS_ONLY', 'CS UNRESERVE_SIGNALS_ONLY', 'EINVAL', 'give back twice'),
     pair('CS UNRESERVE_SIGNALS_ONLY', 'CS EXECUTE encapsulated', 'EINVAL', 'make signals that were given back'),
-    pair('CS EXECUTE encapsulated', 'CS UNRESERVE_SIGNALS_ONLY', 'EINVAL', 'give back what was made'),
   ],
   dmabuf: [
     pair('MEMORY EXPORT_DMABUF_FD', 'DMABUF ATTACH', 'ok', 'export, then attach'),

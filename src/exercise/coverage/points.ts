@@ -155,7 +155,7 @@ function operationChecks(
   const points = new Builder(call, name, row.beyond);
   if (row.refused === undefined) points.add('success', 'success', 'succeeds', succeeds);
   else points.add('refusal', `refused with ${row.refused}`, 'Gaudi1 does not have it', fails(row.refused));
-  if ((row as { nodes?: string }).nodes === 'both')
+  if ((row as { nodes?: string }).nodes === 'both' && row.refused === undefined)
     points.add('node', 'control node', 'the control node answers too', (c) => c.outcome === 'ok' && c.control);
   for (const [flag, treatment] of Object.entries(row.flags ?? {})) {
     const set = flagSets.find(({ rows }) => flag in rows);
@@ -207,7 +207,7 @@ function limitChecks(points: Builder, row: Pick<Operation, 'limits' | 'errors'>,
 function watchImporter(): WatchedIoctl[] {
   return Object.entries(importerIoctls).map(([name, ioctl]) => {
     const row: Operation = { value: 0, doc: ioctl.doc, errors: ioctl.errors, source: ioctl.source };
-    const points = new Builder('DMABUF', name);
+    const points = new Builder('DMABUF', name, ioctl.beyond);
     points.add('success', 'success', 'succeeds', succeeds);
     for (const [errno, doc] of Object.entries<string>(ioctl.errors)) points.add('errno', errno, doc, fails(errno));
     const watched: Watched = { name, row, checks: points.checks };

@@ -5,6 +5,7 @@ import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
 import { info } from './info.ts';
+import { interfaces } from './interface.ts';
 import { lifetimes } from './lifetimes.ts';
 import { limits } from './limits.ts';
 import { memory } from './memory.ts';
@@ -33,5 +34,6 @@ export const suites: readonly Suite[] = [
   threads,
   lifetimes,
   records,
+  interfaces,
   reset,
 ];

@@ -160,9 +160,13 @@ export const csOperations = {
       HL_CS_FLAGS_ENCAP_SIGNALS: 'accepted',
       HL_CS_CHUNK_FLAGS_USER_ALLOC_CB: 'accepted',
     },
+    beyond: {
+      'queue_index largest': 'Linux enables no queues of NIC ports, which are the last',
+      ENOEXEC: 'needs a restore phase that fails, for which the driver kills the program',
+    },
     limits: {
       'in.num_chunks_execute': { least: 1, most: csConstants.HL_MAX_JOBS_PER_CS.value },
-      'chunk.queue_index': { most: gaudi_queue_id.GAUDI_QUEUE_ID_SIZE.value - 1 },
+      'chunk.queue_index': { most: gaudi_queue_id.GAUDI_QUEUE_ID_SIZE.value - 1, also: { 'the first': 0 } },
       'chunk.cb_size': { least: 8, most: 0x20_0000 - 32, unit: 8 },
     },
     source,

@@ -100,6 +100,12 @@ export interface InfoOperation extends Operation {
 }
 
 const source = 'common/habanalabs_ioctl.c';
+/** Of records. */
+const faulty: Errors = { EFAULT: 'needs a fault in the card', ENOMEM: 'needs a fault in the card' };
+
+const otherChips = 'only other chips count errors of their engines';
+const elsewhere: Errors = { EFAULT: otherChips, ENOMEM: otherChips };
+
 interface More {
   readonly answer?: Field<unknown, never>;
   readonly takes?: readonly string[];
@@ -110,6 +116,7 @@ interface More {
   readonly flags?: Operation['flags'];
   readonly limits?: Operation['limits'];
   readonly beyond?: Operation['beyond'];
+  readonly refused?: string;
 }
 
 type Row<M> = Omit<InfoOperation, 'answer'> &
@@ -192,6 +199,7 @@ export const infoOperations = {
   }),
   HL_INFO_SECURED_ATTESTATION: firmware(27, 'Attestation of the boot.', {
     answer: hl_info_sec_attest,
+    refused: 'EIO',
     takes: ['sec_attest_nonce'],
   }),
   HL_INFO_REGISTER_EVENTFD: question(28, 'Notifies through an eventfd; one for each open file.', false, stopped, {
@@ -227,6 +235,7 @@ export const infoOperations = {
   HL_INFO_ENGINE_STATUS: operational(32, 'State of all engines, as text.', {
     gives: ['user_buffer_actual_size'],
     limits: { return_size: { least: 0x400, most: 0x10_0000 } },
+    beyond: { 'return_size smallest': 'the text of this chip is longer' },
     errors: { EINVAL: 'no buffer, or not of 1 KiB to 1 MiB', ENOMEM: 'the text does not fit' },
   }),
   HL_INFO_PAGE_FAULT_EVENT: always(33, 'The first page fault; nothing is written when there was none.', {
@@ -243,25 +252,30 @@ export const infoOperations = {
       return_size: { least: 1, most: 0x10_0000 },
       fw_sub_opcode: { most: hl_passthrough_type.HL_GET_P_STATE.value },
     },
-    errors: { EINVAL: 'no such request, or a buffer of more than 1 MiB', ENOMEM: 'no memory' },
+    beyond: { 'fw_sub_opcode largest': 'the firmware of this chip has no performance states' },
+    errors: { EINVAL: 'no such request, or a buffer of more than 1 MiB', ENOMEM: '0 bytes, or no memory' },
   }),
   HL_INFO_HW_ERR_EVENT: always(36, 'A hardware error; nothing is written when there was none.', {
     answer: hl_info_hw_err_event,
+    beyond: faulty,
     limits: { return_size: {} },
     errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_FW_ERR_EVENT: always(37, 'A firmware error; nothing is written when there was none.', {
     answer: hl_info_fw_err_event,
+    beyond: faulty,
     limits: { return_size: {} },
     errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_USER_ENGINE_ERR_EVENT: always(38, 'An engine in error; nothing is written when there was none.', {
     answer: hl_info_engine_err_event,
+    beyond: elsewhere,
     limits: { return_size: {} },
     errors: { EINVAL: 'no buffer; its size may be 0', ENOMEM: 'there is one, and the buffer is too small' },
   }),
   HL_INFO_DEV_SIGNED: firmware(40, 'Device information, signed.', {
     answer: hl_info_signed,
+    refused: 'EIO',
     takes: ['sec_attest_nonce'],
   }),
 } as const satisfies Readonly<Record<string, InfoOperation>>;

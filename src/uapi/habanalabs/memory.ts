@@ -137,6 +137,7 @@ export const memoryOperations = {
         '0 bytes, address or size not page-aligned, outside of the user’s DRAM or of the BAR, or offset not 0 on Gaudi1',
       EMFILE: 'no free descriptor',
     },
+    beyond: { EMFILE: 'needs a program that has used up its descriptors, which may be a million' },
     limits: {
       'in.export_dmabuf_fd.addr': { least: 0x2000_0000, unit: 0x1000 },
       'in.export_dmabuf_fd.mem_size': { least: 0x1000, unit: 0x1000 },

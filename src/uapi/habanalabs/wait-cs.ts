@@ -58,7 +58,7 @@ const common = {
 
 export const DRM_IOCTL_HL_WAIT_CS = ioctl('HL_IOCTL_WAIT_CS', 'Waits.', hl_wait_cs_args, source, {
   errors: common,
-  beyond: { EINTR: 'no test sends a signal to a process that waits' },
+  beyond: { EINTR: 'needs a program that handles a signal: one that is killed learns nothing' },
 });
 
 export const waitFlags = {

@@ -75,7 +75,14 @@ export const sagrada_importer_handle = struct('sagrada_importer_handle', 'Which 
   reserved: u32(),
 });
 
-function ioctl<Out, In>(name: string, number: number, doc: string, argument: Struct<Out, In>, errors: Errors) {
+function ioctl<Out, In>(
+  name: string,
+  number: number,
+  doc: string,
+  argument: Struct<Out, In>,
+  errors: Errors,
+  beyond: Errors = {},
+) {
   const row = {
     name: `SAGRADA_IMPORTER_IOCTL_${name}`,
     doc,
@@ -83,24 +90,39 @@ function ioctl<Out, In>(name: string, number: number, doc: string, argument: Str
     argument,
     source,
   };
-  return { ...row, errors } satisfies Ioctl<Struct<Out, In>> & { readonly errors: Errors };
+  return { ...row, errors, beyond } satisfies Ioctl<Struct<Out, In>> & { readonly errors: Errors };
 }
 
 export const importerIoctls = {
   INFO: ioctl('INFO', 0xb0, 'Tells what the kernel can do.', sagrada_importer_info, {}),
-  ATTACH: ioctl('ATTACH', 0xb1, 'Attaches a device to a dma-buf.', sagrada_importer_attach, {
-    EINVAL: 'flags that do not exist or do not go together, or a descriptor of something else than a dma-buf',
-    EBADF: 'no such descriptor',
-    ENODEV: 'no such PCI device',
-    EPERM: 'the exporter refuses to map the memory (kernels that map when a dynamic importer attaches)',
-  }),
-  MAP: ioctl('MAP', 0xb2, 'Has the exporter map the memory for the device.', sagrada_importer_map, {
-    EINVAL: 'no such handle, direction or flag',
-    EBUSY: 'it is mapped already',
-    EPERM: 'the exporter shares device memory only with devices that can reach it, and that say they take it',
-    EOPNOTSUPP: 'this memory cannot be given pages: it is in no BAR of 2 MiB or more, or the device is behind an IOMMU',
-    EFAULT: 'the entries cannot be written; it stays mapped',
-  }),
+  ATTACH: ioctl(
+    'ATTACH',
+    0xb1,
+    'Attaches a device to a dma-buf.',
+    sagrada_importer_attach,
+    {
+      EINVAL: 'flags that do not exist or do not go together, or a descriptor of something else than a dma-buf',
+      EBADF: 'no such descriptor',
+      ENODEV: 'no such PCI device',
+      EPERM: 'the exporter refuses to map the memory (kernels that map when a dynamic importer attaches)',
+    },
+    { EPERM: 'needs a kernel that maps when a dynamic importer attaches, as Linux 6.12 does' },
+  ),
+  MAP: ioctl(
+    'MAP',
+    0xb2,
+    'Has the exporter map the memory for the device.',
+    sagrada_importer_map,
+    {
+      EINVAL: 'no such handle, direction or flag',
+      EBUSY: 'it is mapped already',
+      EPERM: 'the exporter shares device memory only with devices that can reach it, and that say they take it',
+      EOPNOTSUPP:
+        'this memory cannot be given pages: it is in no BAR of 2 MiB or more, or the device is behind an IOMMU',
+      EFAULT: 'the entries cannot be written; it stays mapped',
+    },
+    { EOPNOTSUPP: 'needs an IOMMU above the importing device, or memory in no BAR of 2 MiB or more' },
+  ),
   UNMAP: ioctl('UNMAP', 0xb3, 'Ends what MAP began.', sagrada_importer_handle, {
     EINVAL: 'no such handle, or it is not mapped',
     EBUSY: 'a program has the memory mapped, or a driver has it pinned',
