@@ -16,7 +16,7 @@ import { CommandStream } from '../../runtime/command-stream.ts';
 import type { Random } from '../../sim/random.ts';
 import { cbFlags, cbOperations, DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
 import { csFlags, DRM_IOCTL_HL_CS, hl_cs_chunk } from '../../uapi/habanalabs/cs.ts';
-import { DRM_IOCTL_HL_INFO, infoOperations } from '../../uapi/habanalabs/info.ts';
+import { DRM_IOCTL_HL_INFO, hl_passthrough_type, infoOperations } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_MEMORY, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { type Ioctl, values } from '../../uapi/rows.ts';
@@ -118,6 +118,13 @@ const RESTLESS =
 const questions = Object.entries(infoOperations)
   .filter(([name]) => !RESTLESS.test(name))
   .map(([, row]) => row.value);
+
+const GENERIC = infoOperations.HL_INFO_FW_GENERIC_REQ.value;
+/** Requests to the firmware that Linux 7.3 passes on and 6.12 refuses (habanalabs_ioctl.c, send_fw_generic_request). */
+const NOT_EVERYWHERE: readonly number[] = [
+  hl_passthrough_type.HL_GET_ERR_COUNTERS_CMD.value,
+  hl_passthrough_type.HL_GET_P_STATE.value,
+];
 
 function chunk(world: World, members: Parameters<typeof hl_cs_chunk.encode>[0]): bigint {
   world.scratch.bytes.set(hl_cs_chunk.encode(members));
@@ -427,7 +434,8 @@ function openPatiently(driver: Driver, path: string): number {
 function ask(world: World, fd: number, { op = 0, size = 0, number = 0, where = 0, pad = 0 }: Numbers): void {
   world.scratch.bytes.fill(0);
   const return_pointer = [0n, world.scratch.address, 0x1000n][where] ?? 0n;
-  world.ioctl(fd, DRM_IOCTL_HL_INFO, { return_pointer, return_size: size, op, dcore_id: number, pad });
+  const kind = op === GENERIC && NOT_EVERYWHERE.includes(number) ? 0 : number;
+  world.ioctl(fd, DRM_IOCTL_HL_INFO, { return_pointer, return_size: size, op, dcore_id: kind, pad });
 }
 
 /** 16 bytes that are a program, or begin with a packet that users may not send or that is none (opcode in bits 24 to 28). */
