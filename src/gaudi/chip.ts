@@ -17,7 +17,6 @@ import type { DmaPort } from '../pci/ports.ts';
 import type { Clock, Timer } from '../sim/clock.ts';
 import type { ErrorLog } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
-import { Process, type Steps } from '../sim/process.ts';
 import { Random } from '../sim/random.ts';
 import { type BlockSpec, type Bodies, RegisterBlock, type Rows } from '../sim/registers.ts';
 import { Card } from './card.ts';
@@ -74,23 +73,8 @@ export interface ChipPorts {
 
 /** How long units stay in reset, ns. */
 const RESET_NS = 10_000_000;
-/** Bytes of a memory that are zeroed at a time, the nanoseconds that they take, and how long a reset is drawn out by it. */
-const PIECE = 0x400_0000;
-const PIECE_NS = 30_000_000;
-const EMPTYING_NS = 500_000_000;
-
-/** Zeros what is in use of a memory; others have their turns in between. */
-function* inPieces(memory: Memory): Steps {
-  for (let at = 0; at < memory.size; ) {
-    const untouched = memory.untouched(at, memory.size - at);
-    const n = Math.min(Math.abs(untouched), untouched > 0 ? memory.size : PIECE);
-    if (untouched <= 0) {
-      memory.zero(at, n);
-      yield PIECE_NS;
-    }
-    at += n;
-  }
-}
+/** A memory of which more is in use keeps that when it is reset. */
+const EMPTIED = 0x1000_0000;
 /** The boot state machine after reset, ns. */
 const BTM_NS = 200_000;
 
@@ -112,8 +96,6 @@ export class Chip {
   readonly #qmans: readonly Qman[];
   readonly #syncManagers: ReadonlyMap<string, SyncManager>;
   #release: Timer | undefined;
-  /** Zeros memory. */
-  #emptying: Process | undefined;
   /** Until when the boot state machine runs, ns. */
   #btmEnd = 0;
   /** Energy until Linux was started, joules. */
@@ -206,7 +188,6 @@ export class Chip {
   powerOn(cold: boolean): void {
     this.#release?.cancel();
     this.#release = undefined;
-    this.#emptying?.kill();
     this.#ports.cfg.held = false;
     this.firmware.stop();
     this.#ports.cfg.reset();
@@ -234,7 +215,6 @@ export class Chip {
 
   /** Ends all processes. */
   close(): void {
-    this.#emptying?.kill();
     this.#release?.cancel();
     this.firmware.stop();
     for (const qman of this.#qmans) qman.reset();
@@ -443,39 +423,20 @@ export class Chip {
     if (!has(/^PSOC$/)) return;
     memories.scratchpad.zero(0, memories.scratchpad.size);
     cfg.held = true;
-    this.#releaseIn(RESET_NS, () => {
+    this.#release?.cancel();
+    this.#release = this.#ports.clock.at(this.#ports.clock.now() + RESET_NS, () => {
       cfg.held = false;
       if (restart && has(/^CPU$/)) this.#boot();
     });
   }
 
-  /** Ends the reset when its memory is empty, or it has taken long enough. */
-  #releaseIn(time: number, release: () => void, left = EMPTYING_NS): void {
-    const { clock } = this.#ports;
-    this.#release?.cancel();
-    this.#release = clock.at(clock.now() + time, () => {
-      if (left > 0 && this.#emptying?.ended === false) this.#releaseIn(PIECE_NS, release, left - PIECE_NS);
-      else {
-        this.#emptying?.kill();
-        release();
-      }
-    });
-  }
-
   /**
-   * What a memory holds after its reset is undefined. The model leaves zeros: at once, or, where much is in use, piece by piece
-   * (gigabytes take seconds, and QEMU gives up a device that does not answer for 5 s); and what was there, where that takes
-   * longer than a driver waits for a reset.
+   * What a memory holds after its reset is undefined. The model leaves zeros, except where much of it is in use: giving gigabytes
+   * back takes seconds on a busy host, and neither the driver (2 s, GAUDI_RESET_TIMEOUT_MSEC) nor QEMU (5 s for an answer)
+   * waits so long.
    */
   #empty(memory: Memory): void {
-    this.#emptying?.kill();
-    this.#emptying = undefined;
-    if (memory.resident() <= PIECE) memory.zero(0, memory.size);
-    else {
-      this.#emptying = new Process(this.#ports.clock, 'reset', inPieces(memory), (error) => {
-        throw error;
-      });
-    }
+    if (memory.resident() <= EMPTIED) memory.zero(0, memory.size);
   }
 
   #boot(): void {
