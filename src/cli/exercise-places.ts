@@ -14,8 +14,9 @@ import { runInProcess } from '../exercise/in-process.ts';
 import { runInLanes } from '../exercise/lanes.ts';
 import { judge, type Refusal } from '../exercise/refusals.ts';
 import { runRemotely, type Station } from '../exercise/remote.ts';
-import { chosenTests } from '../exercise/selection.ts';
+import { chosenTests, machineOf } from '../exercise/selection.ts';
 import type { Moved } from '../exercise/suite.ts';
+import { TrafficMeter } from '../exercise/traffic.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
@@ -26,6 +27,8 @@ import { type MachineOptions, machineSetup, progressLine } from './machine-optio
 export interface PlaceOptions extends MachineOptions {
   readonly seed: number;
   readonly timeout: number;
+  /** Nobody has asked for a machine: on `model` each suite has the one it wants. */
+  readonly perSuite?: boolean;
   /** Suites that run at a time on `model`. */
   readonly jobs?: number;
 }
@@ -76,7 +79,10 @@ export class InProcess implements Place {
     const machine = this.#machineOptions;
     const signal = this.#signal;
     const together = config.trace === true;
-    if (!traceRegisters) return runInLanes(config, { machine, jobs, together, signal }, emit);
+    if (!traceRegisters) {
+      const own = this.#options.perSuite && !together ? { machineOf } : {};
+      return runInLanes(config, { machine, ...own, jobs, together, signal }, emit);
+    }
     this.#machine ??= new ModelMachine(machine);
     return runInProcess(chosenTests(config), this.#machine, config, emit, signal);
   }
@@ -198,6 +204,7 @@ class VmStation implements Station {
   readonly #options: VmOptions;
   readonly #folder: string;
   #vm: Vm | undefined;
+  #meter = new TrafficMeter();
   /** What the device models have refused so far, by device and place. */
   readonly #known = new Map<string, number>();
 
@@ -218,6 +225,7 @@ class VmStation implements Station {
   async restart(): Promise<void> {
     await this.#vm?.close();
     this.#known.clear();
+    this.#meter = new TrafficMeter();
     await this.boot();
   }
 
@@ -249,8 +257,9 @@ class VmStation implements Station {
   }
 
   /** Judges a result by what the device models have refused since the last. */
-  async examine(result: Result): Promise<Result> {
+  async examine(reported: Result): Promise<Result> {
     const report = await this.#vm?.deviceReport();
+    const result = this.#meter.add(reported, report?.traffic ?? []);
     const refusals: Refusal[] = [];
     for (const device of report?.devices ?? []) {
       for (const { category, where, message, count } of device.errors) {

@@ -13,7 +13,8 @@ import { junitReporter } from '../exercise/report/junit.ts';
 import { ktapReporter } from '../exercise/report/ktap.ts';
 import { prettyReporter } from '../exercise/report/pretty.ts';
 import type { Reporter, Reproduce, Write } from '../exercise/report/reporter.ts';
-import { chosenTests, type RunConfig, type Shard } from '../exercise/selection.ts';
+import { chosenTests, machineOf, type RunConfig, type Shard } from '../exercise/selection.ts';
+import type { Test } from '../exercise/suite.ts';
 import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
@@ -112,16 +113,17 @@ function regexp(text: string): RegExp {
   }
 }
 
-async function run(names: readonly string[], options: Options, self: Command): Promise<void> {
+async function run(names: readonly string[], asked: Options, self: Command): Promise<void> {
   const known = [...suites.map((s) => s.name), SUITE];
   for (const name of names) {
     if (!known.includes(name)) {
       throw new UserError(`no suite "${name}"${suggestion(name, known)}; there are ${known.join(', ')}`);
     }
   }
-  const on = chooseTarget(options, self);
-  const config = configOf(names, options, on);
+  const on = chooseTarget(asked, self);
+  const config = configOf(names, asked, on);
   const chosen = chosenTests(config);
+  const options = withMachine(asked, chosen, on, self);
   if (chosen.length === 0) throw new UserError('no test matches: see "sagrada exercise --list"');
   if (options.list) {
     for (const test of chosen) console.log(test.id);
@@ -163,7 +165,8 @@ async function run(names: readonly string[], options: Options, self: Command): P
     let began = false;
     try {
       await place.prepare();
-      const { machine, seed } = options;
+      const { seed } = options;
+      const machine = machinesOf(options, chosen);
       const info = { target: on.join(','), machine, system: place.system, seed };
       for (const reporter of reporters) reporter.begin(info);
       began = true;
@@ -207,6 +210,22 @@ function described(config: RunConfig, self: Command) {
     shard: shard?.index ?? 1,
     shards: shard?.count ?? 1,
   };
+}
+
+/** The machine of a run where none was asked for: one that serves all its suites, or on the model for each suite its own. */
+function withMachine(options: Options, chosen: readonly Test[], on: readonly TargetName[], self: Command): Options {
+  if (self.getOptionValueSource('machine') === 'cli') return options;
+  const wanted = [...new Set(chosen.map(({ suite }) => machineOf(suite) ?? options.machine))];
+  const special = wanted.find((machine) => machine !== options.machine);
+  if (special === undefined) return options;
+  if (on.join() === 'model' && wanted.length > 1 && !options.traceRegisters) return { ...options, perSuite: true };
+  return { ...options, machine: special };
+}
+
+/** As a report says it. */
+function machinesOf({ machine, perSuite }: Options, chosen: readonly Test[]): string {
+  const own = perSuite ? [...new Set(chosen.map(({ suite }) => suite))].filter(machineOf) : [];
+  return [machine, ...own.map((suite) => `${suite} on ${machineOf(suite)}`)].join(', ');
 }
 
 function configOf(suites: readonly string[], options: Options, on: readonly TargetName[]): RunConfig {

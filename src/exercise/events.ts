@@ -2,6 +2,7 @@
 
 import type { Explanation, TraceEntry } from './agreement/recorder.ts';
 import type { LeftOut } from './needs.ts';
+import type { Moved } from './suite.ts';
 
 export type Status = 'passed' | 'failed' | 'skipped';
 
@@ -37,6 +38,8 @@ export interface Result {
   readonly steps?: readonly Step[];
   /** Ids of the points of the interface that it has reached. */
   readonly points?: readonly string[];
+  /** What devices have moved during the test. */
+  readonly moved?: readonly Moved[];
   /** Every call of the test, where targets are compared. */
   readonly trace?: readonly TraceEntry[];
 }

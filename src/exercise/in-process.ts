@@ -6,6 +6,7 @@ import type { Result, RunEvent } from './events.ts';
 import { explained, failsAfterAll, judge } from './refusals.ts';
 import { type RunOptions, runTests } from './runner.ts';
 import type { Test } from './suite.ts';
+import { TrafficMeter } from './traffic.ts';
 
 /**
  * @param signal ends the run between two tests. @returns the results, which `emit` has been told of too
@@ -19,11 +20,13 @@ export async function runInProcess(
   signal?: AbortSignal,
 ): Promise<Result[]> {
   const results: Result[] = [];
+  const traffic = () => machine.fabric.traffic().map((moved) => ({ ...moved }));
+  const meter = new TrafficMeter(traffic());
   const target = {
     driver: machine.driver,
     devices: machine.cards.length,
     messages: () => machine.driver.messages(),
-    traffic: async () => machine.fabric.traffic().map((moved) => ({ ...moved })),
+    traffic: async () => traffic(),
     observe: (note: (text: string) => void) => {
       machine.driver.kernel.observer = note;
     },
@@ -37,7 +40,8 @@ export async function runInProcess(
   await runTests(tests, target, options, hold, async (explain) => {
     const refusals = machine.takeRefusals().map(({ device, error }) => ({ device, message: error.message }));
     const judged = judge(reported as Result, refusals);
-    const result = failsAfterAll(reported as Result, judged) ? explained(judged, explain()) : judged;
+    const known = failsAfterAll(reported as Result, judged) ? explained(judged, explain()) : judged;
+    const result = meter.add(known, traffic());
     results.push(result);
     emit({ type: 'result', result });
     // a test may never wait for anything but virtual time: signals and the terminal have their turn here

@@ -3,7 +3,7 @@
  * as a line of JSON; an empty message says that the list is done.
  */
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
 import { MemoryPool } from '../os/memory-pool.ts';
 import { runInProcess } from './in-process.ts';
@@ -11,9 +11,14 @@ import { chosenTests, type RunConfig } from './selection.ts';
 
 const port = parentPort;
 if (!port) throw new Error('this program is a worker thread of the exerciser');
-const options = workerData as ModelMachineOptions;
+/** A list of tests, and where they run. */
+interface LaneMessage {
+  readonly config: RunConfig;
+  readonly machine: ModelMachineOptions;
+}
+
 const pool = new MemoryPool();
-port.on('message', async (config: RunConfig) => {
+port.on('message', async ({ config, machine: options }: LaneMessage) => {
   using machine = new ModelMachine({ ...options, memory: (name, size) => pool.make(name, size) });
   await runInProcess(chosenTests(config), machine, config, (event) => port.postMessage(JSON.stringify(event)));
   port.postMessage('');

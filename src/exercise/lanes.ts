@@ -13,6 +13,8 @@ import type { Moved } from './suite.ts';
 
 export interface LaneOptions {
   readonly machine: ModelMachineOptions;
+  /** The machine of a suite that is run on another. */
+  readonly machineOf?: (suite: string) => string | undefined;
   /** Suites that run at a time, at most. */
   readonly jobs: number;
   /** All suites on one machine, one after the other: a comparison wants what ran before to be the same. */
@@ -24,10 +26,11 @@ export interface LaneOptions {
 /** @returns the results, which `emit` has been told of too. @throws the signal's reason, or what kept a machine from starting */
 export async function runInLanes(
   config: RunConfig,
-  { machine, jobs, together = false, signal }: LaneOptions,
+  { machine, machineOf, jobs, together = false, signal }: LaneOptions,
   emit: (event: RunEvent) => void,
 ): Promise<readonly Result[]> {
-  const { run, leftOut } = planned(config, machine);
+  const machineFor = (suite: string) => ({ ...machine, machine: machineOf?.(suite) ?? machine.machine });
+  const { run, leftOut } = planned(config, machineFor);
   const tests = run.map(({ id, suite, name }) => ({ id, suite, name }));
   emit({ type: 'plan', tests, ...(leftOut.length > 0 ? { leftOut } : {}) });
   const suites = together ? [tests] : [...Map.groupBy(tests, ({ suite }) => suite).values()];
@@ -37,10 +40,12 @@ export async function runInLanes(
     emit(event);
   });
   let next = 0;
-  const stations = Array.from({ length: Math.min(jobs, suites.length) }, () => new WorkerStation(machine));
+  const stations = Array.from({ length: Math.min(jobs, suites.length) }, () => new WorkerStation());
   const lane = async (station: WorkerStation) => {
     for (let i = next++; i < suites.length; i = next++) {
-      const only = (suites[i] ?? []).map(({ id }) => id);
+      const list = suites[i] ?? [];
+      const only = list.map(({ id }) => id);
+      station.machine = machineFor(list[0]?.suite ?? '');
       await runRemotely(station, { ...config, only }, (event) => {
         if ((event.type === 'start' || event.type === 'result') && !signal.aborted) queue.add(i, event);
       });
@@ -66,11 +71,15 @@ export async function runInLanes(
   return results;
 }
 
-function planned(config: RunConfig, options: ModelMachineOptions) {
+function planned(config: RunConfig, machineFor: (suite: string) => ModelMachineOptions) {
   const tests = chosenTests(config);
   if (tests.every((test) => test.options.needs === undefined)) return { run: tests, leftOut: [] };
-  using machine = new ModelMachine(options);
-  return divide(tests, machine.driver);
+  const parts = [...Map.groupBy(tests, ({ suite }) => machineFor(suite).machine).values()].map((list) => {
+    using machine = new ModelMachine(machineFor(list[0]?.suite ?? ''));
+    return divide(list, machine.driver);
+  });
+  const kept = new Set(parts.flatMap(({ run }) => run));
+  return { run: tests.filter((test) => kept.has(test)), leftOut: parts.flatMap(({ leftOut }) => leftOut) };
 }
 
 /** Passes on what several sources tell, source after source. */
@@ -113,13 +122,10 @@ class InOrder<T> {
 /** A worker thread that runs lists of tests, one after the other. */
 class WorkerStation implements Station {
   readonly system = 'the worker thread';
-  readonly #options: ModelMachineOptions;
+  /** Where the next list runs. */
+  machine: ModelMachineOptions | undefined;
   #worker: Worker | undefined;
   #closed = false;
-
-  constructor(options: ModelMachineOptions) {
-    this.#options = options;
-  }
 
   launch(config: RunConfig, onLine: (line: string) => void): Promise<number> {
     this.#worker ??= this.#start();
@@ -130,7 +136,7 @@ class WorkerStation implements Station {
       else onLine(line);
     };
     worker.on('message', hear).on('error', reject).on('exit', resolve);
-    worker.postMessage(config);
+    worker.postMessage({ config, machine: this.machine });
     return promise.finally(() => worker.off('message', hear).off('error', reject).off('exit', resolve));
   }
 
@@ -166,7 +172,7 @@ class WorkerStation implements Station {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./lane.ts', import.meta.url), { workerData: this.#options });
+    const worker = new Worker(new URL('./lane.ts', import.meta.url));
     // whoever is told of it is in launch()
     worker.on('error', () => {});
     return worker;

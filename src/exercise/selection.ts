@@ -28,6 +28,11 @@ export interface RunConfig extends RunOptions {
   readonly sequences?: number;
 }
 
+/** The machine that a suite is run on where nobody asks for another, if it is not the usual one. */
+export function machineOf(suite: string): string | undefined {
+  return suites.find(({ name }) => name === suite)?.machine;
+}
+
 export function chosenTests(config: RunConfig): Test[] {
   // a sequence that is named is run, whatever else was asked for
   const only = config.only === undefined ? {} : { only: config.only };

@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import { type Result, type RunInfo, totals } from '../events.ts';
 import type { LeftOut } from '../needs.ts';
 import { evidence, type Reporter, type Reproduce, type Write } from './reporter.ts';
+import { trafficPicture } from './traffic.ts';
 
 export interface PrettyOptions {
   /** A terminal: the running test is shown in a line that is rewritten. */
@@ -95,6 +96,7 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
       )) {
         write(`skipped ${tests.length}: ${reason}\n`);
       }
+      for (const line of trafficPicture(results.flatMap(({ moved }) => moved ?? []))) write(`${paint('cyan', line)}\n`);
       if (sums.failed > 0) {
         write('failed:\n');
         for (const result of results.filter((r) => r.status === 'failed')) write(`  ${result.id}\n`);

@@ -14,7 +14,8 @@ import type {
   ProtectionDomain,
 } from '../../runtime/verbs/protection-domain.ts';
 import type { QueuePair, QueuePairOptions, Target } from '../../runtime/verbs/queue-pair.ts';
-import type { Moved, TestContext } from '../suite.ts';
+import type { TestContext } from '../suite.ts';
+import { movedBetween } from '../traffic.ts';
 import { assertSame, fill, KiB } from './lib.ts';
 
 export const QKEY = 0x1111;
@@ -129,7 +130,7 @@ export async function assertMoved(
   await body();
   const after = await t.target.traffic?.();
   if (!before || !after) return;
-  const moved = difference(before, after);
+  const moved = movedBetween(before, after);
   const peers = moved.filter(({ to }) => to !== 'host');
   const key = ({ from, to }: { from: string; to: string }) => `${from} ${to}`;
   assert.deepEqual(
@@ -144,16 +145,6 @@ export async function assertMoved(
     through >= host && through < host + OVERHEAD,
     `${through} bytes went to and from memory of the host, where ${host} are expected`,
   );
-}
-
-function difference(before: readonly Moved[], after: readonly Moved[]): Moved[] {
-  return after
-    .map((now) => {
-      const then = before.find(({ from, to, route }) => from === now.from && to === now.to && route === now.route);
-      const { from, to, route } = now;
-      return { from, to, route, read: now.read - (then?.read ?? 0), written: now.written - (then?.written ?? 0) };
-    })
-    .filter(({ read, written }) => read + written > 0);
 }
 
 export function noiseOf(t: TestContext, length: number): Uint8Array {
