@@ -189,7 +189,8 @@ export const unverifiedReadings = [
   {
     about: 'add, sub with carry',
     reading: 'refused as undefined',
-    reason: 'S_CARRY and V_CARRY exist, and the switch; which instructions write them is not public',
+    reason:
+      'S_CARRY and V_CARRY exist, and the switch; which instructions write them is not public, and no intrinsic has the switch',
   },
   {
     about: 'quads of vectors',
@@ -212,12 +213,15 @@ export const unverifiedReadings = [
   {
     about: 'convert_int8, convert_uint8',
     reading: 'refused as undefined',
-    reason: 'they take a pair or a quad of vectors; the order of the elements is not public',
+    reason:
+      'they take a pair of vectors; neither the type of its elements nor their order is public, and no intrinsic of this chip has them',
   },
   {
     about: 'jmpa with a label',
     reading: 'refused as undefined',
-    reason: 'assemblers encode a label as a distance, and the instruction takes an address in a register',
+    reason:
+      'TPCAsmBackend.cpp (applyFixup) makes a distance of every label, whatever jump has it; the instruction takes an address, and no ' +
+      'compiler makes it',
   },
   {
     about: 'st_tnsr with pack: elements that are not of 16 bits',

@@ -12,6 +12,7 @@ import { BUNDLE_BYTES, type Slot, slots } from './bundle.ts';
 import { Directives, type SectionAttributes } from './directives.ts';
 import type { KernelSymbol } from './elf.ts';
 import { type Hazard, HazardFinder } from './hazards.ts';
+import { commentStart, isBlank, isNamePart, isNop, withoutBlockComments } from './lines.ts';
 import { encodeLoop } from './loop.ts';
 import { type LoopLabel, parseLoop } from './loop-parser.ts';
 import { type Expansion, expand, needsExpansion } from './macros.ts';
@@ -518,11 +519,6 @@ const COLON = 58;
 const BAR = 124;
 const LETTER_H = 104;
 const LETTER_L = 108;
-const LETTER_N = 110;
-const LETTER_O = 111;
-const LETTER_P = 112;
-const HASH = 35;
-const SLASH = 47;
 const LABEL = /^(?:[A-Za-z_.$][\w.$]*|\d+)$/;
 const LOOP = /^loop(?=\s|$)/i;
 const HALT = /^halt$/i;
@@ -534,38 +530,3 @@ const SHARED = [
   [2, 3, 'VPU and STORE share one source field, and these use it differently'],
   [0, 2, 'LOAD and VPU share one source field, and these use it differently'],
 ] as const;
-
-function isBlank(code: number): boolean {
-  return code === 32 || code === 9 || code === 13 || code === 11 || code === 12 || code === 0xfeff || code === 0xa0;
-}
-
-/** Letters, digits, and what else names may have. */
-function isNamePart(code: number): boolean {
-  const lower = code | 32;
-  return (lower >= 97 && lower <= 122) || (code >= 48 && code <= 57) || code === 95 || code === 46 || code === 36;
-}
-
-function isNop(text: string, at: number): boolean {
-  return (
-    (text.charCodeAt(at) | 32) === LETTER_N &&
-    (text.charCodeAt(at + 1) | 32) === LETTER_O &&
-    (text.charCodeAt(at + 2) | 32) === LETTER_P
-  );
-}
-
-/** Where the comment of a line begins, or the line ends. */
-function commentStart(text: string, start: number, end: number): number {
-  for (let at = start; at < end; at++) {
-    const code = text.charCodeAt(at);
-    if (code === HASH || (code === SLASH && text.charCodeAt(at + 1) === SLASH)) return at;
-  }
-  return end;
-}
-
-/** Blanks for comments between slash and asterisk; offsets and lines stay as they are. */
-function withoutBlockComments(text: string): string {
-  if (!text.includes('/*')) return text;
-  return text.replace(/\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/g, (comment) =>
-    comment.startsWith('//') ? comment : comment.replace(/[^\n]/g, ' '),
-  );
-}
