@@ -104,7 +104,7 @@ function compileC():
   return {
     done,
     seconds(name, n, rounds) {
-      const run = spawnSync(program, [name, String(n), String(rounds), brief ? '5' : '15']);
+      const run = spawnSync(program, [name, String(n), String(rounds), '5']);
       if (run.status !== 0) throw new Error(`the reference in C failed: ${run.stderr}`);
       return Number(run.stdout.toString().split(' ')[0]);
     },
@@ -133,8 +133,14 @@ const reference = native ? 'the same in C, cc -O3 -march=native' : 'the same in 
 
 async function compete(name: string, each: Job, n: number, rounds: number): Promise<{ ours: number; theirs: number }> {
   if (native) {
-    const [ours = 0] = await contest([() => runJob(each)], options);
-    return { ours, theirs: native.seconds(name, n, rounds) };
+    // In turns, so that what disturbs one disturbs the other; the best of each counts.
+    const times = { ours: Number.POSITIVE_INFINITY, theirs: Number.POSITIVE_INFINITY };
+    for (let turn = 0; turn < options.rounds; turn++) {
+      const [ours = 0] = await contest([() => runJob(each)], { ...options, rounds: 1 });
+      times.ours = Math.min(times.ours, ours);
+      times.theirs = Math.min(times.theirs, native.seconds(name, n, rounds));
+    }
+    return times;
   }
   const arrays = Array.from({ length: 3 }, () => new Float32Array(n).fill(0.5)) as [
     Float32Array,

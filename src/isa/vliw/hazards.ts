@@ -54,7 +54,8 @@ export class HazardFinder {
   readonly #registers: ReadonlyMap<RegisterFile, { readonly base: number; readonly span: number }>;
   /** By slot of the writer, file, slot of the reader; the first that fits holds. */
   readonly #rules: (LatencyRule[] | undefined)[] = [];
-  readonly #writes: (Write | undefined)[] = [];
+  /** The last write of each register. */
+  readonly #writes: (Write | undefined)[];
   readonly #found: (hazard: Hazard) => void;
   #bundle = 0;
 
@@ -62,6 +63,7 @@ export class HazardFinder {
     this.#latencies = latencies;
     this.#found = found;
     this.#files = facts.registers.map((row) => row.file);
+    this.#writes = Array.from({ length: this.#files.length * 64 }, () => undefined);
     this.#registers = new Map(
       facts.registers.map(({ file, of, span }) => [file, { base: this.#files.indexOf(of ?? file) * 64, span }]),
     );
@@ -130,9 +132,13 @@ export class HazardFinder {
 
   #needed(writer: Write, file: number, reader: Instruction, slot: number): number {
     const rules = this.#rules[this.#place(writer.slot, file, slot)];
-    const rule = rules?.find((each) => !each.readers || each.readers.includes(reader.mnemonic));
-    if (!rule) return 1;
-    return (rule.bundles === 'own' ? writer.latency : rule.bundles) + (rule.plus ?? 0);
+    if (!rules) return 1;
+    for (const { readers, bundles, plus } of rules) {
+      if (!readers || readers.includes(reader.mnemonic)) {
+        return (bundles === 'own' ? writer.latency : bundles) + (plus ?? 0);
+      }
+    }
+    return 1;
   }
 
   #effectsOf(tracked: Tracked): Effects {
