@@ -216,8 +216,8 @@ const eventMethods = {
 const counterMethods = {
   UVERBS_METHOD_COMP_CNTR_CREATE: method(COUNTER, 0, 'Makes a counter of completions and failures; since 7.3.', {
     UVERBS_ATTR_CREATE_COMP_CNTR_HANDLE: handle(0, COUNTER, 'new', ''),
-    EFA_IB_ATTR_CREATE_COMP_CNTR_COMP_BUFFER: takes(0x1000, BUFFER, 'where completions are counted'),
-    EFA_IB_ATTR_CREATE_COMP_CNTR_ERR_BUFFER: takes(0x1001, BUFFER, 'where failures are counted'),
+    EFA_IB_ATTR_CREATE_COMP_CNTR_COMP_BUFFER: growing(takes(0x1000, BUFFER, 'where completions are counted')),
+    EFA_IB_ATTR_CREATE_COMP_CNTR_ERR_BUFFER: growing(takes(0x1001, BUFFER, 'where failures are counted')),
   }),
   UVERBS_METHOD_COMP_CNTR_DESTROY: method(COUNTER, 1, 'Destroys one.', {
     UVERBS_ATTR_DESTROY_COMP_CNTR_HANDLE: handle(0, COUNTER, 'destroy', ''),

@@ -302,7 +302,7 @@ function completionBuffer(session: Session, call: Call, least: number): UserMemo
 
 /** uverbs_get_buffer_desc. @throws SystemError EINVAL, EFAULT */
 function described(call: Call, row: Attribute): Buffer {
-  const buffer = ib_uverbs_buffer_desc.decode(call.bytes(row));
+  const buffer = ib_uverbs_buffer_desc.decode(call.struct(row, ib_uverbs_buffer_desc.size));
   if (buffer.flags !== 0) refuse('EINVAL');
   return buffer;
 }
