@@ -4,6 +4,7 @@
  * launches a kernel puts them into memory, and their addresses into the LUT base registers.
  */
 
+import { halfBits } from '../../isa/vliw/numbers.ts';
 import { bf16, round, toBits } from '../numbers/float.ts';
 import { entryOffset, LINE_BYTES, placeOf, tableClasses } from './layout.ts';
 import {
@@ -113,7 +114,7 @@ function quantizer(format: CoefficientFormat): Quantize {
     case 'bf16':
       return (c) => round(bf16, c, 'rhne');
     case 'f16':
-      return (c) => fromHalf(toHalf(c));
+      return (c) => fromHalf(halfBits(c));
     default: {
       const limit = 2 ** (format.kind === 'i16' ? 15 : 7);
       const { scales } = format;
@@ -129,7 +130,7 @@ function quantizer(format: CoefficientFormat): Quantize {
 function writer(format: CoefficientFormat): (to: Uint8Array, at: number, c: number, k: number) => void {
   const bits = (c: number, k: number): number => {
     if (format.kind === 'bf16') return toBits(bf16, c);
-    if (format.kind === 'f16') return toHalf(c);
+    if (format.kind === 'f16') return halfBits(c);
     const scaled = 'scales' in format ? c * 2 ** (format.scales[k] ?? 0) : c;
     return format.kind === 'i8' ? (scaled & 0xff) * 0x101 : scaled;
   };
@@ -140,19 +141,11 @@ function writer(format: CoefficientFormat): (to: Uint8Array, at: number, c: numb
   };
 }
 
-/** Bits of binary16, for numbers that it has as normal ones or 0, and those next to them. */
-function toHalf(x: number): number {
-  const sign = x < 0 ? 0x8000 : 0;
-  const magnitude = Math.abs(x);
-  if (magnitude < 2 ** -14) return sign;
-  const exponent = Math.floor(Math.log2(magnitude));
-  const fraction = Math.round((magnitude / 2 ** exponent - 1) * 1024);
-  return sign + ((exponent + 15) << 10) + fraction;
-}
-
+/** The number that bits of binary16 stand for; coefficients are no infinities. */
 function fromHalf(bits: number): number {
-  if ((bits & 0x7fff) === 0) return 0;
-  const value = (1 + (bits & 0x3ff) / 1024) * 2 ** (((bits >> 10) & 0x1f) - 15);
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  const value = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
   return bits & 0x8000 ? -value : value;
 }
 
