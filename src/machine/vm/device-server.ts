@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { Limits } from '../../efa/limits.ts';
 import type { GaudiStats } from '../../gaudi/device.ts';
 import type { Protocol } from '../../gaudi/firmware.ts';
 import type { Traffic } from '../../pci/fabric.ts';
@@ -16,6 +17,8 @@ export interface DeviceServerOptions {
   readonly delays?: Readonly<Record<string, number>>;
   /** How many times as long transfers take as on the card; default 1. */
   readonly slowdown?: number;
+  /** What the NICs have less of, or more, than others. */
+  readonly nicLimits?: Partial<Limits>;
   /** Seed of what is random in the devices. */
   readonly seed?: number;
   /** How a card loads its firmware; default `comms`. */

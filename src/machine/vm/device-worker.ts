@@ -16,7 +16,7 @@ import type { DeviceReport, FromWorker, ToWorker, WorkerInput } from './device-s
 const KEEP_ALIVE = 1e9;
 
 function main(port: MessagePort, input: WorkerInput): void {
-  const { delays = {}, firmware = 'comms', seed = 1, slowdown = 1 } = input.options;
+  const { delays = {}, firmware = 'comms', seed = 1, slowdown = 1, nicLimits } = input.options;
   const { latency, host, chip } = defaultDmaTiming;
   const dma = { latency: latency * slowdown, host: host * slowdown, chip: chip * slowdown };
   const send = (message: FromWorker) => port.postMessage(message);
@@ -32,7 +32,7 @@ function main(port: MessagePort, input: WorkerInput): void {
       return card;
     },
     efa: (name) => {
-      const nic = efa({ name, network, seed, keepAlive: KEEP_ALIVE });
+      const nic = efa({ name, network, seed, keepAlive: KEEP_ALIVE, ...(nicLimits && { limits: nicLimits }) });
       nics.push(nic);
       return nic;
     },
