@@ -127,7 +127,7 @@ function perform(t: TestContext, steps: readonly Step[], without: ReadonlySet<nu
         driver.ioctl(
           fd,
           DRM_IOCTL_HL_WAIT_CS.request,
-          DRM_IOCTL_HL_WAIT_CS.argument.encode({ in: { seq, timeout_us: 3_000_000 } }),
+          DRM_IOCTL_HL_WAIT_CS.argument.encode({ in: { seq, timeout_us: 60_000_000 } }),
         ),
       );
     },
