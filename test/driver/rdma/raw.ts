@@ -50,6 +50,49 @@ export interface Answered {
   bytes(index: number): Uint8Array;
 }
 
+/** The argument of a call; what does not fit into it lies in `memory`, at `places`. */
+export function rawArgument(
+  memory: Mapping,
+  object: number,
+  method: number,
+  attributes: readonly RawAttribute[],
+  header: Record<string, number | bigint> = {},
+): { readonly argument: Uint8Array; readonly places: readonly number[] } {
+  let next = 0;
+  const places: number[] = [];
+  const argument = new Uint8Array(HEADER + ENTRY * attributes.length);
+  ib_uverbs_ioctl_hdr.encodeInto(argument, 0, {
+    length: argument.length,
+    object_id: object,
+    method_id: method,
+    num_attrs: attributes.length,
+    driver_id: EFA_DRIVER,
+    ...header,
+  });
+  attributes.forEach(({ id, value, bytes, room, length, flags, reserved, at }, i) => {
+    const size = bytes?.length ?? room ?? 0;
+    places.push(next);
+    let data = BigInt.asUintN(64, BigInt(value ?? 0));
+    if (room !== undefined || size > 8) {
+      data = at ?? memory.address + BigInt(next);
+      if (bytes) memory.bytes.set(bytes, next);
+      next += Math.ceil(size / 8) * 8;
+    } else if (bytes) {
+      const word = new Uint8Array(8);
+      word.set(bytes);
+      data = new DataView(word.buffer).getBigUint64(0, true);
+    }
+    ib_uverbs_attr.encodeInto(argument, HEADER + ENTRY * i, {
+      attr_id: id,
+      len: length ?? size,
+      flags: flags ?? 0,
+      attr_data: { reserved: reserved ?? 0 },
+      data,
+    });
+  });
+  return { argument, places };
+}
+
 export class RawVerbs {
   readonly driver: Driver;
   readonly fd: number;
@@ -73,38 +116,7 @@ export class RawVerbs {
     header: Record<string, number | bigint> = {},
     change: (argument: Uint8Array) => Uint8Array = (argument) => argument,
   ): Answered {
-    let next = 0;
-    const places: number[] = [];
-    const argument = new Uint8Array(HEADER + ENTRY * attributes.length);
-    ib_uverbs_ioctl_hdr.encodeInto(argument, 0, {
-      length: argument.length,
-      object_id: object,
-      method_id: method,
-      num_attrs: attributes.length,
-      driver_id: EFA_DRIVER,
-      ...header,
-    });
-    attributes.forEach(({ id, value, bytes, room, length, flags, reserved, at }, i) => {
-      const size = bytes?.length ?? room ?? 0;
-      places.push(next);
-      let data = BigInt.asUintN(64, BigInt(value ?? 0));
-      if (room !== undefined || size > 8) {
-        data = at ?? this.memory.address + BigInt(next);
-        if (bytes) this.memory.bytes.set(bytes, next);
-        next += Math.ceil(size / 8) * 8;
-      } else if (bytes) {
-        const word = new Uint8Array(8);
-        word.set(bytes);
-        data = new DataView(word.buffer).getBigUint64(0, true);
-      }
-      ib_uverbs_attr.encodeInto(argument, HEADER + ENTRY * i, {
-        attr_id: id,
-        len: length ?? size,
-        flags: flags ?? 0,
-        attr_data: { reserved: reserved ?? 0 },
-        data,
-      });
-    });
+    const { argument, places } = rawArgument(this.memory, object, method, attributes, header);
     const sent = change(argument);
     this.driver.ioctl(this.fd, RDMA_VERBS_IOCTL.request, sent);
     const decoded = (i: number) => ib_uverbs_attr.decode(sent, HEADER + ENTRY * i);
