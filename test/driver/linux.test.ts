@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { EFD_CLOEXEC, EFD_NONBLOCK, O_RDONLY, O_RDWR, POLLIN, POLLNVAL, SystemError } from '../../src/driver/driver.ts';
-import { discover, holders } from '../../src/driver/linux/discover.ts';
+import { discover, discoverRdma, holders } from '../../src/driver/linux/discover.ts';
 import { LinuxDriver } from '../../src/driver/linux/driver.ts';
 import { DRM_IOCTL_HL_INFO } from '../../src/uapi/habanalabs/info.ts';
 
@@ -153,6 +153,30 @@ test('cards of this driver only, in the order of their numbers', () => {
     ],
   );
   assert.equal(cards[0]?.status(), 'Operational');
+});
+
+test('network cards with verbs, in the order of their numbers', () => {
+  const root = join(mkdtempSync(join(scratch, 'rdma-')), 'sys');
+  for (const [number, address] of [
+    [10, '0000:0a:00.0'],
+    [2, '0000:04:00.0'],
+  ] as const) {
+    const device = join(root, 'devices/pci0000:00/0000:00:10.0/0000:01:00.0', address);
+    const folder = join(root, `class/infiniband_verbs/uverbs${number}`);
+    mkdirSync(device, { recursive: true });
+    mkdirSync(folder, { recursive: true });
+    symlinkSync(device, join(folder, 'device'));
+    writeFileSync(join(folder, 'ibdev'), `efa_${number}\n`);
+  }
+  // the class has a file of its own, and a card without a PCI device (rxe) is none of ours
+  writeFileSync(join(root, 'class/infiniband_verbs/abi_version'), '6\n');
+  mkdirSync(join(root, 'class/infiniband_verbs/uverbs0'));
+  const bridges = ['0000:00:10.0', '0000:01:00.0'];
+  assert.deepEqual(discoverRdma(root, '/dev/infiniband'), [
+    { name: 'efa_2', path: '/dev/infiniband/uverbs2', pciAddress: '0000:04:00.0', bridges },
+    { name: 'efa_10', path: '/dev/infiniband/uverbs10', pciAddress: '0000:0a:00.0', bridges },
+  ]);
+  assert.deepEqual(discoverRdma(join(root, 'nothing')), []);
 });
 
 test('who has a file open', () => {

@@ -34,12 +34,16 @@ const all = [...suites, sequenceSuite(1, SEQUENCES)];
 
 const runs: readonly Run[] = [
   {
-    args: ['--machine', 'gaudi-x2', '--kernel', 'backports', '--sequences', String(SEQUENCES)],
+    args: ['--machine', 'gaudi-x2-efa-x2', '--kernel', 'backports', '--sequences', String(SEQUENCES)],
     only: all.map((s) => s.name),
     on: 'model,vm',
-    lacks: ['no-p2p', 'apart'],
+    lacks: ['no-p2p', 'apart', 'nic-apart'],
   },
-  { args: ['--machine', 'gaudi-x2', '--kernel', 'stable', '--seed', '2'], lacks: ['p2p', 'apart'] },
+  {
+    args: ['--machine', 'gaudi-x2', '--kernel', 'stable', '--seed', '2'],
+    lacks: ['p2p', 'apart', 'nic', 'nics', 'nic-apart'],
+  },
+  { args: ['--machine', 'gaudi-efa-apart'], only: ['p2p'], on: 'model,vm', lacks: ['nic', 'nics'] },
   { args: ['--machine', 'gaudi-x2-apart', '--kernel', 'backports'], only: ['dmabuf'], lacks: ['p2p', 'no-p2p'] },
   { args: ['--firmware', 'static'], only: ['info'] },
   { args: ['--delay', 'DMA:20', '--delay', 'SYNC_MNGR:50', '--device-seed', '7'], only: ['sync'] },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { test } from 'node:test';
-import type { RunEvent } from '../../src/exercise/events.ts';
+import type { Result, RunEvent } from '../../src/exercise/events.ts';
 import { runInLanes } from '../../src/exercise/lanes.ts';
 import { UserError } from '../../src/sim/errors.ts';
 
@@ -44,6 +44,31 @@ test('a run that is ended tells of nothing that began later, and leaves no threa
   assert.ok(!process.getActiveResourcesInfo().includes('MessagePort'), 'a worker thread is left');
   await new Promise((resolve) => setTimeout(resolve, 200));
   assert.equal(told.length, count);
+});
+
+test('a suite is run on a machine of its own choice, and what that lacks is left out there only', async () => {
+  const events: RunEvent[] = [];
+  const { signal } = new AbortController();
+  const config = {
+    suites: ['info', 'p2p'],
+    seed: 1,
+    timeout: 300,
+    grep: 'status|in the command|have the same dma-buf',
+  };
+  const machineOf = (suite: string) => (suite === 'p2p' ? 'gaudi-efa' : undefined);
+  await runInLanes(config, { machine: MACHINE, machineOf, jobs: 1, signal }, (event) => void events.push(event));
+  const plan = events.find((event) => event.type === 'plan');
+  assert.deepEqual(
+    plan?.leftOut?.flatMap(({ tests }) => tests),
+    ['p2p: two network cards have the same dma-buf'],
+  );
+  const results = events.flatMap((event): Result[] => (event.type === 'result' ? [event.result] : []));
+  const done = results.find(({ id }) => id === 'p2p: a list of pages in the command: 12 KiB');
+  assert.equal(done?.status, 'passed', done?.failure?.message ?? 'not run');
+  const moved = done?.moved?.find(({ from, to }) => from === 'efa0' && to === 'gaudi0');
+  assert.equal(moved?.route, 'switch');
+  assert.equal(moved?.written, 12 * 1024);
+  assert.equal(moved?.read, 12 * 1024);
 });
 
 test('a machine that does not exist is told of', async () => {

@@ -19,7 +19,8 @@ const BOTH = FEATURE.SAGRADA_IMPORTER_P2PDMA | FEATURE.SAGRADA_IMPORTER_MMAP;
 
 const tests = suite('s', '', (declare) => {
   declare('any', () => {});
-  for (const needs of ['p2p', 'no-p2p', 'apart', 'importer'] as const) declare(needs, () => {}, { needs });
+  for (const needs of ['p2p', 'no-p2p', 'apart', 'importer', 'nic', 'nics', 'nic-apart'] as const)
+    declare(needs, () => {}, { needs });
 }).tests;
 
 /** A target with two cards; `ports`: above each of them. */
@@ -61,6 +62,24 @@ test('what runs where', async () => {
   // the kernel lets them reach each other
   const trusted = BOTH | FEATURE.SAGRADA_IMPORTER_HOST_ROUTES;
   assert.deepEqual(await planned(target(trusted, ['a', 'b'])), ['any', 'importer']);
+});
+
+test('what runs where there are network cards', async () => {
+  const withNics = (features: number, cards: readonly [string, string], nics: readonly string[]) => {
+    const made = target(features, cards);
+    made.driver.nics = nics.map((port, i) => ({
+      name: `efa_${i}`,
+      path: `/dev/infiniband/uverbs${i}`,
+      pciAddress: `0000:0${i + 5}:00.0`,
+      bridges: [port],
+    }));
+    return planned(made);
+  };
+  assert.deepEqual(await withNics(BOTH, ['a', 'b'], ['a']), ['any', 'apart', 'importer', 'nic']);
+  assert.deepEqual(await withNics(BOTH, ['a', 'a'], ['a', 'a']), ['any', 'p2p', 'importer', 'nic', 'nics']);
+  assert.deepEqual(await withNics(BOTH, ['a', 'a'], ['a', 'b']), ['any', 'p2p', 'importer', 'nic']);
+  assert.deepEqual(await withNics(BOTH, ['a', 'b'], ['c']), ['any', 'apart', 'importer', 'nic-apart']);
+  assert.deepEqual(await withNics(0, ['a', 'a'], ['a', 'a']), ['any', 'no-p2p', 'importer']);
 });
 
 test('the importer is let go before the tests run', async () => {

@@ -44,6 +44,28 @@ failed:
   );
 });
 
+test('pretty: a picture of who moved what to whom, where devices reached each other', () => {
+  const mib = 2 ** 20;
+  const host = { from: 'efa0', to: 'host', route: 'host', read: 3 * mib, written: 100 };
+  const moved = [
+    { from: 'efa0', to: 'gaudi0', route: 'switch', read: 0, written: 3 * mib },
+    { from: 'efa0', to: 'gaudi1', route: 'switch', read: 6 * mib, written: 0 },
+    host,
+  ];
+  const lines = written(pretty(), [result('p2p: a', { moved }), result('p2p: b', { moved: [host] })]).split('\n');
+  const picture = lines.slice(lines.indexOf('across the switch:'));
+  assert.deepEqual(picture, [
+    'across the switch:',
+    `  gaudi1 ──▶ efa0      6.0 MiB ${'█'.repeat(30)}`,
+    `    efa0 ──▶ gaudi0    3.0 MiB ${'█'.repeat(15)}`,
+    'to and from memory of the host:',
+    `    host ──▶ efa0      6.0 MiB ${'█'.repeat(30)}`,
+    '    efa0 ──▶ host        200 B █',
+    '',
+  ]);
+  assert.ok(!written(pretty(), [result('dma: a', { moved: [host] })]).includes('──▶'));
+});
+
 test('pretty: a terminal sees the running test, and nothing of it stays', () => {
   const text = written(pretty({ live: true }), run);
   const rewrite = '\r\u001b[2K';

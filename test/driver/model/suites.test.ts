@@ -8,20 +8,26 @@ import { after, before, describe, test } from 'node:test';
 import type { Result } from '../../../src/exercise/events.ts';
 import { runInProcess } from '../../../src/exercise/in-process.ts';
 import { longTests } from '../../../src/exercise/long-tests.ts';
+import type { Need } from '../../../src/exercise/needs.ts';
 import type { Test } from '../../../src/exercise/suite.ts';
 import { suites } from '../../../src/exercise/suites/index.ts';
 import { ModelMachine } from '../../../src/machine/model.ts';
 import { seed } from '../../seed.ts';
 
-/** Tests of things that the other machine has. */
-const apart = suites.flatMap((s) => s.tests).filter(({ options }) => options.needs === 'apart');
-/** The model is of a kernel with CONFIG_PCI_P2PDMA. */
-const withP2p = ({ options }: Test) => options.needs !== 'no-p2p';
-const together = suites
-  .flatMap((s) => s.tests)
-  .filter((candidate) => withP2p(candidate) && !apart.includes(candidate) && !longTests.has(candidate.id));
+/** Which machine has what a test needs; undefined: none, as the model is of a kernel with CONFIG_PCI_P2PDMA. */
+const MACHINES: Readonly<Record<Need, string | undefined>> = {
+  p2p: 'gaudi-x2',
+  importer: 'gaudi-x2',
+  apart: 'gaudi-x2-apart',
+  'no-p2p': undefined,
+  nic: 'gaudi-x2-efa-x2',
+  nics: 'gaudi-x2-efa-x2',
+  'nic-apart': 'gaudi-efa-apart',
+};
+const machineFor = ({ options: { needs } }: Test) => (needs === undefined ? 'gaudi-x2' : MACHINES[needs]);
+const tests = suites.flatMap((s) => s.tests).filter(({ id }) => !longTests.has(id));
 
-for (const [name, tests] of Object.entries({ 'gaudi-x2': together, 'gaudi-x2-apart': apart })) onModel(name, tests);
+for (const [name, list] of Map.groupBy(tests, machineFor)) if (name !== undefined) onModel(name, list);
 
 function onModel(name: string, tests: readonly Test[]): void {
   describe(`suites on the model of the driver, ${name}`, () => {
