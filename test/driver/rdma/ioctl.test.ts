@@ -240,4 +240,53 @@ describe('the ioctl of RDMA', () => {
       'shared receive queues',
     );
   });
+
+  test('commands by write: header, lengths, and the same commands', () => {
+    const { driver } = machine;
+    /** @param words 16-bit halves and 32-bit words of header and request */
+    const plain = (command: number, out: number, request: readonly bigint[], inWords?: number) => {
+      const bytes = new Uint8Array(8 + 8 * request.length);
+      const view = new DataView(bytes.buffer);
+      view.setUint32(0, command, true);
+      view.setUint16(4, inWords ?? bytes.length / 4, true);
+      view.setUint16(6, out, true);
+      request.forEach((value, i) => {
+        view.setBigUint64(8 + 8 * i, value, true);
+      });
+      return bytes;
+    };
+    const send = (bytes: Uint8Array) => errno(() => driver.write(verbs.fd, bytes));
+    const to = verbs.memory.address;
+    const before = machine.nic.objects().pds;
+    assert.equal(send(new Uint8Array(7)), 'EINVAL');
+    assert.equal(send(plain(3, 1, [to], 3)), 'EINVAL', 'a length that is not that of the bytes');
+    assert.equal(send(plain(200, 0, [], 1)), 'EINVAL', 'which is looked at first');
+    assert.equal(send(plain(200, 0, [])), 'EOPNOTSUPP');
+    assert.equal(send(plain(0x100, 0, [])), 'EINVAL');
+    assert.equal(send(plain(3, 1, [])), 'ENOSPC');
+    assert.equal(send(plain(3, 0, [to])), 'ENOSPC', 'no room for the answer');
+    assert.equal(send(plain(3, 1, [NOWHERE])), 'EFAULT');
+    assert.equal(send(plain(3, 1, [to, 1n])), 'EOPNOTSUPP', 'the driver is told what it does not know');
+    assert.equal(machine.nic.objects().pds, before);
+    assert.equal(driver.write(verbs.fd, plain(3, 3, [to])), 16);
+    const handle = word(verbs.memory.bytes, 0);
+    assert.ok((word(verbs.memory.bytes, 8) & 0xffff) < 1024, 'the driver answers behind the core');
+    assert.equal(machine.nic.objects().pds, before + 1);
+    assert.equal(send(plain(4, 0, [BigInt(handle) | (1n << 32n)])), 'EOPNOTSUPP', 'more than the request has');
+    assert.equal(send(plain(4, 0, [BigInt(handle)])), 'ok');
+    assert.equal(send(plain(18, 2, [to, 0n, 0n, 0n])), 'EOPNOTSUPP', 'CREATE_CQ');
+    const extended = (out: number, driverIn: number, driverOut: number, response: bigint, rest: readonly bigint[]) => {
+      const lengths = BigInt(driverIn) | (BigInt(driverOut) << 16n);
+      return plain(0x8000_0001, out, [response, lengths, ...rest], rest.length - driverIn);
+    };
+    assert.equal(send(extended(22, 0, 0, to, [0n])), 'ok');
+    assert.equal(word(verbs.memory.bytes, 40), 0x1d0f, 'of whom it is');
+    assert.equal(send(extended(22, 0, 3, to, [0n])), 'ok');
+    assert.equal(word(verbs.memory.bytes, 22 * 8 + 4), 4096, 'what the driver tells: requests of a send queue');
+    assert.equal(send(extended(0, 0, 0, to, [0n])), 'EINVAL', 'an address for nothing');
+    assert.equal(send(extended(22, 0, 0, 0n, [0n])), 'EINVAL', 'nowhere for the answer');
+    assert.equal(send(extended(22, 0, 0, 1n << 63n, [0n])), 'EFAULT');
+    assert.equal(send(extended(22, 1, 0, to, [0n, 1n])), 'EOPNOTSUPP');
+    assert.equal(send(extended(22, 0, 0, to, [1n])), 'EINVAL', 'a comp_mask');
+  });
 });

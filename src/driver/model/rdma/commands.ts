@@ -49,14 +49,15 @@ import { values } from '../../../uapi/rows.ts';
 import type { Decoded, Struct } from '../../../uapi/struct.ts';
 import { refuse } from '../errno.ts';
 import type { OpenFile } from '../files.ts';
+import type { Kernel } from '../kernel.ts';
 import type { Call } from './call.ts';
 import type { EventFile } from './event-files.ts';
 import { capabilitiesOf, deviceOf, portOf } from './port.ts';
 import { beginContext, checkAccess, registerAs, type Session, samePlaceInPage } from './session.ts';
 import { pinUserMemory } from './umem.ts';
-import type { UserObject } from './uobjects.ts';
+import type { UserObject, UserObjects } from './uobjects.ts';
 import { extend } from './user-copy.ts';
-import type { CompletionQueue, ProtectionDomain, QueuePair } from './verbs.ts';
+import type { CompletionQueue, DriverData, ProtectionDomain, QueuePair, UserContext } from './verbs.ts';
 
 const A = methods.UVERBS_METHOD_INVOKE_WRITE.attributes;
 const MASK = values(qpAttributeMask);
@@ -72,27 +73,42 @@ const CREATE_FLAGS = 0xf0e | (1 << 11);
 /** IB_SIGNAL_ALL_WR is 0, and the driver leaves it there. */
 const SIGNALS_ALL = 1;
 
-type Body = (session: Session, call: Call) => Steps | undefined;
+/** A command as it came, by the method or by write(2). */
+export interface CommandCall extends DriverData {
+  readonly kernel: Kernel;
+  readonly objects: UserObjects;
+  /** @throws SystemError EINVAL where there is none */
+  readonly context: UserContext;
+  /** The request, without its header. @throws SystemError EFAULT */
+  request(): Uint8Array;
+  /** Room for the core's answer, and whether the driver's is wanted. */
+  readonly answerRoom: number;
+  readonly driverAnswers: boolean;
+  /** What is left of the room becomes zero. @throws SystemError EFAULT */
+  tell(bytes: Uint8Array): void;
+}
+
+type Body = (session: Session, call: CommandCall) => Steps | undefined;
 type Name = keyof typeof commands;
 type ExtendedName = keyof typeof extendedCommands;
 
 /** uverbs_request. @throws SystemError EFAULT, EOPNOTSUPP */
-function request<Out>(call: Call, row: Struct<Out, never>): Out {
-  const given = call.has(A.UVERBS_ATTR_CORE_IN) ? call.bytes(A.UVERBS_ATTR_CORE_IN) : new Uint8Array(0);
-  return row.decode(extend(given, row.size));
+function request<Out>(call: CommandCall, row: Struct<Out, never>): Out {
+  return row.decode(extend(call.request(), row.size));
 }
 
-/** uverbs_response. @throws SystemError EFAULT */
-function answer(call: Call, bytes: Uint8Array): void {
-  if (call.has(A.UVERBS_ATTR_CORE_OUT)) call.giveStruct(A.UVERBS_ATTR_CORE_OUT, bytes);
-}
-
-function answeredBytes(call: Call, size: number): number {
-  return Math.min(call.room(A.UVERBS_ATTR_CORE_OUT), size);
+/** uverbs_response_length. */
+function answeredBytes(call: CommandCall, size: number): number {
+  return Math.min(call.answerRoom, size);
 }
 
 /** Makes an object; it is there once `make` is through, which tells the program of it too. */
-function* create(call: Call, type: ObjectName, make: (object: UserObject) => Steps, file?: OpenFile<EventFile>): Steps {
+function* create(
+  call: CommandCall,
+  type: ObjectName,
+  make: (object: UserObject) => Steps,
+  file?: OpenFile<EventFile>,
+): Steps {
   const object = call.objects.begin(type, file);
   try {
     yield* make(object);
@@ -105,7 +121,7 @@ function* create(call: Call, type: ObjectName, make: (object: UserObject) => Ste
 
 /** Looks an object up, and lets it go afterwards. */
 function* using<T, R>(
-  call: Call,
+  call: CommandCall,
   type: ObjectName,
   handle: number,
   body: (named: T) => Steps<R>,
@@ -120,7 +136,7 @@ function* using<T, R>(
 }
 
 /** uobj_get_destroy. @returns the object, which has gone */
-function* destroy(call: Call, type: ObjectName, handle: number): Steps<UserObject> {
+function* destroy(call: CommandCall, type: ObjectName, handle: number): Steps<UserObject> {
   const object = call.objects.get(type, 'destroy', BigInt(handle));
   yield* call.objects.destroy(object);
   return object;
@@ -132,7 +148,7 @@ const bodies: { readonly [N in Name]: Body } = {
     const events = session.makeEvents('others');
     const make = function* (object: UserObject): Steps {
       const told = { async_fd: object.id, num_comp_vectors: session.vectors };
-      answer(call, ib_uverbs_get_context_resp.encode(told));
+      call.tell(ib_uverbs_get_context_resp.encode(told));
       yield* beginContext(session, call, () => {});
       session.begunEvents(object);
     };
@@ -142,13 +158,13 @@ const bodies: { readonly [N in Name]: Body } = {
   IB_USER_VERBS_CMD_QUERY_DEVICE({ nic }, call) {
     void call.context;
     request(call, commands.IB_USER_VERBS_CMD_QUERY_DEVICE.request);
-    answer(call, ib_uverbs_query_device_resp.encode(deviceOf(nic)));
+    call.tell(ib_uverbs_query_device_resp.encode(deviceOf(nic)));
   },
 
   IB_USER_VERBS_CMD_QUERY_PORT({ nic }, call) {
     void call.context;
     if (request(call, ib_uverbs_query_port).port_num !== 1) refuse('EINVAL');
-    answer(call, ib_uverbs_query_port_resp.encode(portOf(nic)));
+    call.tell(ib_uverbs_query_port_resp.encode(portOf(nic)));
   },
 
   *IB_USER_VERBS_CMD_ALLOC_PD({ verbs }, call) {
@@ -158,7 +174,7 @@ const bodies: { readonly [N in Name]: Body } = {
       const pd = yield* verbs.protectionDomain(call);
       object.object = pd;
       object.destroy = () => verbs.endProtectionDomain(pd);
-      answer(call, ib_uverbs_alloc_pd_resp.encode({ pd_handle: object.id }));
+      call.tell(ib_uverbs_alloc_pd_resp.encode({ pd_handle: object.id }));
     });
   },
 
@@ -180,7 +196,7 @@ const bodies: { readonly [N in Name]: Body } = {
       object.userHandle = user_handle;
       object.object = ah;
       object.destroy = () => ah.destroy();
-      answer(call, ib_uverbs_create_ah_resp.encode({ ah_handle: object.id }));
+      call.tell(ib_uverbs_create_ah_resp.encode({ ah_handle: object.id }));
     });
   },
 
@@ -200,7 +216,7 @@ const bodies: { readonly [N in Name]: Body } = {
       );
       region.iova = iova;
       const keys = { lkey: region.lkey, rkey: region.rkey };
-      answer(call, ib_uverbs_reg_mr_resp.encode({ ...keys, mr_handle: object.id }));
+      call.tell(ib_uverbs_reg_mr_resp.encode({ ...keys, mr_handle: object.id }));
     });
   },
 
@@ -218,7 +234,7 @@ const bodies: { readonly [N in Name]: Body } = {
       object.destroy = function* () {
         events.operations.end();
       };
-      answer(call, ib_uverbs_create_comp_channel_resp.encode({ fd: object.id }));
+      call.tell(ib_uverbs_create_comp_channel_resp.encode({ fd: object.id }));
     };
     yield* create(call, 'UVERBS_OBJECT_COMP_CHANNEL', make, events);
   },
@@ -231,7 +247,7 @@ const bodies: { readonly [N in Name]: Body } = {
     const { reported } = yield* destroy(call, 'UVERBS_OBJECT_CQ', cq_handle);
     const { completions, others } = reported;
     const told = { comp_events_reported: completions, async_events_reported: others };
-    answer(call, ib_uverbs_destroy_cq_resp.encode(told));
+    call.tell(ib_uverbs_destroy_cq_resp.encode(told));
   },
 
   *IB_USER_VERBS_CMD_CREATE_QP(session, call) {
@@ -248,7 +264,7 @@ const bodies: { readonly [N in Name]: Body } = {
       const state = { qp_state, qkey, sq_psn, sq_draining, rnr_retry };
       return { ...qp.cap, ...state, port_num: 1, sq_sig_all: SIGNALS_ALL };
     });
-    answer(call, ib_uverbs_query_qp_resp.encode(told));
+    call.tell(ib_uverbs_query_qp_resp.encode(told));
   },
 
   *IB_USER_VERBS_CMD_MODIFY_QP(session, call) {
@@ -260,7 +276,7 @@ const bodies: { readonly [N in Name]: Body } = {
   *IB_USER_VERBS_CMD_DESTROY_QP(_session, call) {
     const { qp_handle } = request(call, ib_uverbs_destroy_qp);
     const { reported } = yield* destroy(call, 'UVERBS_OBJECT_QP', qp_handle);
-    answer(call, ib_uverbs_destroy_qp_resp.encode({ events_reported: reported.others }));
+    call.tell(ib_uverbs_destroy_qp_resp.encode({ events_reported: reported.others }));
   },
 };
 
@@ -270,10 +286,10 @@ const extended: { readonly [N in ExtendedName]: Body } = {
     const { comp_mask, reserved } = request(call, ib_uverbs_ex_query_device);
     if (comp_mask !== 0 || reserved !== 0) refuse('EINVAL');
     call.takeNothing();
-    if (call.answered) call.answer(efa_ibv_ex_query_device_resp.encode(capabilitiesOf(nic)));
+    if (call.driverAnswers) call.answer(efa_ibv_ex_query_device_resp.encode(capabilitiesOf(nic)));
     const { size } = ib_uverbs_ex_query_device_resp;
     const told = { base: deviceOf(nic), response_length: answeredBytes(call, size) };
-    answer(call, ib_uverbs_ex_query_device_resp.encode(told));
+    call.tell(ib_uverbs_ex_query_device_resp.encode(told));
   },
 
   *IB_USER_VERBS_EX_CMD_CREATE_QP(session, call) {
@@ -290,7 +306,7 @@ const extended: { readonly [N in ExtendedName]: Body } = {
     if ((base.attr_mask & ~(IB_QP.STANDARD | IB_QP.RATE_LIMIT)) !== 0) refuse('EOPNOTSUPP');
     yield* modifyQueuePair(session, call, base);
     const { size } = ib_uverbs_ex_modify_qp_resp;
-    answer(call, ib_uverbs_ex_modify_qp_resp.encode({ response_length: answeredBytes(call, size) }));
+    call.tell(ib_uverbs_ex_modify_qp_resp.encode({ response_length: answeredBytes(call, size) }));
   },
 };
 
@@ -302,7 +318,7 @@ type WantedQueuePair = Pick<
 /** create_qp. */
 function* createQueuePair(
   session: Session,
-  call: Call,
+  call: CommandCall,
   wanted: WantedQueuePair,
   encode: (base: Parameters<typeof ib_uverbs_create_qp_resp.encode>[0]) => Uint8Array,
 ): Steps {
@@ -335,12 +351,12 @@ function* createQueuePair(
         : yield* using(call, CQ, recv_cq_handle, (receive: CompletionQueue) => withSend(receive));
     object.object = qp;
     object.destroy = () => qp.destroy();
-    answer(call, encode({ ...cap, qpn: qp.number, qp_handle: object.id }));
+    call.tell(encode({ ...cap, qpn: qp.number, qp_handle: object.id }));
   });
 }
 
 /** modify_qp, _ib_modify_qp. */
-function* modifyQueuePair(session: Session, call: Call, change: Decoded<typeof ib_uverbs_modify_qp>): Steps {
+function* modifyQueuePair(session: Session, call: CommandCall, change: Decoded<typeof ib_uverbs_modify_qp>): Steps {
   yield* using(call, 'UVERBS_OBJECT_QP', change.qp_handle, function* (qp: QueuePair) {
     const mask = checkedMask(qp, change);
     yield* session.verbs.modify(qp, { ...change, attr_mask: mask }, call);
@@ -368,34 +384,81 @@ function checkedMask(qp: QueuePair, change: Decoded<typeof ib_uverbs_modify_qp>)
   return mask;
 }
 
+/** A command that can be given. */
 interface Known {
-  readonly row: { readonly request: { readonly size: number }; readonly answer?: { readonly size: number } };
-  readonly body: Body;
+  readonly body: (session: Session, call: CommandCall) => Steps | undefined;
+  /** Bytes of the request and the answer that the core insists on. */
+  readonly asked: number;
+  readonly told: number;
+  /** What follows the request is for the driver. */
+  readonly driverData: boolean;
+  /** The request begins with the address of the answer. */
+  readonly answers: boolean;
+  readonly extended: boolean;
+}
+
+const ABSENT: Known = {
+  body: () => refuse('EOPNOTSUPP'),
+  asked: 0,
+  told: 0,
+  driverData: false,
+  answers: false,
+  extended: false,
+};
+
+interface Row {
+  readonly value: number;
+  readonly request: { readonly size: number };
+  readonly answer?: { readonly size: number };
+  readonly driverData: boolean;
 }
 
 const byNumber = new Map<number, Known>(
-  (Object.keys(commands) as Name[]).map((name) => [commands[name].value, { row: commands[name], body: bodies[name] }]),
+  (Object.keys(commands) as Name[])
+    .filter((name) => name !== 'IB_USER_VERBS_CMD_CREATE_CQ')
+    .map((name) => {
+      const { value, request: asked, answer: told, driverData }: Row = commands[name];
+      const sizes = { asked: asked.size, told: told?.size ?? 0 };
+      return [value, { body: bodies[name], ...sizes, driverData, answers: told !== undefined, extended: false }];
+    }),
 );
-const byExtendedNumber = new Map<number, Body>(
-  (Object.keys(extendedCommands) as ExtendedName[]).map((name) => [extendedCommands[name].value, extended[name]]),
+/** Of these the core keeps no sizes: what is not given is zero. */
+const byExtendedNumber = new Map<number, Known>(
+  (Object.keys(extendedCommands) as ExtendedName[]).map((name) => [
+    extendedCommands[name].value,
+    { body: extended[name], asked: 0, told: 0, driverData: true, answers: true, extended: true },
+  ]),
 );
 
-/** UVERBS_METHOD_INVOKE_WRITE. */
-export function* invoke(session: Session, call: Call): Steps {
-  const number = call.number(A.UVERBS_ATTR_WRITE_CMD);
+/** uapi_get_method. @param number of 32 bits @throws SystemError EINVAL */
+export function commandOf(number: number): Known {
   const command = number & IB_USER_VERBS_CMD_COMMAND_MASK;
   const isExtended = number >= IB_USER_VERBS_CMD_FLAG_EXTENDED;
   if (number !== command + (isExtended ? IB_USER_VERBS_CMD_FLAG_EXTENDED : 0)) refuse('EINVAL');
-  if (isExtended) {
-    // of these the core keeps no sizes: what is not given is zero
-    yield* (byExtendedNumber.get(command) ?? refuse('EOPNOTSUPP'))(session, call) ?? [];
-    return;
-  }
-  const known = byNumber.get(command) ?? refuse('EOPNOTSUPP');
-  const { request: asked, answer: given } = known.row;
-  if (commands.IB_USER_VERBS_CMD_CREATE_CQ.value !== command) {
-    if (call.room(A.UVERBS_ATTR_CORE_IN) < asked.size) refuse('ENOSPC');
-    if (call.room(A.UVERBS_ATTR_CORE_OUT) < (given?.size ?? 0)) refuse('ENOSPC');
-  }
-  yield* known.body(session, call) ?? [];
+  return (isExtended ? byExtendedNumber : byNumber).get(command) ?? ABSENT;
+}
+
+/** UVERBS_METHOD_INVOKE_WRITE. */
+export function* invoke(session: Session, call: Call): Steps {
+  const { body, asked, told } = commandOf(call.number(A.UVERBS_ATTR_WRITE_CMD));
+  const answerRoom = call.room(A.UVERBS_ATTR_CORE_OUT);
+  if (call.room(A.UVERBS_ATTR_CORE_IN) < asked || answerRoom < told) refuse('ENOSPC');
+  const command: CommandCall = {
+    kernel: call.kernel,
+    objects: call.objects,
+    get context() {
+      return call.context;
+    },
+    request: () => (call.has(A.UVERBS_ATTR_CORE_IN) ? call.bytes(A.UVERBS_ATTR_CORE_IN) : new Uint8Array(0)),
+    answerRoom,
+    driverAnswers: call.answered,
+    tell: (bytes) => {
+      if (call.has(A.UVERBS_ATTR_CORE_OUT)) call.giveStruct(A.UVERBS_ATTR_CORE_OUT, bytes);
+    },
+    take: (size, least) => call.take(size, least),
+    peek: (size) => call.peek(size),
+    takeNothing: () => call.takeNothing(),
+    answer: (bytes) => call.answer(bytes),
+  };
+  yield* body(session, command) ?? [];
 }

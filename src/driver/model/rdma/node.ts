@@ -24,6 +24,7 @@ import type { Nic } from './nic.ts';
 import type { Session } from './session.ts';
 import { isAbsent, type UserObject, UserObjects } from './uobjects.ts';
 import type { Verbs } from './verbs.ts';
+import { writeCommand } from './write.ts';
 
 const HEADER = ib_uverbs_ioctl_hdr.size;
 const ENTRY = ib_uverbs_attr.size;
@@ -80,6 +81,10 @@ export class VerbsFile implements FileOperations, Session {
       makeFile: ({ object }) => this.makeEvents(object === 'UVERBS_OBJECT_COMP_CHANNEL' ? 'completions' : 'others'),
     });
     return call.run(num_attrs, () => bodies[name](this, call));
+  }
+
+  write(bytes: Uint8Array): Steps<number> {
+    return writeCommand(this.#kernel, this.#objects, this, bytes);
   }
 
   mmap(length: number, offset: bigint): FileMapping {

@@ -12,7 +12,7 @@ import type { Call } from './call.ts';
 import type { EventFile } from './event-files.ts';
 import type { Nic } from './nic.ts';
 import type { UserMemory } from './umem.ts';
-import type { UserObject } from './uobjects.ts';
+import type { UserObject, UserObjects } from './uobjects.ts';
 import type { DriverData, MemoryRegion, ProtectionDomain, Verbs } from './verbs.ts';
 
 const ACCESS = values(accessFlags);
@@ -33,7 +33,11 @@ export interface Session {
 }
 
 /** ib_alloc_ucontext, ib_init_ucontext. @param granted looks at what else the caller brings @throws SystemError EINVAL */
-export function* beginContext(session: Session, call: Call, granted: () => void): Steps {
+export function* beginContext(
+  session: Session,
+  call: DriverData & { readonly objects: UserObjects },
+  granted: () => void,
+): Steps {
   const { objects } = call;
   const begin = function* (): Steps {
     if (objects.context) refuse('EINVAL');
