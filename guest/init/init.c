@@ -8,6 +8,7 @@
  *   root TAG                 mount the host's root, read-only
  *   bind TAG PATH            mount a folder of the host, writable, where the host has it
  *   hugepages N
+ *   network ADDRESS NAME     give eth0 that IPv4 address, and the guest that name
  */
 
 #define _GNU_SOURCE

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "start.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -135,6 +136,30 @@ static void bind_folder(const char *tag, const char *path)
 	must_mount(tag, target, "9p", 0, "trans=virtio,version=9p2000.L,msize=512000,cache=mmap,access=any");
 }
 
+/*
+ * The network that the guests of a run share: their addresses begin with the same three bytes. The host's own list of names
+ * is covered by ours.
+ */
+static void network(const char *address, const char *name)
+{
+	struct ifreq request = { .ifr_name = "eth0" };
+	struct sockaddr_in *field = (struct sockaddr_in *)&request.ifr_addr;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool done = fd >= 0;
+
+	field->sin_family = AF_INET;
+	done = done && inet_pton(AF_INET, address, &field->sin_addr) == 1 && ioctl(fd, SIOCSIFADDR, &request) == 0;
+	field->sin_addr.s_addr = htonl(0xffffff00);
+	done = done && ioctl(fd, SIOCSIFNETMASK, &request) == 0;
+	request.ifr_flags = IFF_UP;
+	if (!done || ioctl(fd, SIOCSIFFLAGS, &request) != 0)
+		fail("cannot give the network interface the address %s: %s", address, strerror(errno));
+	close(fd);
+	sethostname(name, strlen(name));
+	/* a host without such a file has its guests know each other by address alone */
+	mount("/etc/hosts", HOST "/etc/hosts", NULL, MS_BIND, NULL);
+}
+
 void configure(bool early)
 {
 	FILE *file = fopen("/sagrada.conf", "re");
@@ -162,6 +187,8 @@ void configure(bool early)
 			mount_host(argument);
 		else if (strcmp(verb, "bind") == 0)
 			bind_folder(argument, rest ? rest : "/");
+		else if (strcmp(verb, "network") == 0)
+			network(argument, rest ? rest : "guest");
 		else if (strcmp(verb, "autoprobe") == 0)
 			write_file("/sys/bus/pci/drivers_autoprobe", argument);
 		else if (strcmp(verb, "attach") == 0)

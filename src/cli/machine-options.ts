@@ -2,7 +2,8 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { listMachines } from '../machine/machines.ts';
-import type { VmOptions } from '../machine/vm/vm.ts';
+import type { DeviceServerOptions } from '../machine/vm/device-server.ts';
+import { MAX_GUESTS, type VmOptions } from '../machine/vm/vm.ts';
 import { cacheFolder } from '../os/cache.ts';
 
 export interface MachineOptions {
@@ -23,7 +24,11 @@ export interface MachineOptions {
   readonly deviceSeed?: number;
   readonly firmware?: 'comms' | 'static';
   readonly traceRegisters?: boolean;
+  readonly guests?: number;
+  readonly network?: NetworkSetup;
 }
+
+type NetworkSetup = NonNullable<DeviceServerOptions['network']>;
 
 /** Those of the options that only mean something where there is a guest. */
 export const VM_OPTIONS = [
@@ -37,6 +42,8 @@ export const VM_OPTIONS = [
   'accel',
   'fixups',
   'qemu',
+  'guests',
+  'network',
 ] as const satisfies readonly (keyof MachineOptions)[];
 
 const repeated = (value: string, values: readonly string[] = []): readonly string[] => [...values, value];
@@ -77,6 +84,21 @@ export function addMachineOptions(command: Command, machine = 'gaudi'): Command 
     .option('--trace-registers', 'at the end list every register that was touched (standard error)');
 }
 
+/** For commands that run in several guests. */
+export function addGuestOptions(command: Command): Command {
+  return command
+    .option(
+      '--guests <n>',
+      'so many guests, each with a machine of its own, their NICs in one network (default: 1)',
+      guests,
+    )
+    .option(
+      '--network <what>',
+      'what the network of the NICs does to packets, e.g. loss=0.01,duplicate=0.01,reorder=0.1,delay=50us,jitter=10us,seed=7',
+      network,
+    );
+}
+
 export function addCacheOptions(command: Command): Command {
   return command
     .option('--cache <folder>', 'where what was downloaded is kept', cacheFolder())
@@ -107,6 +129,7 @@ export function machineSetup(
       ...(options.deviceSeed === undefined ? {} : { seed: options.deviceSeed }),
       ...(options.firmware ? { firmware: options.firmware } : {}),
       ...(options.traceRegisters ? { traceRegisters: true } : {}),
+      ...(options.network ? { network: options.network } : {}),
     },
     ...rest,
   };
@@ -141,6 +164,51 @@ function memory(text: string): number {
 function count(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('a whole number of at least 1 is expected.');
   return Number(text);
+}
+
+function guests(text: string): number {
+  const value = count(text);
+  if (value > MAX_GUESTS) throw new InvalidArgumentError(`at most ${MAX_GUESTS} are started at once.`);
+  return value;
+}
+
+const NANOSECONDS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 };
+
+/** Of what `--network` may say: how each is read, undefined where it is wrong. */
+const NETWORK: Readonly<Record<keyof NetworkSetup, (text: string) => number | undefined>> = {
+  loss: probability,
+  duplicate: probability,
+  reorder: probability,
+  delay: duration,
+  jitter: duration,
+  seed: (text) => (/^\d{1,9}$/.test(text) ? Number(text) : undefined),
+};
+
+function probability(text: string): number | undefined {
+  const value = /^\d*\.?\d+$/.test(text) ? Number(text) : Number.NaN;
+  return value <= 1 ? value : undefined;
+}
+
+/** Nanoseconds. */
+function duration(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(ns|us|ms|s)$/.exec(text);
+  return match ? Number(match[1]) * (NANOSECONDS[match[2] as string] as number) : undefined;
+}
+
+function network(text: string): NetworkSetup {
+  const setup: Record<string, number> = {};
+  for (const part of text.split(',')) {
+    const [name = '', value = '', ...more] = part.split('=');
+    const read = Object.hasOwn(NETWORK, name) ? NETWORK[name as keyof NetworkSetup] : undefined;
+    const number = more.length === 0 ? read?.(value) : undefined;
+    if (number === undefined) {
+      throw new InvalidArgumentError(
+        `"${part}" is not known: loss, duplicate, reorder (0 to 1), delay, jitter (e.g. 50us) and seed are.`,
+      );
+    }
+    setup[name] = number;
+  }
+  return setup;
 }
 
 function delay(text: string, delays: Readonly<Record<string, number>> = {}): Readonly<Record<string, number>> {

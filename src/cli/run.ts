@@ -12,7 +12,7 @@ import { machineDescription } from '../machine/machines.ts';
 import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
 import type { Interruption } from './interruption.ts';
-import { addMachineOptions, type MachineOptions, VM_OPTIONS } from './machine-options.ts';
+import { addGuestOptions, addMachineOptions, type MachineOptions, VM_OPTIONS } from './machine-options.ts';
 import { guarded, runCommand } from './vm.ts';
 
 interface Options extends MachineOptions {
@@ -34,8 +34,9 @@ export function command(): Command {
       ).choices(['model', 'vm']),
     );
   // two cards, as `sagrada exercise` has them and `connect()` outside of it
-  return addMachineOptions(run, 'gaudi-x2').action((file: string, args: string[], options: Options, self: Command) =>
-    guarded((signal) => runProgram(file, args, options, self, signal)),
+  return addGuestOptions(addMachineOptions(run, 'gaudi-x2')).action(
+    (file: string, args: string[], options: Options, self: Command) =>
+      guarded((signal) => runProgram(file, args, options, self, signal)),
   );
 }
 

@@ -9,12 +9,13 @@ import type { Command as GuestCommand } from '../machine/vm/agent.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
 import type { LogRecord } from '../machine/vm/kernel-log.ts';
 import { prepareGuest } from '../machine/vm/prepare.ts';
-import { bootVm, type RunOptions, type Vm } from '../machine/vm/vm.ts';
+import { bootGuests, type Vm } from '../machine/vm/vm.ts';
 import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
 import { Interruption, interruptible } from './interruption.ts';
 import {
   addCacheOptions,
+  addGuestOptions,
   addMachineOptions,
   type MachineOptions,
   machineSetup,
@@ -48,15 +49,19 @@ export function command(): Command {
       'also what this machine needs, beyond what all do: the driver of its NICs, RDMA programs',
     )
     .action(runSetup);
-  addMachineOptions(vm.command('run').description('run a command in the guest; exits with its status'))
+  addGuestOptions(addMachineOptions(vm.command('run').description('run a command in the guest; exits with its status')))
     .argument('<command...>', 'program and arguments; put -- before it')
     .passThroughOptions()
     .option('--timeout <seconds>', 'end the guest when the command takes longer', seconds)
     .option('--log <file>', "write the kernel's log there")
     .action((words: string[], options: RunCommandOptions) => guarded((signal) => runCommand(words, options, signal)));
-  addMachineOptions(vm.command('shell').description('a prompt in the guest'))
+  addGuestOptions(
+    addMachineOptions(vm.command('shell').description('a prompt in the guest, or in the first of several')),
+  )
+    .argument('[command...]', 'what the other guests run meanwhile; put -- before it')
+    .passThroughOptions()
     .option('--log <file>', "write the kernel's log there")
-    .action((options: RunCommandOptions) => guarded((signal) => runShell(options, signal)));
+    .action((words: string[], options: RunCommandOptions) => guarded((signal) => runShell(words, options, signal)));
   return vm;
 }
 
@@ -98,7 +103,11 @@ export async function guarded(body: (signal: AbortSignal) => Promise<number>, fa
   }
 }
 
-/** Runs a command in a guest, with our input and output. @param env added to its environment. @returns its status */
+/**
+ * Runs a command in a guest, with our input and output; or in several, of which the first has our input, and each line of
+ * output says whose it is.
+ * @param env added to its environment @returns its status; of several the first that is not 0
+ */
 export async function runCommand(
   words: readonly string[],
   options: RunCommandOptions,
@@ -106,73 +115,89 @@ export async function runCommand(
   env: Readonly<Record<string, string>> = {},
 ): Promise<number> {
   const input = process.stdin;
-  let running: GuestCommand | undefined;
+  const running: GuestCommand[] = [];
   // The reader of our output has gone (`| head`): the command learns it as it would on the host.
-  const output = sink(process.stdout, () => running?.signal(signalNumber('SIGPIPE')));
-  const streams: RunOptions = {
-    stdin: input,
-    env,
-    onStdout: output,
-    onStderr: sink(process.stderr),
-    onStart: (started) => {
-      running = started;
-    },
+  const stdout = sink(process.stdout, () => {
+    for (const command of running) command.signal(signalNumber('SIGPIPE'));
+  });
+  const stderr = sink(process.stderr);
+  const body = (vm: Vm, guest: number, guests: number) => {
+    const name = guests > 1 ? `guest${guest}` : undefined;
+    const output = named(stdout, name);
+    const errors = named(stderr, name);
+    const status = vm.run(words, {
+      ...(guest === 0 ? { stdin: input } : {}),
+      env,
+      onStdout: output.write,
+      onStderr: errors.write,
+      onStart: (started) => void running.push(started),
+    });
+    return status.finally(() => {
+      output.end();
+      errors.end();
+    });
   };
   try {
-    return await withVm(options, signal, (vm) => vm.run(words, streams));
+    return await withGuests(options, signal, body);
   } finally {
     input.destroy();
   }
 }
 
-async function runShell(options: RunCommandOptions, signal: AbortSignal): Promise<number> {
+/** A prompt in the first guest, until it ends. @param words what the others run meanwhile */
+async function runShell(words: readonly string[], options: RunCommandOptions, signal: AbortSignal): Promise<number> {
   const { stdin, stdout } = process;
   const output = sink(stdout);
+  const errors = sink(process.stderr);
   const shell = process.env.SHELL ?? '/bin/sh';
-  if (!stdin.isTTY || !stdout.isTTY) {
-    try {
-      return await withVm(options, signal, (vm) =>
-        vm.run([shell], { stdin, onStdout: output, onStderr: sink(process.stderr) }),
-      );
-    } finally {
-      stdin.destroy();
-    }
+  const isTerminal = stdin.isTTY && stdout.isTTY;
+  if ((options.guests ?? 1) === 1 && words.length > 0) {
+    throw new UserError('a command goes with --guests: it is for the guests that have no prompt');
   }
   const size = () => ({ rows: stdout.rows, columns: stdout.columns });
   let running: GuestCommand | undefined;
   const resize = () => running?.resize(size());
-  const terminal: RunOptions = {
-    stdin,
-    terminal: size(),
-    onStdout: output,
-    onStart: (started) => {
+  const prompt = (vm: Vm) => {
+    if (!isTerminal) return vm.run([shell], { stdin, onStdout: output, onStderr: errors });
+    stdout.on('resize', resize);
+    stdin.setRawMode(true);
+    const onStart = (started: GuestCommand) => {
       running = started;
-    },
+    };
+    return vm.run([shell], { stdin, terminal: size(), onStdout: output, onStart });
+  };
+  const body = (vm: Vm, guest: number) => {
+    if (guest === 0) return prompt(vm);
+    if (words.length === 0) return undefined;
+    // A terminal in raw mode is told to return to the first column.
+    const lines = named(output, `guest${guest}`, isTerminal ? '\r\n' : '\n');
+    const status = vm.run(words, { onStdout: lines.write, onStderr: lines.write });
+    // It ends with the guest, when the prompt ends.
+    status.then(lines.end, () => {});
+    return undefined;
   };
   try {
-    const body = (vm: Vm) => {
-      stdout.on('resize', resize);
-      stdin.setRawMode(true);
-      return vm.run([shell], terminal);
-    };
-    return await withVm(options, signal, body, 'at the end');
+    return await withGuests(options, signal, body, isTerminal ? 'at the end' : 'at once');
   } finally {
     stdout.removeListener('resize', resize);
-    stdin.setRawMode(false);
+    if (isTerminal) stdin.setRawMode(false);
     stdin.destroy();
   }
 }
 
 /**
- * Boots, runs `body`, ends the guest, and says what its kernel and the devices complained about: the kernel's complaints at once,
- * because a command of which a thread has died in the kernel may never end; or at the end, where a terminal is in raw mode.
+ * Boots, runs `body` for each guest, ends the guests, and says what their kernels and the devices complained about: a kernel's
+ * complaints at once, because a command of which a thread has died in the kernel may never end; or at the end, where a
+ * terminal is in raw mode.
+ * @param body undefined: not waited for @returns the first status that is not 0
  */
-async function withVm(
+async function withGuests(
   options: RunCommandOptions,
   signal: AbortSignal,
-  body: (vm: Vm) => Promise<number>,
+  body: (vm: Vm, guest: number, guests: number) => Promise<number> | undefined,
   when: 'at once' | 'at the end' = 'at once',
 ): Promise<number> {
+  const count = options.guests ?? 1;
   const keep = (text: string, failed: boolean) => {
     if (options.log === undefined && !failed) return undefined;
     const file = options.log ?? path.join(tmpdir(), `sagrada-vm-${process.pid}.log`);
@@ -188,34 +213,81 @@ async function withVm(
     const file = keep(text, true);
     if (file) note(`the guest's log is in ${file}`);
   };
-  const vm = await bootVm(machineSetup(options, { say: note, signal, progress: progressLine(), onFailedLog }));
+  const setup = machineSetup(options, { say: note, signal, progress: progressLine(), onFailedLog });
+  const vms = await bootGuests(setup, count);
+  const prefix = (guest: number) => (count > 1 ? `guest${guest}: ` : '');
   let failed = true;
   try {
-    note(
-      `${vm.title}; ${vm.devices.length} ${vm.devices.length === 1 ? 'device' : 'devices'} up in ${vm.bootSeconds.toFixed(1)} s`,
-    );
+    const devices = vms.reduce((sum, vm) => sum + vm.devices.length, 0);
+    const seconds = Math.max(...vms.map((vm) => vm.bootSeconds)).toFixed(1);
+    const title = `${count > 1 ? `${count} guests: ` : ''}${vms[0]?.title}`;
+    note(`${title}; ${devices} ${devices === 1 ? 'device' : 'devices'} up in ${seconds} s`);
     let told = 0;
-    const tell = ({ text }: LogRecord) => {
-      note(`kernel: ${text}`);
-      told++;
-    };
-    if (when === 'at once') vm.onUnexpected(tell);
-    const status = await limited(body(vm), options.timeout);
-    const report = await vm.deviceReport();
-    for (const line of modelErrors(report, false)) note(line);
-    const complaints = [...vm.unexpected().map(({ text }) => `kernel: ${text}`), ...modelErrors(report, true)];
+    if (when === 'at once') {
+      for (const [guest, vm] of vms.entries()) {
+        vm.onUnexpected(({ text }: LogRecord) => {
+          note(`${prefix(guest)}kernel: ${text}`);
+          told++;
+        });
+      }
+    }
+    const statuses = vms.map((vm, guest) => body(vm, guest, count));
+    // One that has ended does not end the others, which learn of it as programs on a network do.
+    const ended = statuses.map((status, guest) =>
+      count === 1
+        ? status
+        : status?.catch((error: unknown) => {
+            if (!(error instanceof UserError) || signal.aborted) throw error;
+            note(`${prefix(guest)}${error.message}`);
+            return STATUS_GUEST;
+          }),
+    );
+    const all = Promise.all(ended).then((list) => list.find((status) => status !== undefined && status !== 0) ?? 0);
+    const status = await limited(all, options.timeout);
+    const reports = await Promise.all(vms.map((vm) => vm.deviceReport()));
+    const errors = (fault: boolean) =>
+      reports.flatMap((report, guest) => modelErrors(report, fault).map((line) => `${prefix(guest)}${line}`));
+    for (const line of errors(false)) note(line);
+    const kernels = vms.flatMap((vm, guest) => vm.unexpected().map(({ text }) => `${prefix(guest)}kernel: ${text}`));
+    const complaints = [...kernels, ...errors(true)];
     failed = complaints.length > 0;
     if (!failed) return status;
-    for (const line of complaints.slice(told)) note(line);
+    for (const line of when === 'at once' ? complaints.slice(told) : complaints) note(line);
     note(`the devices or the kernel have complained (${complaints.length} lines above)`);
     return status === 0 ? STATUS_GUEST : status;
   } finally {
-    if (options.traceRegisters) printRegisters(await vm.deviceReport());
-    const text = vm.logText();
-    await vm.close();
+    if (options.traceRegisters) for (const vm of vms) printRegisters(await vm.deviceReport());
+    const text = vms.map((vm, guest) => `${count > 1 ? `guest${guest}:\n` : ''}${vm.logText()}`).join('');
+    for (const vm of vms) await vm.close();
     const file = keep(text, failed && !signal.aborted);
     if (file && options.log === undefined) note(`the guest's log is in ${file}`);
   }
+}
+
+/** Puts a name before each line; without one the data pass as they are. */
+function named(
+  write: (data: Buffer) => Promise<void> | undefined,
+  name: string | undefined,
+  lineEnd = '\n',
+): { readonly write: (data: Buffer) => Promise<void> | undefined; readonly end: () => void } {
+  if (name === undefined) return { write, end: () => {} };
+  let rest = '';
+  const print = (lines: readonly string[]) =>
+    lines.length === 0
+      ? undefined
+      : write(Buffer.from(lines.map((line) => `${name}: ${line}${lineEnd}`).join(''), 'latin1'));
+  return {
+    // latin1 keeps bytes as they are
+    write: (data) => {
+      const lines = (rest + data.toString('latin1')).split('\n');
+      rest = lines.pop() ?? '';
+      return print(lines);
+    },
+    end: () => {
+      if (rest !== '') void print([rest]);
+      rest = '';
+    },
+  };
 }
 
 /** @returns the status; `STATUS_TIMEOUT` when it does not come in time. */

@@ -16,7 +16,12 @@ export interface Impairments {
   readonly delay?: number;
   /** Up to so many nanoseconds more, so that packets overtake each other. */
   readonly jitter?: number;
+  /** Probability that a packet is held back for up to `HELD` nanoseconds, so that later ones overtake it, 0 to 1. */
+  readonly reorder?: number;
 }
+
+/** Most nanoseconds that a packet which is to be overtaken is held back. */
+const HELD = 100_000;
 
 /** Takes packets; what it is given is its own. */
 export interface Station {
@@ -68,13 +73,14 @@ export class Network {
 
   /** Whether every packet arrives at once and in order. Then a message need not be cut into packets. */
   get ideal(): boolean {
-    const { loss = 0, duplicate = 0, delay = 0, jitter = 0 } = this.#impairments;
-    return loss + duplicate + delay + jitter === 0;
+    const { loss = 0, duplicate = 0, delay = 0, jitter = 0, reorder = 0 } = this.#impairments;
+    return loss + duplicate + delay + jitter + reorder === 0;
   }
 
   /** Nanoseconds that a packet may take at most. */
   get latency(): number {
-    return (this.#impairments.delay ?? 0) + (this.#impairments.jitter ?? 0);
+    const { delay = 0, jitter = 0, reorder = 0 } = this.#impairments;
+    return delay + jitter + (reorder > 0 ? HELD : 0);
   }
 
   /** Packets of an ideal network may refer to memory of their sender; otherwise they hold their bytes. */
@@ -90,8 +96,9 @@ export class Network {
   }
 
   #carry(packet: Packet, clock: Clock): void {
-    const { delay = 0, jitter = 0 } = this.#impairments;
-    const time = delay + (jitter > 0 ? this.#random.below(Math.floor(jitter) + 1) : 0);
+    const { delay = 0, jitter = 0, reorder = 0 } = this.#impairments;
+    const held = this.#chance(reorder) ? 1 + this.#random.below(HELD) : 0;
+    const time = delay + (jitter > 0 ? this.#random.below(Math.floor(jitter) + 1) : 0) + held;
     if (time === 0) this.#stations.get(packet.to)?.deliver(packet);
     else clock.at(clock.now() + time, () => this.#stations.get(packet.to)?.deliver(packet));
   }

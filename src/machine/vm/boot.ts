@@ -113,6 +113,11 @@ export class Running {
     return this.#state.logText();
   }
 
+  /** Ends the guest without asking it. */
+  kill(): void {
+    this.#state.end(new UserError('the power of the guest was cut'));
+  }
+
   /** Ends the guest. What its processes have written to shared folders is written back before. */
   async close(): Promise<void> {
     await this.#state.close();

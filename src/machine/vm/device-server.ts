@@ -1,8 +1,9 @@
-/** The thread that serves a machine's devices to QEMU, as seen from the main thread. */
+/** The thread that serves the devices of one or more machines to QEMU, as seen from the main thread. */
 
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Limits } from '../../efa/limits.ts';
+import type { Impairments } from '../../efa/network.ts';
 import type { GaudiStats } from '../../gaudi/device.ts';
 import type { Protocol } from '../../gaudi/firmware.ts';
 import type { Traffic } from '../../pci/fabric.ts';
@@ -17,14 +18,24 @@ export interface DeviceServerOptions {
   readonly delays?: Readonly<Record<string, number>>;
   /** How many times as long transfers take as on the card; default 1. */
   readonly slowdown?: number;
-  /** What the NICs have less of, or more, than others. */
-  readonly nicLimits?: Partial<Limits>;
   /** Seed of what is random in the devices. */
   readonly seed?: number;
   /** How a card loads its firmware; default `comms`. */
   readonly firmware?: Protocol;
   /** Counts the uses of each register. */
   readonly traceRegisters?: boolean;
+  /** What the NICs have less of, or more, than others. */
+  readonly nicLimits?: Partial<Limits>;
+  /** What the network of the NICs does to packets, and the seed of its chances (default: `seed`); default: nothing. */
+  readonly network?: Impairments & { readonly seed?: number };
+}
+
+/** A machine that has been given to a guest, and where its devices are served. */
+export interface ServedMachine {
+  /** Path of the UNIX socket that serves a device. @throws Error where there is no such device */
+  socket(device: string): string;
+  /** What has happened so far. @throws the defect that ended the thread, if one did. */
+  report(): Promise<DeviceReport>;
 }
 
 export interface DeviceReport {
@@ -37,8 +48,10 @@ export interface DeviceReport {
     /** Of a card; of a NIC its counters, objects and admin commands. */
     readonly stats: GaudiStats | Readonly<Record<string, number>>;
   }[];
-  /** What the devices have moved, among each other and to and from the host's memory. */
+  /** What the devices have moved, among each other and to and from the memory of their guest (`host`). */
   readonly traffic: readonly Readonly<Traffic>[];
+  /** Packets that the NICs of all guests have sent, and how many of them did not arrive. */
+  readonly network: { readonly carried: number; readonly lost: number };
   /** CPU time of the serving thread so far, microseconds. */
   readonly cpu: number;
   /** What the vfio-user servers had to say. */
@@ -47,50 +60,61 @@ export interface DeviceReport {
 
 export interface WorkerInput {
   readonly machine: string;
-  readonly sockets: Readonly<Record<string, string>>;
+  /** Of each guest's machine: path by the device's name. */
+  readonly sockets: readonly Readonly<Record<string, string>>[];
   readonly options: DeviceServerOptions;
 }
 
 export type ToWorker = { readonly type: 'report' } | { readonly type: 'stop' };
 export type FromWorker =
   | { readonly type: 'ready'; readonly wakeFd: number }
-  | { readonly type: 'report'; readonly report: DeviceReport }
+  | { readonly type: 'report'; readonly reports: readonly DeviceReport[] }
   | { readonly type: 'failed'; readonly message: string };
 
-const NOTHING: DeviceReport = { devices: [], traffic: [], cpu: 0, messages: [] };
+const NOTHING: DeviceReport = { devices: [], traffic: [], network: { carried: 0, lost: 0 }, cpu: 0, messages: [] };
 
 export class DeviceServer {
+  readonly machines: readonly ServedMachine[];
   readonly #worker: Worker | undefined;
-  readonly #sockets: Readonly<Record<string, string>>;
   readonly #wakeFd: number;
-  readonly #reports: ((report: DeviceReport) => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
   readonly #ended: Promise<Error | undefined>;
-  #last: DeviceReport = NOTHING;
+  #last: readonly DeviceReport[] = [];
 
   private constructor(
     worker: Worker | undefined,
-    sockets: Readonly<Record<string, string>>,
+    sockets: readonly Readonly<Record<string, string>>[],
     wakeFd: number,
     ended: Promise<Error | undefined>,
   ) {
     this.#worker = worker;
-    this.#sockets = sockets;
     this.#wakeFd = wakeFd;
     this.#ended = ended;
+    this.machines = sockets.map((paths, guest) => ({
+      socket: (device) => {
+        const socket = paths[device];
+        if (socket === undefined) throw new Error(`no device ${device}`);
+        return socket;
+      },
+      report: async () => (await this.#reports())[guest] ?? NOTHING,
+    }));
     worker?.on('message', (message: FromWorker) => {
       if (message.type !== 'report') return;
-      this.#last = message.report;
-      for (const resolve of this.#reports.splice(0)) resolve(message.report);
+      this.#last = message.reports;
+      for (const resolve of this.#waiting.splice(0)) resolve();
     });
   }
 
   /**
-   * Builds the machine's devices and serves each on a socket in `folder`.
+   * Builds the devices of a machine, or of several alike whose NICs are in one network, and serves each on a socket.
+   * @param folders for the sockets, one for each machine
    * @throws UserError where a socket cannot be made.
    */
-  static async start(machine: string, folder: string, options: DeviceServerOptions): Promise<DeviceServer> {
+  static async start(machine: string, folders: readonly string[], options: DeviceServerOptions): Promise<DeviceServer> {
     const devices = machineDevices(machineDescription(machine));
-    const sockets = Object.fromEntries(devices.map(({ name }) => [name, path.join(folder, name)]));
+    const sockets = folders.map((folder) =>
+      Object.fromEntries(devices.map(({ name }) => [name, path.join(folder, name)])),
+    );
     if (devices.length === 0) return new DeviceServer(undefined, sockets, -1, Promise.resolve(undefined));
     const workerData: WorkerInput = { machine, sockets, options };
     const worker = new Worker(new URL('./device-worker.ts', import.meta.url), { workerData });
@@ -111,27 +135,20 @@ export class DeviceServer {
     return this.#ended;
   }
 
-  /** Path of the socket that serves a device. */
-  socket(device: string): string {
-    const socket = this.#sockets[device];
-    if (socket === undefined) throw new Error(`no device ${device}`);
-    return socket;
-  }
-
-  /** What has happened so far. @throws the defect that ended the thread, if one did. */
-  async report(): Promise<DeviceReport> {
-    if (!this.#worker) return this.#last;
-    const answer = new Promise<DeviceReport>((resolve) => this.#reports.push(resolve));
-    this.#send({ type: 'report' });
-    const result = await Promise.race([answer, this.#ended]);
-    if (result instanceof Error) throw result;
-    return result ?? this.#last;
-  }
-
   async close(): Promise<void> {
     if (!this.#worker) return;
     this.#send({ type: 'stop' });
     await this.#ended;
+  }
+
+  /** Of each machine. */
+  async #reports(): Promise<readonly DeviceReport[]> {
+    if (!this.#worker) return [];
+    const answer = new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#send({ type: 'report' });
+    const defect = await Promise.race([answer, this.#ended]);
+    if (defect instanceof Error) throw defect;
+    return this.#last;
   }
 
   #send(message: ToWorker): void {

@@ -1,4 +1,4 @@
-/** The thread that serves a machine's devices: builds them, connects them with each other, and runs the reactor. */
+/** The thread that serves the devices of machines: builds them, connects them with each other, and runs the reactor. */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type Efa, efa } from '../../efa/device.ts';
@@ -9,23 +9,33 @@ import { WallClock } from '../../sim/clock.ts';
 import { UserError } from '../../sim/errors.ts';
 import { Reactor } from '../../vfio-user/reactor.ts';
 import { serve } from '../../vfio-user/server.ts';
-import { buildMachine, machineDescription } from '../machines.ts';
-import type { DeviceReport, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
+import { buildMachine, type Machine, machineDescription } from '../machines.ts';
+import type { DeviceReport, DeviceServerOptions, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
 
 /** Nanoseconds between keep-alive notifications of a NIC. */
 const KEEP_ALIVE = 1e9;
 
-function main(port: MessagePort, input: WorkerInput): void {
-  const { delays = {}, firmware = 'comms', seed = 1, slowdown = 1, nicLimits } = input.options;
+/** The machine of one guest. */
+interface GuestMachine {
+  readonly machine: Machine;
+  readonly sockets: Readonly<Record<string, string>>;
+  readonly messages: string[];
+  report(): Pick<DeviceReport, 'devices' | 'traffic' | 'messages'>;
+}
+
+function build(
+  name: string,
+  sockets: Readonly<Record<string, string>>,
+  network: Network,
+  options: DeviceServerOptions & { readonly seed: number },
+): GuestMachine {
+  const { delays = {}, firmware = 'comms', seed, slowdown = 1, nicLimits } = options;
   const { latency, host, chip } = defaultDmaTiming;
   const dma = { latency: latency * slowdown, host: host * slowdown, chip: chip * slowdown };
-  const send = (message: FromWorker) => port.postMessage(message);
   const messages: string[] = [];
   const cards: Gaudi[] = [];
   const nics: Efa[] = [];
-  const clock = new WallClock();
-  const network = new Network({ seed });
-  const machine = buildMachine(machineDescription(input.machine), {
+  const machine = buildMachine(machineDescription(name), {
     gaudi: (name) => {
       const card = gaudi({ name, firmware, seed, delays, timing: { dma }, location: cards.length });
       cards.push(card);
@@ -37,7 +47,7 @@ function main(port: MessagePort, input: WorkerInput): void {
       return nic;
     },
   });
-  const report = (): DeviceReport => ({
+  const report = () => ({
     devices: [...cards, ...nics].map((device) => ({
       name: device.name,
       errors: device.errors.entries(),
@@ -45,28 +55,46 @@ function main(port: MessagePort, input: WorkerInput): void {
       stats: 'stats' in device ? device.stats() : { ...device.counters(), ...device.objects(), ...device.commands() },
     })),
     traffic: machine.fabric.traffic().map((moved) => ({ ...moved })),
-    cpu: threadCpu(),
     messages,
   });
+  return { machine, sockets, messages, report };
+}
+
+function main(port: MessagePort, input: WorkerInput): void {
+  const { seed = 1, network: impairments = {} } = input.options;
+  const send = (message: FromWorker) => port.postMessage(message);
+  const clock = new WallClock();
+  const network = new Network({ seed: impairments.seed ?? seed });
+  network.impair(impairments);
+  // What is random differs from guest to guest, the addresses of the NICs among it.
+  const guests = input.sockets.map((sockets, guest) =>
+    build(input.machine, sockets, network, { ...input.options, seed: seed + guest }),
+  );
+  const reports = (): DeviceReport[] => {
+    const { carried, lost } = network;
+    return guests.map((guest) => ({ ...guest.report(), network: { carried, lost }, cpu: threadCpu() }));
+  };
   const reactor = new Reactor(clock, {
     port,
     onMessage: (message) => {
       const command = message as ToWorker;
-      if (command.type === 'report') send({ type: 'report', report: report() });
+      if (command.type === 'report') send({ type: 'report', reports: reports() });
       else reactor.stop();
     },
   });
   try {
-    for (const device of machine.functions) {
-      reactor.add(
-        serve({
-          function: device,
-          path: input.sockets[device.name] ?? '',
-          clock,
-          log: (message) => messages.push(message),
-          wrapDma: (host) => machine.fabric.portFor(device, host),
-        }),
-      );
+    for (const { machine, sockets, messages } of guests) {
+      for (const device of machine.functions) {
+        reactor.add(
+          serve({
+            function: device,
+            path: sockets[device.name] ?? '',
+            clock,
+            log: (message) => messages.push(message),
+            wrapDma: (host) => machine.fabric.portFor(device, host),
+          }),
+        );
+      }
     }
     send({ type: 'ready', wakeFd: reactor.wakeFd });
     reactor.run();
@@ -75,7 +103,7 @@ function main(port: MessagePort, input: WorkerInput): void {
     send({ type: 'failed', message: error.message });
   } finally {
     reactor.close();
-    for (const device of machine.functions) device.close();
+    for (const { machine } of guests) for (const device of machine.functions) device.close();
   }
 }
 

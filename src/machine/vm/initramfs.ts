@@ -17,6 +17,8 @@ export interface Initramfs {
   /** Tags and paths of the folders that are shared for writing. */
   readonly binds: readonly { readonly tag: string; readonly path: string }[];
   readonly hugePages: number;
+  /** Where several guests are in one network: address and name of this one, and the list of all (hosts(5)). */
+  readonly network?: { readonly address: string; readonly name: string; readonly hosts: string } | undefined;
   /** Whether the host's root is shared; default true. */
   readonly root?: boolean;
 }
@@ -52,6 +54,10 @@ export async function buildInitramfs(parts: Initramfs): Promise<Buffer> {
   steps.push(`hugepages ${parts.hugePages}`);
   for (const module of parts.files) if (!early.has(module.name)) add('module', module);
   if (parts.root !== false) steps.push(`root ${ROOT_TAG}`);
+  if (parts.network) {
+    archive.file('/etc/hosts', parts.network.hosts);
+    steps.push(`network ${parts.network.address} ${parts.network.name}`);
+  }
   for (const { tag, path } of parts.binds) steps.push(`bind ${tag} ${path}`);
   const last = parts.oneByOne ? parts.drivers.at(-1) : undefined;
   if (last) steps.push('autoprobe 0');

@@ -31,7 +31,7 @@ export async function prepare(options: Wanted): Promise<Prepared> {
   const ownQemu = options.qemu === undefined ? undefined : await givenQemu(options.qemu);
   const ownKernel = suite ? undefined : givenKernel(options.kernel, options.modules, cache, options.say);
   const there = await inspect(cache, suite ?? 'backports');
-  const suited = there.kernel && there.modules && (there.nic || !options.nic);
+  const suited = there.kernel && there.modules && (there.nic || !options.nic) && (there.network || !options.network);
   const complete = there.init && (ownQemu || there.qemu) && (!suite || suited) && (there.rdma || !options.nic);
   // With a kernel and a QEMU of the user's, a compiler is all that is needed, and the host may have one.
   const ownInit = !complete && !suite && ownQemu && (await buildInitOnHost(at.init));

@@ -57,6 +57,8 @@ export interface Guest {
   readonly shares: readonly { readonly tag: string; readonly path: string; readonly writable: boolean }[];
   /** Arguments for the machine's ports and devices. */
   readonly devices: readonly string[];
+  /** UNIX socket of the switch between guests (ethernet.ts), and this guest's address there. */
+  readonly network?: { readonly socket: string; readonly mac: string } | undefined;
 }
 
 /**
@@ -85,6 +87,13 @@ export function qemuArguments(guest: Guest): string[] {
       '-device',
       `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`,
     ]),
+    ...(guest.network
+      ? [
+          '-netdev',
+          `stream,id=network,server=off,addr.type=unix,addr.path=${comma(guest.network.socket)}`,
+          ...['-device', `virtio-net-pci,netdev=network,mac=${guest.network.mac},romfile=`],
+        ]
+      : []),
     ...guest.devices,
   ];
 }

@@ -1,6 +1,6 @@
 /** A guest with the real drivers and the modelled devices: boots, runs commands, tells what its kernel said. */
 
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
 import { countOf, kernelArguments, machineDescription, qemuDeviceArguments } from '../machines.ts';
@@ -8,11 +8,19 @@ import { chooseAccelerator } from './accelerator.ts';
 import type { Command, WindowSize } from './agent.ts';
 import { type BootedDevice, Running, StalledError } from './boot.ts';
 import { parts } from './cache-parts.ts';
-import { type DeviceReport, DeviceServer, type DeviceServerOptions } from './device-server.ts';
+import { type DeviceReport, DeviceServer, type DeviceServerOptions, type ServedMachine } from './device-server.ts';
+import { EthernetSwitch } from './ethernet.ts';
 import { buildInitramfs, ROOT_TAG } from './initramfs.ts';
 import { driverIsFixed, type GuestKernel } from './kernel.ts';
 import { type Conditions, isUnexpected, type LogRecord, unexpected } from './kernel-log.ts';
-import { DRIVER_MODULES, EARLY_MODULES, FILE_MODULES, type Module, OPTIONAL_MODULES } from './modules.ts';
+import {
+  DRIVER_MODULES,
+  EARLY_MODULES,
+  FILE_MODULES,
+  type Module,
+  NETWORK_MODULES,
+  OPTIONAL_MODULES,
+} from './modules.ts';
 import { NIC_MODULES } from './nic-driver.ts';
 import { prepare } from './prepare.ts';
 import type { Accelerator } from './qemu.ts';
@@ -101,7 +109,8 @@ export class Vm implements AsyncDisposable {
   /** Seconds from the start of QEMU until the devices could be used. */
   readonly bootSeconds: number;
   readonly #running: Running;
-  readonly #server: DeviceServer;
+  readonly #served: ServedMachine;
+  readonly #place: Place;
   readonly #loaded: number;
   readonly #programs: readonly string[];
 
@@ -118,7 +127,8 @@ export class Vm implements AsyncDisposable {
     this.devices = boot.devices;
     this.bootSeconds = boot.seconds;
     this.#running = boot.running;
-    this.#server = boot.server;
+    this.#served = boot.served;
+    this.#place = boot.place;
     this.#loaded = boot.running.records.length;
     this.#programs = boot.programs;
   }
@@ -132,7 +142,7 @@ export class Vm implements AsyncDisposable {
     const refused = (reason: string) => void options.onStderr?.(Buffer.from(`sagrada: cannot run ${reason}\n`));
     const started = this.#running.agent.start(command, {
       cwd: options.cwd ?? process.cwd(),
-      env: { ...guestEnvironment(this.#programs), ...options.env },
+      env: { ...guestEnvironment(this.#programs), ...this.#place.env, ...options.env },
       stdin: options.stdin,
       terminal: options.terminal,
       onStdout: (data) => options.onStdout?.(data),
@@ -171,9 +181,9 @@ export class Vm implements AsyncDisposable {
     return { helper: this.helper, loaded: this.#loaded };
   }
 
-  /** What the device models refused, and what they count. */
+  /** What the device models of this guest refused, and what they count. */
   deviceReport(): Promise<DeviceReport> {
-    return this.#server.report();
+    return this.#served.report();
   }
 
   /** Settles when the guest has ended by itself, with the reason. */
@@ -181,13 +191,18 @@ export class Vm implements AsyncDisposable {
     return this.#running.end;
   }
 
-  /** Ends the guest and the device server. Nothing of them is left. */
+  /** Cuts the guest's power. */
+  powerOff(): void {
+    this.#running.kill();
+  }
+
+  /** Ends the guest, and the device server where no other guest needs it. Nothing of them is left. */
   async close(): Promise<void> {
     try {
       await this.#running.close();
-      await this.#server.close();
     } finally {
       this.#running.scratch.close();
+      await this.#place.release();
     }
   }
 
@@ -205,8 +220,93 @@ interface Boot {
   readonly devices: readonly BootedDevice[];
   readonly seconds: number;
   readonly running: Running;
-  readonly server: DeviceServer;
+  readonly served: ServedMachine;
+  readonly place: Place;
 }
+
+/** A guest among those that were started together. */
+interface Place {
+  readonly name: string;
+  /** Says so to programs. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly network:
+    | { readonly address: string; readonly hosts: string; readonly mac: string; readonly socket: string }
+    | undefined;
+  /** To be called when the guest has ended. */
+  release(): Promise<void>;
+}
+
+/** Most guests that are started together. */
+export const MAX_GUESTS = 16;
+
+/**
+ * Boots several guests at once. Each has a machine of its own; their NICs are in one network, and they reach each other by
+ * Ethernet as `guest0` (10.0.0.1), `guest1` and so on. Where one does not come up, all are ended. Each is closed by itself.
+ * @param count 1 to MAX_GUESTS
+ * @throws UserError as `bootVm`, with the name of the guest
+ */
+export async function bootGuests(options: VmOptions, count: number): Promise<readonly Vm[]> {
+  const parts = await partsOf({ ...options, network: count > 1 });
+  const scratch = new Scratch();
+  let server: DeviceServer | undefined;
+  let ethernet: EthernetSwitch | undefined;
+  let closing: Promise<void> | undefined;
+  const closeAll = () => {
+    closing ??= (async () => {
+      ethernet?.close();
+      await server?.close();
+      scratch.close();
+    })();
+    return closing;
+  };
+  try {
+    const folders = Array.from({ length: count }, (_, i) => scratch.file(`guest${i}`));
+    for (const folder of folders) mkdirSync(folder);
+    const slowdown = parts.accelerator === 'tcg' ? TCG_SLOWDOWN : 1;
+    server = await DeviceServer.start(options.machine, folders, { slowdown, ...options.devices });
+    const socket = scratch.file('ethernet');
+    if (count > 1) ethernet = await EthernetSwitch.listen(socket);
+    // A defect of ours in the devices ends the guests, with that defect as the reason; and so does one that does not come up.
+    const failure = new AbortController();
+    void server.ended.then((error) => error && failure.abort(error));
+    const signal = options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal;
+    const left = new Set(folders.keys());
+    const hosts = ['127.0.0.1 localhost', ...folders.map((_, i) => `${addressOf(i)} guest${i}`)];
+    const starting = server.machines.map(async (served, i) => {
+      const name = `guest${i}`;
+      const mac = `52:54:00:00:00:${(i + 1).toString(16).padStart(2, '0')}`;
+      const network = ethernet && { address: addressOf(i), hosts: `${hosts.join('\n')}\n`, mac, socket };
+      const release = async () => {
+        left.delete(i);
+        if (left.size === 0) await closeAll();
+      };
+      const env = { SAGRADA_GUEST: String(i), SAGRADA_GUESTS: String(count) };
+      try {
+        return new Vm(await startGuest(parts, { ...options, signal }, served, { name, env, network, release }));
+      } catch (error) {
+        const named = count > 1 && error instanceof UserError && !signal.aborted;
+        const reason = named ? new UserError(`${name}: ${error.message}`) : error;
+        failure.abort(reason);
+        throw reason;
+      }
+    });
+    const settled = await Promise.allSettled(starting);
+    if (!signal.aborted) return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    for (const result of settled) if (result.status === 'fulfilled') await result.value.close();
+    throw signal.reason;
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** In the network between guests. */
+function addressOf(guest: number): string {
+  return `10.0.0.${guest + 1}`;
+}
+
+/** What guests that are started together have in common. */
+type Parts = Awaited<ReturnType<typeof partsOf>>;
 
 /**
  * Boots a guest and waits until the driver has brought up every device of the machine. Prepares the guest first where
@@ -214,6 +314,11 @@ interface Boot {
  * @throws UserError where something is missing, the guest does not start, or a device does not come up.
  */
 export async function bootVm(options: VmOptions): Promise<Vm> {
+  const [vm] = await bootGuests(options, 1);
+  return vm as Vm;
+}
+
+async function partsOf(options: VmOptions & { readonly network: boolean }) {
   const { signal } = options;
   const machine = machineDescription(options.machine);
   const memory = options.memory ?? DEFAULT_MEMORY;
@@ -232,31 +337,33 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
   });
   const { drivers, helper } = await driverModules(kernel, options);
   const optional = OPTIONAL_MODULES.filter((name) => kernel.modules.has(name));
+  const network = options.network ? NETWORK_MODULES : [];
   const oneByOne = options.fixups !== false && cards > 1;
   // Before the drivers of the cards, whose devices may have to wait for each other.
   const nicDriver = nics > 0 ? await kernel.nicModules().load(NIC_MODULES) : [];
-  const archive = await buildInitramfs({
+  const initramfs = {
     init,
     early: await kernel.modules.load(EARLY_MODULES),
-    files: [...(await kernel.modules.load([...FILE_MODULES, ...optional])), ...nicDriver],
+    files: [...(await kernel.modules.load([...FILE_MODULES, ...optional, ...network])), ...nicDriver],
     drivers,
     oneByOne,
     binds,
     hugePages: HUGE_PAGES,
-  });
+  };
+  const programs = nics > 0 ? [path.join(parts(options.cache).rdma, 'bin')] : [];
+  return { machine, memory, binds, cards, nics, kernel, qemu, accelerator, helper, oneByOne, initramfs, programs };
+}
 
+async function startGuest(common: Parts, options: VmOptions, served: ServedMachine, place: Place): Promise<Boot> {
+  const { machine, memory, binds, cards, nics, kernel, qemu, accelerator, helper, oneByOne, programs } = common;
+  const { signal } = options;
+  const { name, network } = place;
+  const archive = await buildInitramfs({ ...common.initramfs, network: network && { name, ...network } });
   for (let attempt = 1; ; attempt++) {
     const start = performance.now();
     const scratch = new Scratch();
-    let server: DeviceServer | undefined;
     let running: Running | undefined;
     try {
-      const slowdown = accelerator === 'tcg' ? TCG_SLOWDOWN : 1;
-      server = await DeviceServer.start(options.machine, scratch.folder, { slowdown, ...options.devices });
-      const sockets = server;
-      // A defect of ours in the devices ends the guest, with that defect as the reason.
-      const defect = new AbortController();
-      void server.ended.then((error) => error && defect.abort(error));
       const image = kernel.unpacked ? scratch.write('vmlinux', kernel.unpacked) : kernel.image;
       running = await Running.start(
         qemu,
@@ -271,32 +378,22 @@ export async function bootVm(options: VmOptions): Promise<Vm> {
             { tag: ROOT_TAG, path: '/', writable: false },
             ...binds.map((bind) => ({ ...bind, writable: true })),
           ],
-          devices: qemuDeviceArguments(machine, (device) => sockets.socket(device)),
+          devices: qemuDeviceArguments(machine, (device) => served.socket(device)),
+          network,
         }),
         archive,
         scratch,
-        signal ? AbortSignal.any([signal, defect.signal]) : defect.signal,
+        signal,
         options.patience,
       );
       const devices = await running.devices();
-      checkDevices(devices, cards, nics, running.records, await server.report());
+      checkDevices(devices, cards, nics, running.records, await served.report());
       const seconds = (performance.now() - start) / 1000;
-      const programs = nics > 0 ? [path.join(parts(options.cache).rdma, 'bin')] : [];
-      return new Vm({
-        title: kernel.title,
-        accelerator,
-        helper,
-        oneByOne,
-        programs,
-        devices,
-        seconds,
-        running,
-        server,
-      });
+      const { title } = kernel;
+      return { title, accelerator, helper, oneByOne, programs, devices, seconds, running, served, place };
     } catch (error) {
-      if (running && error instanceof UserError) options.onFailedLog?.(running.logText());
+      if (running && error instanceof UserError && !signal?.aborted) options.onFailedLog?.(running.logText());
       await running?.close();
-      await server?.close();
       scratch.close();
       signal?.throwIfAborted();
       // Seen in a few boots of a hundred on a busy host, before the kernel has found its devices; no cause is known.
