@@ -7,7 +7,6 @@ import type { WorkCompletion } from '../../runtime/verbs/completion.ts';
 import type { CompletionQueue, CompletionQueueOptions } from '../../runtime/verbs/completion-queue.ts';
 import { RdmaContext } from '../../runtime/verbs/device.ts';
 import type {
-  AddressHandle,
   DmaBufRegistration,
   HostRegion,
   MemoryRegion,
@@ -55,10 +54,6 @@ export function side(t: TestContext, index = 0, options: SideOptions = {}): Side
 export function reach(from: Side, to: Side = from): Target {
   if (to !== from) to.pd.createAddressHandle(from.nic.address());
   return { ah: from.pd.createAddressHandle(to.nic.address()), qp: to.qp.number, qkey: QKEY };
-}
-
-export function targetOf(ah: AddressHandle, qp: QueuePair): Target {
-  return { ah, qp: qp.number, qkey: QKEY };
 }
 
 /** Memory of the program that a network card reaches, filled with noise. */

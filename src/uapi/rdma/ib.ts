@@ -33,12 +33,3 @@ export const portStates = {
   IB_PORT_ARMED: constant(3, ''),
   IB_PORT_ACTIVE: constant(4, ''),
 } as const;
-
-/** enum ib_event_type */
-export const eventTypes = {
-  IB_EVENT_CQ_ERR: constant(0, ''),
-  IB_EVENT_QP_FATAL: constant(1, ''),
-  IB_EVENT_DEVICE_FATAL: constant(8, 'the device has gone'),
-  IB_EVENT_PORT_ACTIVE: constant(9, ''),
-  IB_EVENT_PORT_ERR: constant(10, ''),
-} as const;

@@ -8,7 +8,7 @@ export const ib_uverbs_async_event_desc = struct(
   'What is read from a file of asynchronous events.',
   {
     element: u64('user_handle of the queue pair or completion queue, or a port'),
-    event_type: u32('IB_EVENT_*'),
+    event_type: u32('enum ib_event_type (rdma/ib_verbs.h)'),
     reserved: u32(),
   },
 );
