@@ -260,7 +260,8 @@ describe('the ioctl of RDMA', () => {
     const before = machine.nic.objects().pds;
     assert.equal(send(new Uint8Array(7)), 'EINVAL');
     assert.equal(send(plain(3, 1, [to], 3)), 'EINVAL', 'a length that is not that of the bytes');
-    assert.equal(send(plain(200, 0, [], 1)), 'EINVAL', 'which is looked at first');
+    assert.equal(send(plain(10, 0, [], 1)), 'EINVAL', 'which is looked at before the command');
+    assert.equal(send(plain(200, 0, [], 1)), 'EOPNOTSUPP', 'unless there are none of such numbers');
     assert.equal(send(plain(200, 0, [])), 'EOPNOTSUPP');
     assert.equal(send(plain(0x100, 0, [])), 'EINVAL');
     assert.equal(send(plain(3, 1, [])), 'ENOSPC');

@@ -430,11 +430,15 @@ const byExtendedNumber = new Map<number, Known>(
   ]),
 );
 
-/** uapi_get_method. @param number of 32 bits @throws SystemError EINVAL */
+/** The tables end with the last command that there is. */
+const LAST = { plain: Math.max(...byNumber.keys()), extended: Math.max(...byExtendedNumber.keys()) } as const;
+
+/** uapi_get_method. @param number of 32 bits @throws SystemError EINVAL, EOPNOTSUPP beyond the last */
 export function commandOf(number: number): Known {
   const command = number & IB_USER_VERBS_CMD_COMMAND_MASK;
   const isExtended = number >= IB_USER_VERBS_CMD_FLAG_EXTENDED;
   if (number !== command + (isExtended ? IB_USER_VERBS_CMD_FLAG_EXTENDED : 0)) refuse('EINVAL');
+  if (command > (isExtended ? LAST.extended : LAST.plain)) refuse('EOPNOTSUPP');
   return (isExtended ? byExtendedNumber : byNumber).get(command) ?? ABSENT;
 }
 
