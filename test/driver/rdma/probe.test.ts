@@ -84,6 +84,28 @@ describe('probe', () => {
     verbs.close();
   });
 
+  test('a device that has no room for one more address: the kernel says for which', () => {
+    const { driver } = machineOf({ limits: { maxAh: 1 } });
+    const verbs = new RawVerbs(driver).context();
+    const pd = verbs.pd();
+    const create = (first: number) => {
+      const grh = { dgid: Array.from({ length: 16 }, (_, i) => (i === 0 ? first : i)) };
+      verbs.command('IB_USER_VERBS_CMD_CREATE_AH', { pd_handle: pd, attr: { grh, is_global: 1, port_num: 1 } });
+    };
+    create(1);
+    create(1);
+    texts(driver);
+    assert.equal(
+      errno(() => create(2)),
+      'ENOMEM',
+    );
+    assert.equal(
+      texts(driver)[1],
+      'efa 0000:01:00.0 efa_0: Failed to create ah for 0201:0203:0405:0607:0809:0a0b:0c0d:0e0f [-12]',
+    );
+    verbs.close();
+  });
+
   test('a device that has no event queue has one vector for completions all the same', () => {
     const { driver } = machineOf({ limits: { maxEq: 0 } });
     const verbs = new RawVerbs(driver);

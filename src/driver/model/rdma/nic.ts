@@ -50,6 +50,8 @@ export interface CommandOptions {
   readonly flags?: number;
   /** Writes into the payload what is no field, or no number. */
   readonly fill?: (payload: Uint8Array) => void;
+  /** What it is for, in the message when it fails. */
+  readonly target?: string;
 }
 
 export interface Attributes {
@@ -389,7 +391,7 @@ export class Nic implements Importer {
     try {
       return yield* this.admin.execute(name, row.opcode, payload, options.flags);
     } catch (error) {
-      this.say('err', failureOf(name, values, negative(errnoOf(error))));
+      this.say('err', failureOf(name, values, negative(errnoOf(error)), options.target));
       throw error;
     }
   }
@@ -406,7 +408,7 @@ export class Nic implements Importer {
 }
 
 /** What the driver prints of a command that failed (efa_com_cmd.c). */
-function failureOf(name: CommandName, values: Readonly<Record<string, number>>, errno: number): string {
+function failureOf(name: CommandName, values: Readonly<Record<string, number>>, errno: number, target = ''): string {
   switch (name) {
     case 'CREATE_QP':
       return `Failed to create qp [${errno}]`;
@@ -417,7 +419,7 @@ function failureOf(name: CommandName, values: Readonly<Record<string, number>>, 
     case 'DESTROY_QP':
       return `Failed to destroy qp-${values.qp_handle} [${errno}]`;
     case 'CREATE_AH':
-      return `Failed to create ah [${errno}]`;
+      return `Failed to create ah for ${target} [${errno}]`;
     case 'DESTROY_AH':
       return `Failed to destroy ah-${values.ah} pd-${values.pd} [${errno}]`;
     case 'REG_MR':

@@ -267,6 +267,11 @@ export class Verbs {
     const events = (input.flags & EFA.EFA_CREATE_CQ_WITH_COMPLETION_CHANNEL) !== 0;
     const long = (input.flags & EFA.EFA_CREATE_CQ_WITH_SQ_COMP_64_BIT_REQ_ID) !== 0;
     const ring = nic.events[request.vector];
+    if (events && !ring) {
+      release();
+      const what = 'the driver follows a pointer to an event queue, of which this device has none';
+      throw new ModelError('undefined', 'EFA_CREATE_CQ_WITH_COMPLETION_CHANNEL', what);
+    }
     const made = yield* this.#cleaning(
       nic.command('CREATE_CQ', {
         uar: context.uar,
@@ -276,7 +281,7 @@ export class Verbs {
         set_src_addr: sourceAddress ? 1 : 0,
         sq_comp_64_bit_req_id: long ? 1 : 0,
         interrupt_mode_enabled: events ? 1 : 0,
-        eqn: events ? (ring?.number ?? 0) : 0,
+        eqn: events && ring ? ring.number : 0,
         ba_lo: lo,
         ba_hi: hi,
       }),
@@ -510,7 +515,7 @@ export class Verbs {
     const make = function* (): Steps {
       if (shared.users === 0) {
         const fill = (payload: Uint8Array) => payload.set(address);
-        shared.ah = (yield* nic.command('CREATE_AH', { pd: pd.number }, { fill })).ah;
+        shared.ah = (yield* nic.command('CREATE_AH', { pd: pd.number }, { fill, target: groups(address) })).ah;
       }
       shared.users++;
     };
@@ -678,6 +683,12 @@ const LARGEST_PIECE = 4 * 1024 * 1024;
 
 function wholePages(size: number): number {
   return Math.ceil(size / PAGE) * PAGE;
+}
+
+/** An address as the kernel prints it (%pI6). */
+function groups(address: Uint8Array): string {
+  const hex = Array.from(address, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return (hex.match(/.{4}/g) ?? []).join(':');
 }
 
 function startOf({ pieces, offset }: UserMemory): number {
