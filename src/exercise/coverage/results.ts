@@ -85,7 +85,7 @@ export class Results implements Disposable {
   constructor(file: string, write: boolean) {
     this.#file = file;
     this.#database = this.#attempt(() => {
-      if (write && file !== ':memory:') mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
+      if (write && file !== ':memory:') makeFolder(path.dirname(path.resolve(file)));
       return open(file, write);
     });
   }
@@ -249,19 +249,38 @@ function open(file: string, write: boolean): DatabaseSync {
   if (!write && file !== ':memory:' && !existsSync(file)) throw new UserError(`${file}: no run has been kept in it`);
   const database = new DatabaseSync(file, { readOnly: !write, timeout: 10_000 });
   try {
+    // a file that is something else is not touched
+    const made = isMade(database, file);
+    if (!made && !write) throw new UserError(`${file}: no run has been kept in it`);
+    if (!write) return database;
     // readers and other runs go on beside a run; what is committed outlives a crash of the program
-    if (write) database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE');
-    const { user_version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
-    const { count } = database.prepare('SELECT count(*) AS count FROM sqlite_schema').get() as { count: number };
-    if (user_version !== VERSION) {
-      if (user_version !== 0 || count !== 0) throw new UserError(`${file}: not a results file of this version`);
-      if (!write) throw new UserError(`${file}: no run has been kept in it`);
-      database.exec(`${TABLES} PRAGMA user_version = ${VERSION}`);
-    }
-    if (write) database.exec('COMMIT');
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE');
+    if (!isMade(database, file)) database.exec(`${TABLES} PRAGMA user_version = ${VERSION}`);
+    database.exec('COMMIT');
     return database;
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/** Whether it has the tables. @throws UserError when it has others */
+function isMade(database: DatabaseSync, file: string): boolean {
+  const { user_version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+  if (user_version === VERSION) return true;
+  const { count } = database.prepare('SELECT count(*) AS count FROM sqlite_schema').get() as { count: number };
+  if (user_version !== 0 || count !== 0) throw new UserError(`${file}: not a results file of this version`);
+  return false;
+}
+
+/** Not by mkdir's own recursion, which does not end where nothing can be made, as below /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(path.dirname(folder));
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // somebody else has made it meanwhile
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
