@@ -4,16 +4,14 @@
  */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import * as habanalabs from '../../src/uapi/habanalabs/index.ts';
 import type { Constants, Ioctl } from '../../src/uapi/rows.ts';
 import * as importer from '../../src/uapi/sagrada/importer.ts';
 import { paths, type Struct } from '../../src/uapi/struct.ts';
-import { compiler, HEADER, include, noCompiler, skip } from './header.ts';
+import { ask, HEADER, include, noCompiler, print, skip } from './header.ts';
 
 /** An interface as rows, and the header that says the same in C. */
 interface Interface {
@@ -62,40 +60,8 @@ const interfaces: readonly Interface[] = [
   },
 ];
 
-/** Compiles a program that prints lines `key value`, runs it. */
-function ask(header: string, lines: readonly string[]): Map<string, string> {
-  const dir = mkdtempSync(join(tmpdir(), 'sagrada-uapi-'));
-  try {
-    const source = join(dir, 'ask.c');
-    const program = join(dir, 'ask');
-    // what the header takes from the kernel's own headers and does not include
-    const kernel = '#define SZ_1M 0x100000\n#define U16_MAX 0xffff\n#define BIT(n) (1UL << (n))\n';
-    const prologue = `#include <stdio.h>\n#include <stddef.h>\n${kernel}#include ${header}\n`;
-    writeFileSync(source, `${prologue}int main(void) {\n${lines.join('\n')}\nreturn 0; }\n`);
-    const includes = include === undefined ? [] : ['-isystem', include];
-    const build = spawnSync(compiler as string, ['-w', ...includes, '-o', program, source], {
-      encoding: 'utf8',
-    });
-    assert.equal(build.status, 0, build.stderr);
-    const run = spawnSync(program, { encoding: 'utf8', maxBuffer: 1 << 24 });
-    assert.equal(run.status, 0);
-    return new Map(
-      run.stdout
-        .trimEnd()
-        .split('\n')
-        .map((line) => line.split(' ') as [string, string]),
-    );
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
-}
-
-function print(key: string, expression: string): string {
-  return `printf("${key} %llu\\n", (unsigned long long)(${expression}));`;
-}
-
 function compare(header: string, expected: ReadonlyMap<string, string>, lines: readonly string[]): void {
-  const actual = ask(header, lines);
+  const actual = ask([header], lines);
   assert.deepEqual(Object.fromEntries(actual), Object.fromEntries(expected));
 }
 

@@ -4,9 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as commandRows from '../../src/uapi/rdma/commands.ts';
@@ -22,7 +20,7 @@ import {
 import { methods } from '../../src/uapi/rdma/methods.ts';
 import * as verbs from '../../src/uapi/rdma/verbs.ts';
 import { paths, type Struct } from '../../src/uapi/struct.ts';
-import { compiler, include, skip as noHeader } from './header.ts';
+import { ask, include, skip as noHeader, print } from './header.ts';
 
 const HEADERS = [
   'rdma/rdma_user_ioctl_cmds.h',
@@ -85,30 +83,10 @@ function isStruct(row: unknown): row is Row {
 
 /** What the compiler makes of expressions. */
 function evaluate(expressions: ReadonlyMap<string, string>): Map<string, string> {
-  const dir = mkdtempSync(join(tmpdir(), 'sagrada-verbs-'));
-  try {
-    const [source, program] = [join(dir, 'ask.c'), join(dir, 'ask')];
-    const lines = [...expressions].map(
-      ([key, expression]) => `printf("${key} %llu\\n", (unsigned long long)(${expression}));`,
-    );
-    const includes = ['<stdio.h>', '<stddef.h>', ...HEADERS.map((name) => `<${name}>`)];
-    const text = `${includes.map((name) => `#include ${name}`).join('\n')}\nint main(void) {\n${lines.join('\n')}\nreturn 0; }\n`;
-    writeFileSync(source, text);
-    const build = spawnSync(compiler as string, ['-w', '-isystem', include as string, '-o', program, source], {
-      encoding: 'utf8',
-    });
-    assert.equal(build.status, 0, build.stderr);
-    const run = spawnSync(program, { encoding: 'utf8', maxBuffer: 1 << 24 });
-    assert.equal(run.status, 0);
-    return new Map(
-      run.stdout
-        .trimEnd()
-        .split('\n')
-        .map((line) => line.split(' ') as [string, string]),
-    );
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
+  return ask(
+    HEADERS.map((name) => `<${name}>`),
+    [...expressions].map(([key, expression]) => print(key, expression)),
+  );
 }
 
 const header = () => files.map((file) => readFileSync(file, 'utf8')).join('\n');

@@ -11,6 +11,7 @@ import { values } from '../../uapi/rows.ts';
 import { DisposedError } from '../errors.ts';
 import { statusOf, type WorkCompletion, type WorkOperation } from './completion.ts';
 import { CompletionTimeoutError, WorkError } from './errors.ts';
+import { EventFile } from './event-file.ts';
 import { decode, roomFor, type VerbsNode } from './node.ts';
 
 const EFA = values(efaConstants);
@@ -244,23 +245,13 @@ function operationOf(op: number): WorkOperation {
 }
 
 /** Tells which completion queues have something new: a descriptor to read and poll. */
-export class CompletionChannel implements Disposable {
-  readonly #verbs: VerbsNode;
+export class CompletionChannel extends EventFile {
   readonly #queues = new Map<number, CompletionQueue>();
-  #fd: number | undefined;
   #numbers = 0;
 
   constructor(verbs: VerbsNode) {
-    this.#verbs = verbs;
     const { core } = verbs.command('IB_USER_VERBS_CMD_CREATE_COMP_CHANNEL', {});
-    this.#fd = (core as { fd: number }).fd;
-    verbs.node.own(this);
-  }
-
-  /** @throws DisposedError */
-  get fd(): number {
-    if (this.#fd === undefined) throw new DisposedError('completion channel');
-    return this.#fd;
+    super(verbs.node, 'completion channel', core.fd);
   }
 
   /** @internal @returns what the kernel tells its events with */
@@ -274,20 +265,10 @@ export class CompletionChannel implements Disposable {
    * @param timeout milliseconds; undefined: for ever. @returns undefined when none came
    */
   wait(timeout?: number): CompletionQueue | undefined {
-    const { driver } = this.#verbs.node;
-    if (timeout !== undefined && driver.poll(this.fd, POLLIN, timeout) === 0) return undefined;
-    const event = new Uint8Array(ib_uverbs_comp_event_desc.size);
-    driver.read(this.fd, event);
-    const queue = this.#queues.get(Number(ib_uverbs_comp_event_desc.decode(event).cq_handle));
+    if (timeout !== undefined && this.node.driver.poll(this.fd, POLLIN, timeout) === 0) return undefined;
+    const event = ib_uverbs_comp_event_desc.decode(this.next(ib_uverbs_comp_event_desc.size));
+    const queue = this.#queues.get(Number(event.cq_handle));
     queue?.event();
     return queue;
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#fd === undefined) return;
-    const fd = this.#fd;
-    this.#fd = undefined;
-    this.#verbs.node.disown(this);
-    this.#verbs.node.driver.close(fd);
   }
 }

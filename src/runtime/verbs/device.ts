@@ -26,9 +26,10 @@ import {
   ib_uverbs_query_port_resp_ex,
 } from '../../uapi/rdma/verbs.ts';
 import type { Decoded } from '../../uapi/struct.ts';
-import { DisposedError, DriverError, NoDeviceError } from '../errors.ts';
+import { DriverError, NoDeviceError } from '../errors.ts';
 import { OpenNode } from '../node.ts';
 import { CompletionChannel, CompletionQueue, type CompletionQueueOptions } from './completion-queue.ts';
+import { EventFile } from './event-file.ts';
 import { decode, roomFor, VerbsNode } from './node.ts';
 import { ProtectionDomain } from './protection-domain.ts';
 
@@ -103,7 +104,7 @@ export class RdmaContext implements Disposable {
       {},
       { out: efa_ibv_ex_query_device_resp.size },
     );
-    const { base } = core as Decoded<typeof ib_uverbs_ex_query_device_resp>;
+    const { base } = core;
     const { comp_mask: _, ...own } = decode(efa_ibv_ex_query_device_resp, driver);
     return { ...base, ...own };
   }
@@ -156,36 +157,15 @@ export class RdmaContext implements Disposable {
 }
 
 /** A file of asynchronous events. */
-export class AsyncEvents implements Disposable {
-  readonly #verbs: VerbsNode;
-  #fd: number | undefined;
-
+export class AsyncEvents extends EventFile {
   constructor(verbs: VerbsNode) {
-    this.#verbs = verbs;
     const answer = verbs.call('UVERBS_METHOD_ASYNC_EVENT_ALLOC', { UVERBS_ATTR_ASYNC_EVENT_ALLOC_FD_HANDLE: 'new' });
-    this.#fd = answer.number('UVERBS_ATTR_ASYNC_EVENT_ALLOC_FD_HANDLE');
-    verbs.node.own(this);
-  }
-
-  /** @throws DisposedError */
-  get fd(): number {
-    if (this.#fd === undefined) throw new DisposedError('asynchronous events');
-    return this.#fd;
+    super(verbs.node, 'asynchronous events', answer.number('UVERBS_ATTR_ASYNC_EVENT_ALLOC_FD_HANDLE'));
   }
 
   /** Sleeps until there is one. */
   read(): Decoded<typeof ib_uverbs_async_event_desc> {
-    const event = new Uint8Array(ib_uverbs_async_event_desc.size);
-    this.#verbs.node.driver.read(this.fd, event);
-    return ib_uverbs_async_event_desc.decode(event);
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#fd === undefined) return;
-    const fd = this.#fd;
-    this.#fd = undefined;
-    this.#verbs.node.disown(this);
-    this.#verbs.node.driver.close(fd);
+    return ib_uverbs_async_event_desc.decode(this.next(ib_uverbs_async_event_desc.size));
   }
 }
 

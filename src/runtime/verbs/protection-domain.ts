@@ -1,14 +1,8 @@
 /** Protection domains: what belongs to one can be used together. Memory regions and address handles are made in them. */
 
-import type {
-  ib_uverbs_alloc_pd_resp,
-  ib_uverbs_create_ah_resp,
-  ib_uverbs_reg_mr_resp,
-} from '../../uapi/rdma/commands.ts';
 import { efa_ibv_alloc_pd_resp, efa_ibv_create_ah_resp } from '../../uapi/rdma/efa.ts';
 import { accessFlags } from '../../uapi/rdma/verbs.ts';
 import { values } from '../../uapi/rows.ts';
-import type { Decoded } from '../../uapi/struct.ts';
 import { DeviceGoneError, DisposedError } from '../errors.ts';
 import { HostBuffer } from '../memory.ts';
 import { decode, type VerbsNode } from './node.ts';
@@ -164,7 +158,7 @@ export class AddressHandle implements Disposable {
       { pd_handle: pd, attr: { grh: { dgid: [...address] }, is_global: 1, port_num: port } },
       { out: efa_ibv_create_ah_resp.size },
     );
-    this.handle = (core as Decoded<typeof ib_uverbs_create_ah_resp>).ah_handle;
+    this.handle = core.ah_handle;
     this.number = decode(efa_ibv_create_ah_resp, driver).efa_address_handle;
     verbs.node.own(this);
   }
@@ -188,7 +182,7 @@ export class ProtectionDomain implements Disposable {
   constructor(verbs: VerbsNode) {
     this.#verbs = verbs;
     const { core, driver } = verbs.command('IB_USER_VERBS_CMD_ALLOC_PD', {}, { out: efa_ibv_alloc_pd_resp.size });
-    this.handle = (core as Decoded<typeof ib_uverbs_alloc_pd_resp>).pd_handle;
+    this.handle = core.pd_handle;
     this.number = decode(efa_ibv_alloc_pd_resp, driver).pdn;
     verbs.node.own(this);
   }
@@ -264,7 +258,7 @@ export class ProtectionDomain implements Disposable {
       {},
       { start, length, access: flags },
     );
-    const { mr_handle, lkey, rkey } = core as Decoded<typeof ib_uverbs_reg_mr_resp>;
+    const { mr_handle, lkey, rkey } = core;
     return { handle: mr_handle, lkey, rkey };
   }
 }

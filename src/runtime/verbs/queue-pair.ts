@@ -5,7 +5,6 @@
 
 import { OP, QP_DB, rxDescriptor, TX_WQE } from '../../../specs/efa/io.ts';
 import { type Mapping, PROT_READ, PROT_WRITE } from '../../driver/driver.ts';
-import type { ib_uverbs_query_qp_resp } from '../../uapi/rdma/commands.ts';
 import { efa_ibv_create_qp, efa_ibv_create_qp_resp, efaConstants } from '../../uapi/rdma/efa.ts';
 import { qpAttributeMask, qpStates } from '../../uapi/rdma/ib.ts';
 import { ib_uverbs_qp_cap, qpTypes } from '../../uapi/rdma/verbs.ts';
@@ -202,12 +201,11 @@ export class QueuePair implements Disposable, WorkOwner {
       qp_handle: this.handle,
       attr_mask: MASK.IB_QP_STATE | MASK.IB_QP_QKEY | MASK.IB_QP_SQ_PSN,
     });
-    const answer = core as ReturnType<typeof ib_uverbs_query_qp_resp.decode>;
-    const name = nameOf(qpStates, answer.qp_state) ?? `${answer.qp_state}`;
+    const name = nameOf(qpStates, core.qp_state) ?? `${core.qp_state}`;
     return {
       state: name.replace(STATE_PREFIX, '') as QueuePairState,
-      qkey: answer.qkey,
-      firstPacket: answer.sq_psn,
+      qkey: core.qkey,
+      firstPacket: core.sq_psn,
     };
   }
 
