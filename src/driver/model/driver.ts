@@ -28,6 +28,7 @@ import { Kernel } from './kernel.ts';
 import { memoryIoctl } from './memory-ioctl.ts';
 import { PciDevice } from './pci.ts';
 import { Program, type System } from './program.ts';
+import { counterFiles } from './rdma/counters.ts';
 import { Nic } from './rdma/nic.ts';
 import { VerbsFile } from './rdma/node.ts';
 import { Verbs } from './rdma/verbs.ts';
@@ -291,17 +292,23 @@ export class ModelDriver extends Program implements System {
     const node = verbsNode(number);
     const verbs = new Verbs(nic);
     this.#nodes.set(node, () => new OpenFile(new VerbsFile(node, verbs)));
+    const counters = counterFiles(nic);
+    for (const { path, read } of counters) {
+      this.#nodes.set(path, function* () {
+        return new OpenFile(new TextFile(path, yield* read()));
+      });
+    }
     const remove = `/sys/bus/pci/devices/${nic.name}/remove`;
     this.#nodes.set(remove, () => {
-      const write = (bytes: Uint8Array) => this.#remove(nic, number, bytes);
+      const gone = [remove, node, ...counters.map(({ path }) => path)];
+      const write = (bytes: Uint8Array) => this.#remove(nic, number, gone, bytes);
       return new OpenFile({ name: remove, write });
     });
   }
 
   /** remove_store of the PCI core: nobody can open the node any more; it waits for those who have it open. */
-  *#remove(nic: Nic, number: number, bytes: Uint8Array): Steps<number> {
-    if (!this.#nodes.delete(`/sys/bus/pci/devices/${nic.name}/remove`)) refuse('ENODEV', 'write');
-    this.#nodes.delete(verbsNode(number));
+  *#remove(nic: Nic, number: number, nodes: readonly string[], bytes: Uint8Array): Steps<number> {
+    if (nodes.filter((path) => this.#nodes.delete(path)).length === 0) refuse('ENODEV', 'write');
     yield* nic.remove();
     this.#numbers.delete(number);
     return bytes.length;

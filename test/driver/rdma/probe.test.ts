@@ -117,6 +117,38 @@ describe('probe', () => {
     verbs.close();
   });
 
+  test('counters of the driver and of the port are in sysfs', () => {
+    const { driver } = machineOf();
+    const read = (path: string) => {
+      const fd = driver.open(`/sys/class/infiniband/efa_0/${path}`, 0);
+      const bytes = new Uint8Array(32);
+      const length = driver.read(fd, bytes);
+      driver.close(fd);
+      return Number(new TextDecoder().decode(bytes.subarray(0, length)));
+    };
+    assert.equal(read('hw_counters/submitted_cmds'), 15);
+    const verbs = new RawVerbs(driver).context();
+    assert.equal(
+      errno(() => verbs.mr(verbs.pd(), 0x1000n, 4096)),
+      'EFAULT',
+    );
+    assert.equal(
+      errno(() => verbs.cq({ entries: 17 })),
+      'EINVAL',
+    );
+    assert.equal(read('hw_counters/reg_mr_err'), 1);
+    assert.equal(read('hw_counters/create_cq_err'), 1);
+    assert.equal(read('hw_counters/cmds_err'), 1, 'memory that is not there is refused before the device is asked');
+    assert.equal(read('ports/1/hw_counters/tx_bytes'), 0);
+    assert.equal(read('ports/1/hw_counters/rdma_write_wrs'), 0);
+    assert.equal(
+      errno(() => read('ports/1/hw_counters/qkey_viol')),
+      'ENOENT',
+      'the device tells it, the driver does not',
+    );
+    verbs.close();
+  });
+
   test('notifications: the driver counts those that say that it lives, and knows no others', () => {
     const { driver, nic } = machineOf();
     texts(driver);

@@ -165,6 +165,7 @@ export class Nic implements Importer {
   /** efa_probe. @param device name that its RDMA device gets @throws SystemError what the probe failed with */
   *probe(device: string): Steps {
     this.#removed = false;
+    for (const name of Object.keys(this.errors) as ErrorCounter[]) this.errors[name] = 0;
     this.pci.enumerate();
     this.pci.enable();
     const admin = new AdminQueue(this.kernel, this.pci, (level, text) => this.say(level, text));
