@@ -17,9 +17,9 @@ import { refuse } from '../errno.ts';
 import type { OpenFile } from '../files.ts';
 import type { Kernel } from '../kernel.ts';
 import type { EventFile } from './event-files.ts';
+import type { DriverData, UserContext } from './making.ts';
 import type { UserObject, UserObjects } from './uobjects.ts';
 import { copyFromUser, copyToUser, extend, respond } from './user-copy.ts';
-import type { DriverData, UserContext } from './verbs.ts';
 
 const FLAG = values(attributeFlags);
 const HEADER = ib_uverbs_ioctl_hdr.size;

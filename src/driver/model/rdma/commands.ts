@@ -52,12 +52,14 @@ import type { OpenFile } from '../files.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Call } from './call.ts';
 import type { EventFile } from './event-files.ts';
+import type { DriverData, UserContext } from './making.ts';
 import { capabilitiesOf, deviceOf, portOf } from './port.ts';
+import type { CompletionQueue, QueuePair } from './queues.ts';
 import { beginContext, checkAccess, registerAs, type Session, samePlaceInPage } from './session.ts';
 import { pinUserMemory } from './umem.ts';
 import type { UserObject, UserObjects } from './uobjects.ts';
 import { extend } from './user-copy.ts';
-import type { CompletionQueue, DriverData, ProtectionDomain, QueuePair, UserContext } from './verbs.ts';
+import type { ProtectionDomain } from './verbs.ts';
 
 const A = methods.UVERBS_METHOD_INVOKE_WRITE.attributes;
 const MASK = values(qpAttributeMask);
@@ -260,7 +262,7 @@ const bodies: { readonly [N in Name]: Body } = {
   *IB_USER_VERBS_CMD_QUERY_QP({ verbs }, call) {
     const { qp_handle, attr_mask } = request(call, ib_uverbs_query_qp);
     const told = yield* using(call, 'UVERBS_OBJECT_QP', qp_handle, function* (qp: QueuePair) {
-      const { qp_state, qkey, sq_psn, sq_draining, rnr_retry } = yield* verbs.query(qp, attr_mask);
+      const { qp_state, qkey, sq_psn, sq_draining, rnr_retry } = yield* verbs.queues.query(qp, attr_mask);
       const state = { qp_state, qkey, sq_psn, sq_draining, rnr_retry };
       return { ...qp.cap, ...state, port_num: 1, sq_sig_all: SIGNALS_ALL };
     });
@@ -339,7 +341,7 @@ function* createQueuePair(
       if ((wanted.create_flags & ~CREATE_FLAGS) !== 0) refuse('EINVAL');
       const sizes = initiator ? { ...cap, max_recv_wr: 0, max_recv_sge: 0 } : cap;
       const request = { type, cap: sizes, createFlags: wanted.create_flags, pd, send, receive };
-      return session.verbs.queuePair(call.context, request, call);
+      return session.verbs.queues.queuePair(call.context, request, call);
     };
     const withSend = (receive: CompletionQueue | undefined) =>
       using(call, CQ, send_cq_handle, (send: CompletionQueue) =>
@@ -359,7 +361,7 @@ function* createQueuePair(
 function* modifyQueuePair(session: Session, call: CommandCall, change: Decoded<typeof ib_uverbs_modify_qp>): Steps {
   yield* using(call, 'UVERBS_OBJECT_QP', change.qp_handle, function* (qp: QueuePair) {
     const mask = checkedMask(qp, change);
-    yield* session.verbs.modify(qp, { ...change, attr_mask: mask }, call);
+    yield* session.verbs.queues.modify(qp, { ...change, attr_mask: mask }, call);
     if ((mask & MASK.IB_QP_PORT) !== 0) qp.port = change.port_num;
   });
 }

@@ -23,10 +23,11 @@ import { refuse } from '../errno.ts';
 import type { Call } from './call.ts';
 import { invoke } from './commands.ts';
 import { portOf, speedOf } from './port.ts';
+import type { CompletionQueue } from './queues.ts';
 import { beginContext, checkAccess, makeRegion, type Session, samePlaceInPage } from './session.ts';
 import { pinDmaBuf, pinUserMemory, type UserMemory } from './umem.ts';
 import { isAbsent } from './uobjects.ts';
-import type { CompletionQueue, MemoryRegion, ProtectionDomain } from './verbs.ts';
+import type { MemoryRegion, ProtectionDomain } from './verbs.ts';
 
 const ACCESS = values(accessFlags);
 const QPT = values(qpTypes);
@@ -261,7 +262,7 @@ function* createCompletionQueue(session: Session, call: Call): Steps {
   const flags = call.flags(A.UVERBS_ATTR_CREATE_CQ_FLAGS, known);
   if (vector >= session.vectors) refuse('EINVAL');
   const channel = call.object(A.UVERBS_ATTR_CREATE_CQ_COMP_CHANNEL)?.file?.operations;
-  const cq = yield* session.verbs.completionQueue(
+  const cq = yield* session.verbs.queues.completionQueue(
     call.context,
     {
       entries,
@@ -371,7 +372,7 @@ function* createQueuePair(session: Session, call: Call): Steps {
   // IB_QP_CREATE_SOURCE_QPN
   const source = call.has(A.UVERBS_ATTR_CREATE_QP_SOURCE_QPN) ? 1 << 10 : 0;
   const request = { type, cap, createFlags: flags | source, pd, send, receive };
-  const qp = yield* session.verbs.queuePair(call.context, request, call);
+  const qp = yield* session.verbs.queues.queuePair(call.context, request, call);
   object.object = qp;
   object.destroy = () => qp.destroy();
   call.giveStruct(A.UVERBS_ATTR_CREATE_QP_RESP_CAP, ib_uverbs_qp_cap.encode(cap));

@@ -10,10 +10,11 @@ import { PAGE } from '../host-memory.ts';
 import type { Mutex } from '../kernel.ts';
 import type { Call } from './call.ts';
 import type { EventFile } from './event-files.ts';
+import type { DriverData } from './making.ts';
 import type { Nic } from './nic.ts';
 import type { UserMemory } from './umem.ts';
 import type { UserObject, UserObjects } from './uobjects.ts';
-import type { DriverData, MemoryRegion, ProtectionDomain, Verbs } from './verbs.ts';
+import type { MemoryRegion, ProtectionDomain, Verbs } from './verbs.ts';
 
 const ACCESS = values(accessFlags);
 /** IB_ACCESS_SUPPORTED */

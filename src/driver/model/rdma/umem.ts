@@ -129,3 +129,8 @@ export function blocks(memory: UserMemory, size: number, virtual: bigint): BigUi
   }
   return list;
 }
+
+/** Bus address of its first byte (ib_umem_start_dma_addr). */
+export function startOf({ pieces, offset }: UserMemory): number {
+  return (pieces[0]?.address ?? 0) + offset;
+}

@@ -9,7 +9,7 @@ import { errnoOf, refuse } from '../errno.ts';
 import type { Descriptors, OpenFile } from '../files.ts';
 import type { Kernel } from '../kernel.ts';
 import type { EventFile } from './event-files.ts';
-import type { UserContext } from './verbs.ts';
+import type { UserContext } from './making.ts';
 
 /** Why an object ends: the program has asked for it, its file is closed, or the call that was to make it has failed. */
 export type Reason = 'destroy' | 'close' | 'abort';

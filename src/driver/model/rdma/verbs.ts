@@ -1,10 +1,9 @@
 /**
- * What the driver makes on behalf of programs: contexts, protection domains, queues, address handles, registered memory.
- * Each is a command of the NIC's and what the host has of it. Source: efa_verbs.c, efa_ah_cache.c.
+ * What the driver makes on behalf of programs: contexts, protection domains, address handles, registered memory; queues are in
+ * queues.ts. Each is a command of the NIC's and what the host has of it. Source: efa_verbs.c, efa_ah_cache.c.
  */
 
 import { UNADVERTISED } from '../../../../specs/efa/admin.ts';
-import type { Region } from '../../../pci/function.ts';
 import { ModelError } from '../../../sim/errors.ts';
 import type { Steps } from '../../../sim/process.ts';
 import {
@@ -12,94 +11,26 @@ import {
   efa_ibv_alloc_ucontext_cmd,
   efa_ibv_alloc_ucontext_resp,
   efa_ibv_create_ah_resp,
-  efa_ibv_create_cq,
-  efa_ibv_create_cq_resp,
-  efa_ibv_create_qp,
-  efa_ibv_create_qp_resp,
   efaConstants,
 } from '../../../uapi/rdma/efa.ts';
-import { qpAttributeMask } from '../../../uapi/rdma/ib.ts';
-import { accessFlags, type ib_uverbs_qp_cap, qpTypes } from '../../../uapi/rdma/verbs.ts';
+import { accessFlags } from '../../../uapi/rdma/verbs.ts';
 import { values } from '../../../uapi/rows.ts';
-import type { Decoded } from '../../../uapi/struct.ts';
 import { errnoOf, negative, refuse } from '../errno.ts';
-import { PAGE } from '../host-memory.ts';
 import { Mutex } from '../kernel.ts';
-import { halves } from './admin-queue.ts';
-import { type MapEntry, MapTable, SharedMemory } from './mmap-table.ts';
-import type { ErrorCounter, Nic } from './nic.ts';
+import { cleaning, counting, type DriverData, refuseWith, type UserContext, undoing } from './making.ts';
+import { MapTable } from './mmap-table.ts';
+import type { Nic } from './nic.ts';
 import { makePageList } from './page-list.ts';
-import { mayChange } from './qp-states.ts';
-import { bestPageSize, blocks, isContiguous, type UserMemory } from './umem.ts';
+import { Queues } from './queues.ts';
+import { bestPageSize, blocks, startOf, type UserMemory } from './umem.ts';
 
 const EFA = values(efaConstants);
 const ACCESS = values(accessFlags);
-const MASK = values(qpAttributeMask);
-const { IB_UVERBS_QPT_UD, IB_UVERBS_QPT_DRIVER } = values(qpTypes);
-/** enum efa_admin_qp_type. */
-const QP_TYPE = { UD: 1, SRD: 2 } as const;
-/** Of a CQE: struct efa_io_rx_cdesc and efa_io_rx_cdesc_ex. */
-const ENTRY = { SHORT: 16, LONG: 32 } as const;
-/** efa_verbs.c: EFA_QUERY_QP_SUPP_MASK, EFA_MODIFY_QP_SUPP_MASK. IB_QP_CAP is no attribute that is changed. */
-const IB_QP_CAP = 1 << 19;
-const QUERIED =
-  MASK.IB_QP_STATE |
-  MASK.IB_QP_PKEY_INDEX |
-  MASK.IB_QP_PORT |
-  MASK.IB_QP_QKEY |
-  MASK.IB_QP_SQ_PSN |
-  IB_QP_CAP |
-  MASK.IB_QP_RNR_RETRY;
-const MODIFIED =
-  MASK.IB_QP_STATE |
-  MASK.IB_QP_CUR_STATE |
-  MASK.IB_QP_EN_SQD_ASYNC_NOTIFY |
-  MASK.IB_QP_PKEY_INDEX |
-  MASK.IB_QP_PORT |
-  MASK.IB_QP_QKEY |
-  MASK.IB_QP_SQ_PSN |
-  MASK.IB_QP_RNR_RETRY;
-
-/** What a call and the driver of its device tell each other beyond the core's arguments (struct ib_udata). */
-export interface DriverData {
-  /** A struct of which the caller may have given less, but not less than `least` bytes. @throws SystemError EINVAL, EFAULT, EOPNOTSUPP */
-  take(size: number, least: number): Uint8Array;
-  /** As much of a struct as the caller has given, whatever follows. @throws SystemError EFAULT */
-  peek(size: number): Uint8Array;
-  /** Nothing but zeros. @throws SystemError EOPNOTSUPP, EFAULT */
-  takeNothing(): void;
-  /** Answers, where there is room. @throws SystemError EFAULT */
-  answer(bytes: Uint8Array): void;
-}
-
-/** struct efa_ucontext */
-export interface UserContext {
-  readonly uar: number;
-  readonly maps: MapTable;
-}
 
 export interface ProtectionDomain {
   readonly number: number;
   /** Objects that belong to it (usecnt). */
   users: number;
-}
-
-export interface CompletionQueue {
-  readonly number: number;
-  /** Entries. */
-  readonly depth: number;
-  users: number;
-  destroy(): Steps;
-}
-
-export interface QueuePair {
-  readonly number: number;
-  readonly handle: number;
-  readonly type: number;
-  readonly cap: Decoded<typeof ib_uverbs_qp_cap>;
-  state: number;
-  port: number;
-  destroy(): Steps;
 }
 
 export interface MemoryRegion {
@@ -131,50 +62,20 @@ interface SharedHandle {
   readonly lock: Mutex;
 }
 
-export interface CompletionQueueRequest {
-  readonly entries: number;
-  readonly vector: number;
-  readonly flags: number;
-  /** Memory of the caller for it, of at least so many bytes. @throws SystemError */
-  buffer(least: number): UserMemory | undefined;
-  /** It has something new. */
-  completed(): void;
-}
-
-export interface QueuePairRequest {
-  readonly type: number;
-  readonly cap: Decoded<typeof ib_uverbs_qp_cap>;
-  readonly createFlags: number;
-  readonly pd: ProtectionDomain;
-  readonly send: CompletionQueue;
-  readonly receive: CompletionQueue;
-}
-
-/** Attributes of modify, by their names in struct ib_uverbs_modify_qp. */
-export interface QueuePairChange {
-  readonly attr_mask: number;
-  readonly qp_state: number;
-  readonly cur_qp_state: number;
-  readonly en_sqd_async_notify: number;
-  readonly pkey_index: number;
-  readonly port_num: number;
-  readonly qkey: number;
-  readonly sq_psn: number;
-  readonly rnr_retry: number;
-}
-
 export class Verbs {
   readonly nic: Nic;
+  readonly queues: Queues;
   /** Address handles of the device, by protection domain and address: it has one of each. */
   readonly #handles = new Map<string, SharedHandle>();
 
   constructor(nic: Nic) {
     this.nic = nic;
+    this.queues = new Queues(nic);
   }
 
   /** efa_alloc_ucontext. @throws SystemError */
   *context(data: DriverData): Steps<UserContext> {
-    return yield* this.#counting('alloc_ucontext', this.#context(data));
+    return yield* counting(this.nic, 'alloc_ucontext', this.#context(data));
   }
 
   *#context(data: DriverData): Steps<UserContext> {
@@ -183,7 +84,7 @@ export class Verbs {
     const { queues } = nic.attributes;
     const keeps = (attribute: number, flag: number, name: string) => {
       if (attribute === 0 || (supported_caps & flag) !== 0) return;
-      this.#refuse('EOPNOTSUPP', `Userspace handshake failed for ${name} attribute`);
+      refuseWith(this.nic, 'EOPNOTSUPP', `Userspace handshake failed for ${name} attribute`);
     };
     keeps(queues.max_tx_batch, EFA.EFA_ALLOC_UCONTEXT_CMD_SUPP_CAPS_TX_BATCH, 'max_tx_batch');
     keeps(queues.min_sq_depth, EFA.EFA_ALLOC_UCONTEXT_CMD_SUPP_CAPS_MIN_SQ_WR, 'min_sq_depth');
@@ -197,7 +98,7 @@ export class Verbs {
       max_tx_batch: queues.max_tx_batch,
       min_sq_wr: queues.min_sq_depth,
     });
-    yield* this.#undoing(() => data.answer(answer), nic.attempt('DEALLOC_UAR', { uar }));
+    yield* undoing(() => data.answer(answer), nic.attempt('DEALLOC_UAR', { uar }));
     return { uar, maps: new MapTable(nic.kernel) };
   }
 
@@ -208,7 +109,7 @@ export class Verbs {
 
   /** efa_alloc_pd. @throws SystemError */
   *protectionDomain(data: DriverData): Steps<ProtectionDomain> {
-    return yield* this.#counting('alloc_pd', this.#protectionDomain(data));
+    return yield* counting(this.nic, 'alloc_pd', this.#protectionDomain(data));
   }
 
   *#protectionDomain(data: DriverData): Steps<ProtectionDomain> {
@@ -216,7 +117,7 @@ export class Verbs {
     data.takeNothing();
     const { pd } = yield* nic.command('ALLOC_PD', {});
     const answer = () => data.answer(efa_ibv_alloc_pd_resp.encode({ pdn: pd }));
-    yield* this.#undoing(answer, nic.attempt('DEALLOC_PD', { pd }));
+    yield* undoing(answer, nic.attempt('DEALLOC_PD', { pd }));
     return { number: pd, users: 0 };
   }
 
@@ -226,280 +127,9 @@ export class Verbs {
     yield* this.nic.attempt('DEALLOC_PD', { pd: pd.number });
   }
 
-  /** efa_create_user_cq. @throws SystemError */
-  *completionQueue(context: UserContext, request: CompletionQueueRequest, data: DriverData): Steps<CompletionQueue> {
-    if (request.flags !== 0) refuse('EOPNOTSUPP');
-    return yield* this.#counting('create_cq', this.#completionQueue(context, request, data));
-  }
-
-  *#completionQueue(context: UserContext, request: CompletionQueueRequest, data: DriverData): Steps<CompletionQueue> {
-    const { nic } = this;
-    const { queues, device } = nic.attributes;
-    const { entries } = request;
-    if (entries > queues.max_cq_depth) {
-      this.#refuse('EINVAL', `cq: requested entries[${entries}] greater than max[${queues.max_cq_depth}]`);
-    }
-    const input = efa_ibv_create_cq.decode(data.take(efa_ibv_create_cq.size, 10));
-    if (input.comp_mask !== 0) refuse('EOPNOTSUPP');
-    if (input.reserved_58.some((byte) => byte !== 0)) {
-      this.#refuse('EINVAL', 'Incompatible ABI params, unknown fields in udata');
-    }
-    const sourceAddress = (input.flags & EFA.EFA_CREATE_CQ_WITH_SGID) !== 0;
-    const { cq_entry_size: entrySize, num_sub_cqs: rings } = input;
-    if (entrySize !== ENTRY.LONG && (sourceAddress || entrySize !== ENTRY.SHORT)) {
-      this.#refuse('EINVAL', `Invalid entry size [${entrySize}]`);
-    }
-    if (rings !== queues.sub_cqs_per_cq) {
-      this.#refuse('EINVAL', `Invalid number of sub cqs[${rings}] expected[${queues.sub_cqs_per_cq}]`);
-    }
-    const size = wholePages(entrySize * entries * rings);
-    const buffer = request.buffer(size);
-    if (buffer && !isContiguous(buffer)) {
-      buffer.release();
-      this.#refuse('EINVAL', 'Non contiguous CQ unsupported');
-    }
-    const memory = buffer ? undefined : new SharedMemory(nic.kernel.memory.allocateCoherent(size));
-    const release = () => {
-      memory?.put();
-      buffer?.release();
-    };
-    const { lo, hi } = halves(memory ? memory.memory.bus : startOf(buffer as UserMemory));
-    const events = (input.flags & EFA.EFA_CREATE_CQ_WITH_COMPLETION_CHANNEL) !== 0;
-    const long = (input.flags & EFA.EFA_CREATE_CQ_WITH_SQ_COMP_64_BIT_REQ_ID) !== 0;
-    const ring = nic.events[request.vector];
-    if (events && !ring) {
-      release();
-      const what = 'the driver follows a pointer to an event queue, of which this device has none';
-      throw new ModelError('undefined', 'EFA_CREATE_CQ_WITH_COMPLETION_CHANNEL', what);
-    }
-    const made = yield* this.#cleaning(
-      nic.command('CREATE_CQ', {
-        uar: context.uar,
-        sub_cq_depth: entries,
-        entry_size_words: entrySize / 4,
-        num_sub_cqs: rings,
-        set_src_addr: sourceAddress ? 1 : 0,
-        sq_comp_64_bit_req_id: long ? 1 : 0,
-        interrupt_mode_enabled: events ? 1 : 0,
-        eqn: events && ring ? ring.number : 0,
-        ba_lo: lo,
-        ba_hi: hi,
-      }),
-      release,
-    );
-    const maps: MapEntry[] = [];
-    let answer: Parameters<typeof efa_ibv_create_cq_resp.encode>[0] = { cq_idx: made.cq_idx, db_off: made.db_offset };
-    if (memory) {
-      const entry = context.maps.insert({ kind: 'memory', memory }, size);
-      maps.push(entry);
-      answer = { ...answer, q_mmap_size: BigInt(size), q_mmap_key: keyOf(entry) };
-      if (made.db_valid) {
-        const page = this.#doorbell(context, device.db_bar, made.db_offset);
-        maps.push(page);
-        answer = {
-          ...answer,
-          db_mmap_key: keyOf(page),
-          db_off: made.db_offset % PAGE,
-          comp_mask: EFA.EFA_CREATE_CQ_RESP_DB_OFF,
-        };
-      }
-    }
-    if (events) nic.completions.set(made.cq_idx, () => request.completed());
-    const { cq_idx } = made;
-    const end = function* (): Steps {
-      yield* nic.attempt('DESTROY_CQ', { cq_idx });
-      for (const map of maps) context.maps.remove(map);
-      nic.completions.delete(cq_idx);
-      release();
-    };
-    yield* this.#undoing(() => data.answer(efa_ibv_create_cq_resp.encode(answer)), end());
-    const cq: CompletionQueue = {
-      number: cq_idx,
-      depth: entries,
-      users: 0,
-      *destroy() {
-        if (cq.users > 0) refuse('EBUSY');
-        yield* end();
-      },
-    };
-    return cq;
-  }
-
-  #doorbell(context: UserContext, bar: number, offset: number): MapEntry {
-    const region = this.nic.pci.bar(bar) as Region;
-    return context.maps.insert({ kind: 'registers', region, offset: offset - (offset % PAGE) }, PAGE);
-  }
-
-  /** efa_create_qp. @throws SystemError */
-  *queuePair(context: UserContext, request: QueuePairRequest, data: DriverData): Steps<QueuePair> {
-    return yield* this.#counting('create_qp', this.#queuePair(context, request, data));
-  }
-
-  *#queuePair(context: UserContext, request: QueuePairRequest, data: DriverData): Steps<QueuePair> {
-    const { nic } = this;
-    const { pd, send, receive, cap, type } = request;
-    const input = efa_ibv_create_qp.decode(data.take(efa_ibv_create_qp.size, 16));
-    if (input.comp_mask !== 0) refuse('EOPNOTSUPP');
-    if (input.reserved_98.some((byte) => byte !== 0)) {
-      this.#refuse('EINVAL', 'Incompatible ABI params, unknown fields in udata');
-    }
-    const supported = nic.can('UNSOLICITED_WRITE_RECV') ? EFA.EFA_CREATE_QP_WITH_UNSOLICITED_WRITE_RECV : 0;
-    if ((input.flags & ~supported) !== 0) {
-      const [flags, most] = [input.flags.toString(16), supported.toString(16)];
-      this.#refuse('EOPNOTSUPP', `Unsupported EFA QP create flags[0x${flags}], supported[0x${most}]`);
-    }
-    this.#checkSizes(cap, input.sq_ring_size);
-    const reliable = type === IB_UVERBS_QPT_DRIVER;
-    if (!reliable && type !== IB_UVERBS_QPT_UD) this.#refuse('EOPNOTSUPP', `Unsupported qp type ${type}`);
-    if (request.createFlags !== 0) this.#refuse('EOPNOTSUPP', 'Unsupported create flags');
-    if (reliable && input.driver_qp_type !== EFA.EFA_QP_DRIVER_TYPE_SRD) {
-      this.#refuse('EOPNOTSUPP', `Unsupported qp type ${type} driver qp type ${input.driver_qp_type}`);
-    }
-    // the driver rounds up in 32 bits
-    const rqSize = wholePages(input.rq_ring_size) % 2 ** 32;
-    const memory = rqSize > 0 ? this.#allocate(rqSize) : undefined;
-    const made = yield* this.#cleaning(
-      nic.command('CREATE_QP', {
-        uar: context.uar,
-        pd: pd.number,
-        qp_type: reliable ? QP_TYPE.SRD : QP_TYPE.UD,
-        send_cq_idx: send.number,
-        recv_cq_idx: receive.number,
-        sq_depth: cap.max_send_wr,
-        sq_ring_size: input.sq_ring_size,
-        rq_depth: cap.max_recv_wr,
-        rq_ring_size: input.rq_ring_size,
-        rq_base_addr: memory?.memory.bus ?? 0,
-        sl: input.sl,
-        unsolicited_write_recv: (input.flags & EFA.EFA_CREATE_QP_WITH_UNSOLICITED_WRITE_RECV) !== 0 ? 1 : 0,
-      }),
-      () => memory?.put(),
-    );
-    const { qp_handle: handle, qp_num: number, sq_db_offset, rq_db_offset, llq_descriptors_offset: llq } = made;
-    const { db_bar } = nic.attributes.device;
-    const queue = nic.pci.bar(nic.memoryBar) as Region;
-    const sq = this.#doorbell(context, db_bar, sq_db_offset);
-    const descriptors = context.maps.insert(
-      { kind: 'device', region: queue, offset: llq - (llq % PAGE) },
-      wholePages(input.sq_ring_size + (llq % PAGE)),
-    );
-    const maps = [sq, descriptors];
-    let answer: Parameters<typeof efa_ibv_create_qp_resp.encode>[0] = {
-      sq_db_mmap_key: keyOf(sq),
-      sq_db_offset: sq_db_offset % PAGE,
-      llq_desc_mmap_key: keyOf(descriptors),
-      llq_desc_offset: llq % PAGE,
-      rq_db_offset,
-      send_sub_cq_idx: made.send_sub_cq_idx,
-      recv_sub_cq_idx: made.recv_sub_cq_idx,
-    };
-    if (memory) {
-      const rq = this.#doorbell(context, db_bar, rq_db_offset);
-      const ring = context.maps.insert({ kind: 'memory', memory }, rqSize);
-      maps.push(rq, ring);
-      answer = {
-        ...answer,
-        rq_db_mmap_key: keyOf(rq),
-        rq_db_offset: rq_db_offset % PAGE,
-        rq_mmap_key: keyOf(ring),
-        rq_mmap_size: BigInt(rqSize),
-      };
-    }
-    const release = () => {
-      for (const map of maps) context.maps.remove(map);
-      memory?.put();
-    };
-    const undo = function* (): Steps {
-      yield* nic.attempt('DESTROY_QP', { qp_handle: handle });
-      release();
-    };
-    yield* this.#undoing(() => data.answer(efa_ibv_create_qp_resp.encode(answer)), undo());
-    for (const one of [pd, send, receive]) one.users++;
-    return {
-      number,
-      handle,
-      type,
-      cap,
-      state: 0,
-      port: 0,
-      *destroy() {
-        yield* nic.command('DESTROY_QP', { qp_handle: handle });
-        release();
-        for (const one of [receive, send, pd]) one.users--;
-      },
-    };
-  }
-
-  /**
-   * efa_zalloc_mapped. The driver does not look at the size, of which the page allocator has no piece above 4 MiB and which
-   * it warns of. @throws SystemError ENOMEM
-   */
-  #allocate(size: number): SharedMemory {
-    if (size > LARGEST_PIECE) {
-      this.nic.kernel.log('warn', 'WARNING', 'at mm/page_alloc.c, __alloc_frozen_pages_noprof');
-      refuse('ENOMEM');
-    }
-    return new SharedMemory(this.nic.kernel.memory.allocateCoherent(size));
-  }
-
-  /** efa_qp_validate_cap. */
-  #checkSizes(cap: Decoded<typeof ib_uverbs_qp_cap>, ringSize: number): void {
-    const { queues } = this.nic.attributes;
-    const limit = (value: number, most: number, what: string) => {
-      if (value > most) this.#refuse('EINVAL', `qp: requested ${what}[${value}] exceeds the max[${most}]`);
-    };
-    limit(cap.max_send_wr, queues.max_sq_depth, 'send wr');
-    limit(ringSize, queues.max_llq_size, 'sq ring size');
-    limit(cap.max_recv_wr, queues.max_rq_depth, 'receive wr');
-    limit(cap.max_send_sge, queues.max_wr_send_sges, 'sge send');
-    limit(cap.max_recv_sge, queues.max_wr_recv_sges, 'sge recv');
-    limit(cap.max_inline_data, queues.inline_buf_size, 'inline data');
-  }
-
-  /** efa_modify_qp. @throws SystemError */
-  *modify(qp: QueuePair, change: QueuePairChange, data: DriverData): Steps {
-    const { attr_mask: mask } = change;
-    const has = (flag: number) => ((mask & flag) !== 0 ? 1 : 0);
-    data.takeNothing();
-    const from = has(MASK.IB_QP_CUR_STATE) ? change.cur_qp_state : qp.state;
-    const to = has(MASK.IB_QP_STATE) ? change.qp_state : from;
-    if ((mask & ~MODIFIED) !== 0) {
-      const [given, supported] = [mask.toString(16), MODIFIED.toString(16)];
-      this.#refuse('EOPNOTSUPP', `Unsupported qp_attr_mask[0x${given}] supported[0x${supported}]`);
-    }
-    if (!mayChange(from, to, mask, qp.type === IB_UVERBS_QPT_DRIVER)) {
-      this.#refuse('EINVAL', 'Invalid modify QP parameters');
-    }
-    if (has(MASK.IB_QP_PORT) && change.port_num !== 1) this.#refuse('EOPNOTSUPP', "Can't change port num");
-    if (has(MASK.IB_QP_PKEY_INDEX) && change.pkey_index !== 0) this.#refuse('EOPNOTSUPP', "Can't change pkey index");
-    const state = has(MASK.IB_QP_STATE);
-    yield* this.nic.command('MODIFY_QP', {
-      qp_handle: qp.handle,
-      mask_qp_state: state,
-      mask_cur_qp_state: state,
-      ...(state ? { cur_qp_state: from, qp_state: to } : {}),
-      ...(has(MASK.IB_QP_EN_SQD_ASYNC_NOTIFY)
-        ? { mask_sq_drained_async_notify: 1, sq_drained_async_notify: change.en_sqd_async_notify }
-        : {}),
-      ...(has(MASK.IB_QP_QKEY) ? { mask_qkey: 1, qkey: change.qkey } : {}),
-      ...(has(MASK.IB_QP_SQ_PSN) ? { mask_sq_psn: 1, sq_psn: change.sq_psn } : {}),
-      ...(has(MASK.IB_QP_RNR_RETRY) ? { mask_rnr_retry: 1, rnr_retry: change.rnr_retry } : {}),
-    });
-    qp.state = to;
-  }
-
-  /** efa_query_qp. @throws SystemError EOPNOTSUPP */
-  *query(qp: QueuePair, mask: number) {
-    if ((mask & ~QUERIED) !== 0) {
-      const [given, supported] = [(mask >>> 0).toString(16), QUERIED.toString(16)];
-      this.#refuse('EOPNOTSUPP', `Unsupported qp_attr_mask[0x${given}] supported[0x${supported}]`);
-    }
-    return yield* this.nic.command('QUERY_QP', { qp_handle: qp.handle });
-  }
-
   /** efa_create_ah. @param address 16 bytes @throws SystemError */
   *addressHandle(pd: ProtectionDomain, address: Uint8Array, data: DriverData): Steps<AddressHandle> {
-    return yield* this.#counting('create_ah', this.#addressHandle(pd, address, data));
+    return yield* counting(this.nic, 'create_ah', this.#addressHandle(pd, address, data));
   }
 
   *#addressHandle(pd: ProtectionDomain, address: Uint8Array, data: DriverData): Steps<AddressHandle> {
@@ -525,9 +155,9 @@ export class Verbs {
       leave();
     };
     shared.holders++;
-    yield* this.#cleaning(shared.lock.hold(make()), leave);
+    yield* cleaning(shared.lock.hold(make()), leave);
     const put = () => shared.lock.hold(end());
-    yield* this.#undoing(() => data.answer(efa_ibv_create_ah_resp.encode({ efa_address_handle: shared.ah })), put());
+    yield* undoing(() => data.answer(efa_ibv_create_ah_resp.encode({ efa_address_handle: shared.ah })), put());
     pd.users++;
     return {
       *destroy() {
@@ -548,7 +178,7 @@ export class Verbs {
     access: number,
     data: DriverData,
   ): Steps<MemoryRegion> {
-    return yield* this.#counting('reg_mr', this.#memoryRegion(pd, pin, virtual, access, data));
+    return yield* counting(this.nic, 'reg_mr', this.#memoryRegion(pd, pin, virtual, access, data));
   }
 
   *#memoryRegion(
@@ -567,10 +197,10 @@ export class Verbs {
     const wanted = access & ~ACCESS.IB_UVERBS_ACCESS_OPTIONAL_RANGE;
     if ((wanted & ~supported) !== 0) {
       const [flags, most] = [wanted.toString(16), supported.toString(16)];
-      this.#refuse('EOPNOTSUPP', `Unsupported access flags[0x${flags}], supported[0x${most}]`);
+      refuseWith(this.nic, 'EOPNOTSUPP', `Unsupported access flags[0x${flags}], supported[0x${most}]`);
     }
     const memory = pin();
-    const keys = yield* this.#cleaning(this.#register(pd, memory, virtual, access), () => memory.release());
+    const keys = yield* cleaning(this.#register(pd, memory, virtual, access), () => memory.release());
     pd.users++;
     return {
       lkey: keys.l_key,
@@ -598,7 +228,7 @@ export class Verbs {
     const size = bestPageSize(memory, sizes, virtual);
     if (size === undefined) {
       const text = sizes.toString(16);
-      this.#refuse('EOPNOTSUPP', `Failed to find a suitable page size in page_size_cap 0x${text}`);
+      refuseWith(this.nic, 'EOPNOTSUPP', `Failed to find a suitable page size in page_size_cap 0x${text}`);
     }
     const list = makePageList(nic.kernel, blocks(memory, size, virtual));
     const flag = (name: keyof typeof ACCESS) => ((access & ACCESS[name]) !== 0 ? 1 : 0);
@@ -637,64 +267,14 @@ export class Verbs {
     }
     throw new ModelError('unimplemented', 'CREATE_EVENT_COUNTER', 'the device has event counters');
   }
-
-  /** Counts what fails (efa_verbs.c, dev->stats). */
-  *#counting<T>(counter: ErrorCounter, steps: Steps<T>): Steps<T> {
-    try {
-      return yield* steps;
-    } catch (error) {
-      this.nic.errors[counter]++;
-      throw error;
-    }
-  }
-
-  /** Cleans up where the steps fail. */
-  *#cleaning<T>(steps: Steps<T>, clean: () => void): Steps<T> {
-    try {
-      return yield* steps;
-    } catch (error) {
-      clean();
-      throw error;
-    }
-  }
-
-  /** Undoes what was made where the caller cannot be told of it. */
-  *#undoing(tell: () => void, undo: Steps<unknown>): Steps {
-    try {
-      tell();
-    } catch (error) {
-      yield* undo;
-      throw error;
-    }
-  }
-
-  #refuse(code: Parameters<typeof refuse>[0], text: string): never {
-    this.nic.say('dbg', text);
-    refuse(code);
-  }
 }
 
 /** Where numbers of 64 bits are in the command REG_MR, which its row has as doubles. */
 const REG_MR = { LENGTH: 36, IOVA: 52 } as const;
 /** struct efa_admin_create_event_counter_cmd. */
 const COUNTER = { SIZE: 12, ADDRESS: 4 } as const;
-/** What alloc_pages_exact can give (MAX_PAGE_ORDER). */
-const LARGEST_PIECE = 4 * 1024 * 1024;
-
-function wholePages(size: number): number {
-  return Math.ceil(size / PAGE) * PAGE;
-}
-
 /** An address as the kernel prints it (%pI6). */
 function groups(address: Uint8Array): string {
   const hex = Array.from(address, (byte) => byte.toString(16).padStart(2, '0')).join('');
   return (hex.match(/.{4}/g) ?? []).join(':');
-}
-
-function startOf({ pieces, offset }: UserMemory): number {
-  return (pieces[0]?.address ?? 0) + offset;
-}
-
-function keyOf(entry: MapEntry): bigint {
-  return BigInt(entry.first) * BigInt(PAGE);
 }

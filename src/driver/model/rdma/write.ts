@@ -8,10 +8,10 @@ import { commands } from '../../../uapi/rdma/commands.ts';
 import { refuse } from '../errno.ts';
 import type { Kernel } from '../kernel.ts';
 import { type CommandCall, commandOf } from './commands.ts';
+import type { UserContext } from './making.ts';
 import type { Session } from './session.ts';
 import type { UserObjects } from './uobjects.ts';
 import { extend, respond } from './user-copy.ts';
-import type { UserContext } from './verbs.ts';
 
 /** struct ib_uverbs_cmd_hdr, struct ib_uverbs_ex_cmd_hdr. */
 const HEADER = { SIZE: 8, COMMAND: 0, IN: 4, OUT: 6 } as const;
