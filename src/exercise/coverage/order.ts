@@ -173,8 +173,30 @@ export function orderStep(kind: ThingKind, name: string): OrderStep | undefined 
   return steps.get(`${kind} ${name}`);
 }
 
+/** What a call means to the order on its file and on the things that it names. */
+export interface Plan {
+  readonly file: OrderStep | undefined;
+  readonly things: readonly { readonly use: Use; readonly step: OrderStep }[];
+}
+
+const plans = new Map<string, Plan>();
+
+/** @param name `CALL OPERATION`, or a variant. */
+export function planOf(name: string): Plan {
+  let plan = plans.get(name);
+  if (!plan) {
+    const things = (uses[name] ?? []).flatMap((use) => {
+      const step = orderStep(use.kind, name);
+      return step === undefined ? [] : [{ use, step }];
+    });
+    plan = { file: orderStep('file', name), things };
+    plans.set(name, plan);
+  }
+  return plan;
+}
+
 /** Where an operation names a thing: in the argument before or after the call, in its first chunk, or where one of these points to. */
-export interface Use {
+interface Use {
   readonly kind: ThingKind;
   readonly in: 'before' | 'after' | 'chunk';
   readonly read: Reader;
@@ -190,7 +212,7 @@ const at = (kind: ThingKind, ioctl: Ioctl, side: 'before' | 'after', path: strin
 });
 
 /** By `CALL OPERATION`. */
-export const uses: Readonly<Record<string, readonly Use[]>> = {
+const uses: Readonly<Record<string, readonly Use[]>> = {
   'CB CREATE': [at('cb', DRM_IOCTL_HL_CB, 'after', 'out.cb_handle')],
   'CB DESTROY': [at('cb', DRM_IOCTL_HL_CB, 'before', 'in.cb_handle')],
   'CB INFO': [at('cb', DRM_IOCTL_HL_CB, 'before', 'in.cb_handle')],
@@ -219,20 +241,24 @@ const status = reader(DRM_IOCTL_HL_WAIT_CS.argument, 'out.status');
 const F = csFlags;
 
 /** What else a call is, beyond its operation. */
-export function* variants(name: string, before: DataView, after: DataView, ok: boolean): Generator<string> {
+export function variants(name: string, before: DataView, after: DataView, ok: boolean): readonly string[] {
   if (name === 'CS EXECUTE') {
     const set = flags(before);
-    const first = (set & F.HL_CS_FLAGS_STAGED_SUBMISSION_FIRST.value) !== 0;
-    const last = (set & F.HL_CS_FLAGS_STAGED_SUBMISSION_LAST.value) !== 0;
+    if ((set & (F.HL_CS_FLAGS_STAGED_SUBMISSION.value | F.HL_CS_FLAGS_ENCAP_SIGNALS.value)) === 0) return NONE;
+    const found: string[] = [];
     if ((set & F.HL_CS_FLAGS_STAGED_SUBMISSION.value) !== 0) {
-      if (first) yield 'CS EXECUTE first';
+      if ((set & F.HL_CS_FLAGS_STAGED_SUBMISSION_FIRST.value) !== 0) found.push('CS EXECUTE first');
       else {
-        yield 'CS EXECUTE later';
-        if (last) yield 'CS EXECUTE last';
+        found.push('CS EXECUTE later');
+        if ((set & F.HL_CS_FLAGS_STAGED_SUBMISSION_LAST.value) !== 0) found.push('CS EXECUTE last');
       }
     }
-    if ((set & F.HL_CS_FLAGS_ENCAP_SIGNALS.value) !== 0) yield 'CS EXECUTE encapsulated';
-  } else if (name.startsWith('DEBUG')) yield `${name} ${enabled(before) === 0 ? 'off' : 'on'}`;
-  else if (name === 'WAIT_CS ONE_CS' && ok && status(after) === waitStatus.HL_WAIT_CS_STATUS_BUSY.value)
-    yield 'WAIT_CS ONE_CS busy';
+    if ((set & F.HL_CS_FLAGS_ENCAP_SIGNALS.value) !== 0) found.push('CS EXECUTE encapsulated');
+    return found;
+  }
+  if (name === 'WAIT_CS ONE_CS') return ok && status(after) === waitStatus.HL_WAIT_CS_STATUS_BUSY.value ? BUSY : NONE;
+  return name.startsWith('DEBUG') ? [`${name} ${enabled(before) === 0 ? 'off' : 'on'}`] : NONE;
 }
+
+const NONE: readonly string[] = [];
+const BUSY: readonly string[] = ['WAIT_CS ONE_CS busy'];

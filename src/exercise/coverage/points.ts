@@ -50,6 +50,8 @@ export interface Check {
 /** An operation of an ioctl, as it is watched. */
 export interface Watched {
   readonly name: string;
+  /** `CALL OPERATION`. */
+  readonly id: string;
   readonly row: Operation;
   readonly checks: readonly Check[];
 }
@@ -112,7 +114,7 @@ function watch({ ioctl, operations, selects, flags }: Interface): WatchedIoctl {
   const call = short(ioctl.name);
   const watched = Object.entries(operations).map(([name, row]): Watched => {
     const label = row.label ?? short(name);
-    return { name: label, row, checks: operationChecks(call, label, row, ioctl, flags) };
+    return { name: label, id: `${call} ${label}`, row, checks: operationChecks(call, label, row, ioctl, flags) };
   });
   const select = reader(ioctl.argument, selects.member);
   const shared = new Builder(call, '', ioctl.beyond);
@@ -210,7 +212,7 @@ function watchImporter(): WatchedIoctl[] {
     const points = new Builder('DMABUF', name, ioctl.beyond);
     points.add('success', 'success', 'succeeds', succeeds);
     for (const [errno, doc] of Object.entries<string>(ioctl.errors)) points.add('errno', errno, doc, fails(errno));
-    const watched: Watched = { name, row, checks: points.checks };
+    const watched: Watched = { name, id: `DMABUF ${name}`, row, checks: points.checks };
     return {
       call: 'DMABUF',
       request: ioctl.request,

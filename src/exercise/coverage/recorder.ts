@@ -17,7 +17,7 @@ import { DRM_IOCTL_HL_MEMORY, memoryOperations } from '../../uapi/habanalabs/mem
 import { importerIoctls } from '../../uapi/sagrada/importer.ts';
 import { reader } from './members.ts';
 import { PointedTo } from './memory.ts';
-import { orderStep, type ThingKind, uses, variants } from './order.ts';
+import { type OrderStep, orderStep, planOf, type ThingKind, variants } from './order.ts';
 import { type Check, filePoints, type WatchedIoctl, watchedIoctls } from './points.ts';
 
 /** What calls were made on a thing, as bits of pairs. */
@@ -30,8 +30,8 @@ interface OpenFile extends Thing {
   readonly kind: 'compute' | 'control' | 'dmabuf' | 'importer';
   readonly path: string;
   descriptors: number;
-  /** Things by kind and number. */
-  readonly things: Map<string, Thing>;
+  /** By kind and number. */
+  readonly things: Map<ThingKind, Map<number, Thing>>;
   /** Of a dma-buf: the file that exported it. */
   readonly exporter?: OpenFile;
 }
@@ -200,7 +200,7 @@ export class CoverageRecorder {
     if (!operation) return;
     this.#check(operation.checks, called);
     if (file.kind === 'control') return;
-    const name = `${ioctl.call} ${operation.name}`;
+    const name = operation.id;
     if (ioctl.call === 'DMABUF') {
       this.#imported(own, file, operation.name, before, after, outcome);
       return;
@@ -221,8 +221,9 @@ export class CoverageRecorder {
 
   /** A call on a file, and on the things it names. */
   #about(own: Descriptors, file: OpenFile, name: string, views: Views, outcome: string): void {
-    this.#step('file', name, file, outcome);
-    for (const use of uses[name] ?? []) {
+    const plan = planOf(name);
+    if (plan.file) this.#take(plan.file, file, outcome);
+    for (const { use, step } of plan.things) {
       if (use.in === 'after' && outcome !== 'ok') continue;
       const view = views[use.in];
       if (!view) continue;
@@ -232,7 +233,7 @@ export class CoverageRecorder {
         if (!there) continue;
         number = there.getUint32(4, true) * 2 ** 32 + there.getUint32(0, true);
       }
-      this.#step(use.kind, name, thingOf(file, use.kind, number), outcome);
+      this.#take(step, thingOf(file, use.kind, number), outcome);
     }
   }
 
@@ -273,7 +274,10 @@ export class CoverageRecorder {
 
   #step(kind: ThingKind, name: string, thing: Thing, outcome: string): void {
     const step = orderStep(kind, name);
-    if (!step) return;
+    if (step) this.#take(step, thing, outcome);
+  }
+
+  #take(step: OrderStep, thing: Thing, outcome: string): void {
     for (const { bit, outcome: wanted, point } of step.ends)
       if (outcome === wanted && (thing.done & bit) !== 0) this.#points.add(point.id);
     if (outcome === 'ok') thing.done = (thing.done & ~step.undoes) | step.begins;
@@ -405,11 +409,15 @@ class Descriptors {
 }
 
 function thingOf(file: OpenFile, kind: ThingKind, number: number): Thing {
-  const key = `${kind} ${number}`;
-  let thing = file.things.get(key);
+  let things = file.things.get(kind);
+  if (!things) {
+    things = new Map();
+    file.things.set(kind, things);
+  }
+  let thing = things.get(number);
   if (!thing) {
     thing = { done: 0 };
-    file.things.set(key, thing);
+    things.set(number, thing);
   }
   return thing;
 }

@@ -77,6 +77,8 @@ export interface RunWriter {
 export class Results implements Disposable {
   readonly #file: string;
   readonly #database: DatabaseSync;
+  /** Keys of names. */
+  readonly #names = new Map<string, number>();
 
   /**
    * @param file `:memory:` for none. @param write make it if it is not there
@@ -217,9 +219,12 @@ export class Results implements Disposable {
   }
 
   #name(text: string): number {
-    const row = this.#database.prepare('SELECT key FROM name WHERE text = ?').get(text);
-    if (row) return Number(row.key);
-    return Number(this.#database.prepare('INSERT INTO name (text) VALUES (?)').run(text).lastInsertRowid);
+    const known = this.#names.get(text);
+    if (known !== undefined) return known;
+    this.#database.prepare('INSERT OR IGNORE INTO name (text) VALUES (?)').run(text);
+    const key = Number(this.#database.prepare('SELECT key FROM name WHERE text = ?').get(text)?.key);
+    this.#names.set(text, key);
+    return key;
   }
 
   #transaction<T>(body: () => T): T {
@@ -231,6 +236,7 @@ export class Results implements Disposable {
     } catch (error) {
       // a full disk has ended it already
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      this.#names.clear();
       throw error;
     }
   }
