@@ -8,6 +8,7 @@ export interface TargetSummary {
   /** Short: `model`, `vm 7.3.4`. */
   readonly name: string;
   readonly system: string;
+  /** Names, with commas. */
   readonly machine: string;
   /** The newest first. */
   readonly runs: readonly Run[];
@@ -58,7 +59,7 @@ export interface Summary {
 }
 
 /**
- * The runs that count: of each target (with its kernel and machine) the last run of everything, which may have been made in
+ * The runs that count: of each target (with its kernel) the last run of everything, which may have been made in
  * shards, and what was run in part since, with one version of this program.
  */
 export function lastRuns(runs: readonly Run[]): readonly Run[] {
@@ -79,7 +80,14 @@ export function lastRuns(runs: readonly Run[]): readonly Run[] {
   return chosen;
 }
 
-const place = ({ target, system, machine }: Run) => JSON.stringify([target, system, machine]);
+/** Of two targets that were compared, the points are those of the second, which is the kernel. */
+const kindOf = ({ target }: Run) => target.split(',').at(-1) as string;
+
+/** Release of the kernel, where one ran. */
+const kernelOf = (run: Run) => (kindOf(run) === 'model' ? undefined : /\d+\.\d+[\w.+~-]*/.exec(run.system)?.[0]);
+
+/** A target with its kernel. Its machines count together, because each suite may have one of its own. */
+const place = (run: Run) => JSON.stringify([kindOf(run), kernelOf(run)]);
 
 /** @throws UserError when the file cannot be read */
 export function summarise(results: Results, runs: readonly Run[]): Summary {
@@ -119,15 +127,15 @@ function verdictOf(summaries: readonly PointSummary[], target: number): Operatio
 }
 
 function targetOf(results: Results, runs: readonly Run[]): TargetSummary {
-  const [{ target, system, machine }] = runs as [Run];
+  const [newest] = runs as [Run];
   // of a test that was run more than once the newest counts
   const tests = new Map(runs.toReversed().flatMap((run) => results.tests(run).map(({ id, status }) => [id, status])));
   const count = (status: string) => [...tests.values()].filter((one) => one === status).length;
-  const kernel = /\d+\.\d+[\w.+~-]*/.exec(system)?.[0];
+  const kernel = kernelOf(newest);
   return {
-    name: kernel === undefined || target === 'model' ? target : `${target} ${kernel}`,
-    system,
-    machine,
+    name: kernel === undefined ? kindOf(newest) : `${kindOf(newest)} ${kernel}`,
+    system: newest.system.replace(/^the model of the driver in this process and /, ''),
+    machine: [...new Set(runs.map(({ machine }) => machine))].toSorted().join(', '),
     runs,
     passed: count('passed'),
     failed: count('failed'),

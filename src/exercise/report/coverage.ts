@@ -8,6 +8,8 @@ export const coverageFormats = { text, markdown, html, json } as const;
 /** Longest line of the text, for mail. */
 const WIDTH = 72;
 const COLUMN = 14;
+/** Targets beside each other. */
+const COLUMNS = 3;
 
 const CALLS: Readonly<Record<string, string>> = {
   FILE: 'files: open, close, mmap',
@@ -74,8 +76,29 @@ function wrapped(prefix: string, indent: string, words: readonly string[]): stri
 
 const words = (sentence: string) => sentence.split(' ');
 
+/** The verdicts on at most `COLUMNS` targets, from a given one on. */
+function table({ targets, operations }: Summary, from: number): string[] {
+  const shown = <T>(list: readonly T[]) => list.slice(from, from + COLUMNS);
+  const first = WIDTH - COLUMN * shown(targets).length;
+  const row = (name: string, cells: readonly string[]) => {
+    const values = cells.map((cell) => cell.padEnd(COLUMN)).join('');
+    return name.length < first
+      ? [(name.padEnd(first) + values).trimEnd()]
+      : [name, (' '.repeat(first) + values).trimEnd()];
+  };
+  const lines: string[] = [];
+  for (const [call, list] of Map.groupBy(operations, (operation) => operation.call)) {
+    lines.push(...row(callTitle(call), shown(targets.map((_, i) => `[${i + 1}]`))));
+    for (const { operation, verdicts } of list) {
+      lines.push(...row(`  ${operation || '(all)'}`, shown(verdicts).map(verdictText)));
+    }
+    lines.push('');
+  }
+  return lines;
+}
+
 function text(summary: Summary): string {
-  const { targets, operations } = summary;
+  const { targets } = summary;
   const lines = [TITLE, '='.repeat(TITLE.length), ''];
   targets.forEach((target, i) => {
     const { name, system, machine, runs, passed, failed, skipped } = target;
@@ -89,24 +112,7 @@ function text(summary: Summary): string {
       '',
     );
   });
-  const first = WIDTH - COLUMN * targets.length;
-  const row = (name: string, cells: readonly string[]) => {
-    const line = [name.padEnd(first), ...cells.map((cell) => cell.padEnd(COLUMN))].join('');
-    return name.length < first
-      ? [line.trimEnd()]
-      : [name, (' '.repeat(first) + cells.map((c) => c.padEnd(COLUMN)).join('')).trimEnd()];
-  };
-  for (const [call, list] of Map.groupBy(operations, (operation) => operation.call)) {
-    lines.push(
-      ...row(
-        callTitle(call),
-        targets.map((_, i) => `[${i + 1}]`),
-      ),
-    );
-    for (const operation of list)
-      lines.push(...row(`  ${operation.operation || '(all)'}`, operation.verdicts.map(verdictText)));
-    lines.push('');
-  }
+  for (let from = 0; from < targets.length; from += COLUMNS) lines.push(...table(summary, from));
   const left = missing(summary);
   lines.push(left.length === 0 ? 'Everything that can be reached was.' : 'Not reached', '');
   for (const [call, list] of Map.groupBy(left, ({ operation }) => operation.call)) {

@@ -120,3 +120,23 @@ test('the JSON has every point with its state', () => {
   assert.equal(states.get('CB INFO EINVAL'), 'not');
   assert.equal(states.get('CS ENOMEM'), 'beyond');
 });
+
+test('any number of kernels fits the width of a mail', () => {
+  const sides = [...Array(9).keys()].map((i) => ({ target: 'vm', system: `Linux 7.${i}.0, tcg`, passed: reachable }));
+  const text = coverageFormats.text(summaryOf({ target: 'model', system: 'in process', passed: [] }, ...sides));
+  for (const line of text.split('\n')) assert.ok(line.length <= 72, line);
+  for (let i = 1; i <= 10; i++) assert.match(text, new RegExp(`^DRM_IOCTL_HL_INFO .*\\[${i}\\]`, 'm'));
+});
+
+test('a comparison of the model and a kernel counts for that kernel, and the machines of a target together', () => {
+  const kernel = 'Linux 7.3.4, tcg';
+  const both = `the model of the driver in this process and ${kernel}`;
+  const { targets } = summaryOf(
+    { target: 'vm', system: kernel, passed: [] },
+    { target: 'model,vm', system: both, passed: [] },
+  );
+  assert.deepEqual(
+    targets.map(({ name, system, machine }) => ({ name, system, machine })),
+    [{ name: 'vm 7.3.4', system: kernel, machine: 'gaudi-x2' }],
+  );
+});
