@@ -1,15 +1,17 @@
 /** Registering memory of an accelerator with a network card: what the kernel refuses, and what it lets live how long. */
 
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { O_WRONLY } from '../../driver/driver.ts';
 import { Device } from '../../runtime/device.ts';
 import { RdmaContext } from '../../runtime/verbs/device.ts';
 import { accessFlags } from '../../uapi/rdma/verbs.ts';
-import type { Declare } from '../suite.ts';
+import type { Declare, TestContext } from '../suite.ts';
 import { openNode, opens, read, write } from './dmabuf-lib.ts';
 import { assertErrno, assertSame, KiB, MiB } from './lib.ts';
 import { assertBytes, cardRegion, finished, hostRegion, noiseOf, reach, side } from './p2p-lib.ts';
 import { asNew, control, REQUESTED, recovered, SLOW, writeHardReset } from './reset-lib.ts';
-import { another } from './threads-lib.ts';
+import { another, blocked, returned, thread } from './threads-lib.ts';
 
 const one = { needs: 'nic' } as const;
 const apart = { needs: 'nic-apart' } as const;
@@ -329,4 +331,57 @@ function lifetimes(test: Declare): void {
     },
     { ...one, ...SLOW },
   );
+  // ib_uverbs_remove_one: the efa driver cannot take a card away from its users (it has no disassociate_ucontext)
+  test(
+    'a network card that is taken out waits for who uses it, is gone then, and works when it is found again',
+    async (t) => {
+      const { driver } = t.target;
+      const theirs = side(t, 0);
+      const { name, pciAddress } = theirs.nic.device;
+      const card = cardRegion(theirs, t.device, MiB);
+      const host = hostRegion(theirs, MiB);
+      const there = () => driver.rdmaDevices().some((device) => device.pciAddress === pciAddress);
+
+      using removal = opened(t, `/sys/bus/pci/devices/${pciAddress}/remove`);
+      const removing = thread(t).write(removal.fd, new TextEncoder().encode('1'));
+      t.use({ [Symbol.dispose]: () => rescan(t) });
+      await blocked(t, removing);
+      theirs.qp.write(reach(theirs), { local: host.piece(), remote: card.region.at() });
+      finished(theirs);
+      const written = host.bytes.slice();
+      theirs.nic.close();
+      await returned(t, removing);
+      assert.equal(removing.finish(), 1);
+      assert.equal(there(), false, name);
+      assertSame(await read(t, t.device, card.at, MiB), written, 'in the accelerator');
+
+      rescan(t);
+      while (!there()) {
+        t.signal.throwIfAborted();
+        driver.sleep(20_000_000);
+        await setImmediate();
+      }
+      const index = driver.rdmaDevices().findIndex((device) => device.pciAddress === pciAddress);
+      const again = side(t, index);
+      const region = cardRegion(again, t.device, MiB);
+      const more = hostRegion(again, MiB);
+      again.qp.write(reach(again), { local: more.piece(), remote: region.region.at() });
+      finished(again);
+      assertSame(await read(t, t.device, region.at, MiB), more.bytes.slice(), 'in the accelerator');
+    },
+    { ...one, ...SLOW },
+  );
+}
+
+/** A file that may only be written, open until the end of the test at the latest. */
+function opened(t: TestContext, path: string): Disposable & { readonly fd: number } {
+  const { driver } = t.target;
+  const fd = driver.open(path, O_WRONLY);
+  return { fd, [Symbol.dispose]: () => driver.close(fd) };
+}
+
+/** Has the kernel look for devices that it does not have. */
+function rescan(t: TestContext): void {
+  using file = opened(t, '/sys/bus/pci/rescan');
+  t.target.driver.write(file.fd, new TextEncoder().encode('1'));
 }
