@@ -25,7 +25,7 @@ export const longTests: ReadonlySet<string> = new Set([
   'dmabuf: a reset of the exporting card ends the program that holds its memory, and all is well again',
   'dmabuf: from a page to 8 MiB both ways, and 64 MiB',
   'p2p: sizes from a byte to 4 MiB, and 64 MiB',
-  'p2p: a list of pages in chunks: 3 GiB',
+  'p2p: a list of pages in chunks: 4 GiB',
   'p2p: a list of pages of large pages: 30 GiB',
   'p2p: a thousand registrations one after the other leave nothing behind',
   'p2p: a reset of the accelerator ends the program whose network card has its memory, and all is well again',

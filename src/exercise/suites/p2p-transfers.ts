@@ -212,7 +212,7 @@ export function transferTests(test: Declare): void {
   const lists = [
     { name: 'in the command', size: 12 * KiB, address: odd },
     { name: 'that the command points to', size: 8 * MiB, address: odd },
-    { name: 'in chunks', size: 3 * GiB, address: odd },
+    { name: 'in chunks', size: 4 * GiB, address: odd },
     { name: 'of large pages', size: 30 * GiB, address: 0n },
   ];
   for (const { name, size, address } of lists) {
