@@ -65,6 +65,8 @@ interface Arriving {
 
 interface Peer {
   flow: number;
+  /** Packets of requests before this one are late copies: their sender waits for them no more. */
+  oldest: number;
   readonly requests: Map<number, Arriving>;
 }
 
@@ -161,8 +163,9 @@ export class Responder {
   ): Steps<{ readonly status: CompletionStatus; readonly payload?: Payload } | undefined> {
     const peer = this.#peer(packet);
     if (!peer) return undefined;
-    yield* this.#forget(peer, packet.oldest);
-    if (packet.operation < packet.oldest) return undefined;
+    peer.oldest = Math.max(peer.oldest, packet.oldest);
+    yield* this.#forget(peer);
+    if (packet.operation < peer.oldest) return undefined;
     const qp = this.#nic.qps.get(packet.targetQp);
     if (!qp?.receives || qp.options.type !== 'SRD') return this.#drop(COMP.REMOTE_BAD_DEST_QPN);
     if (packet.qkey !== qp.qkey) {
@@ -173,10 +176,9 @@ export class Responder {
     if (packet.kind === 'read') return this.#read(qp, packet);
     let request = peer.requests.get(packet.operation);
     if (!request) {
-      const begun = yield* this.#begin(qp, packet);
-      // The receiver not being ready is not remembered: the sender asks again.
-      if (typeof begun === 'number') return this.#drop(begun);
-      request = begun;
+      // One for which there is no receive is remembered, too: the sender asks again with a new number, and a late copy of
+      // the packet must not begin it.
+      request = yield* this.#begin(qp, packet);
       peer.requests.set(packet.operation, request);
     }
     return yield* this.#piece(packet, request);
@@ -192,16 +194,16 @@ export class Responder {
     const known = this.#peers.get(packet.from);
     if (known && known.flow === packet.flow) return known;
     if (known && known.flow > packet.flow) return undefined;
-    const peer: Peer = { flow: packet.flow, requests: new Map() };
+    const peer: Peer = { flow: packet.flow, requests: new Map(), oldest: packet.oldest };
     if (known) for (const [id, request] of known.requests) peer.requests.set(-1 - id - peer.requests.size, request);
     this.#peers.set(packet.from, peer);
     return peer;
   }
 
   /** The sender waits for none of these any more. What has not arrived whole never will. */
-  *#forget(peer: Peer, oldest: number): Steps {
+  *#forget(peer: Peer): Steps {
     for (const [id, request] of peer.requests) {
-      if (id >= oldest) return;
+      if (id >= peer.oldest) return;
       peer.requests.delete(id);
       yield* this.#giveUp(request, COMP.REMOTE_ABORT);
     }
@@ -215,8 +217,8 @@ export class Responder {
     yield* this.#complete(qp, { req_id: receive.requestId, status, op_type: OP.SEND });
   }
 
-  /** The first piece of a request that sends or writes. @returns a status: it cannot begin now */
-  *#begin(qp: QueuePair, packet: SendPacket | WritePacket): Steps<Arriving | CompletionStatus> {
+  /** The first piece of a request that sends or writes. */
+  *#begin(qp: QueuePair, packet: SendPacket | WritePacket): Steps<Arriving> {
     const { generation } = qp;
     const { pieces, pieceSize, length } = packet;
     let status: CompletionStatus = COMP.OK;
@@ -230,8 +232,8 @@ export class Responder {
       packet.kind === 'send' || (packet.immediate !== undefined && !qp.options.unsolicitedWrites && status === COMP.OK);
     if (consumes) {
       receive = yield* this.#take(qp);
-      if (!receive) return COMP.REMOTE_RNR;
-      if (qp.generation !== generation) return COMP.REMOTE_BAD_DEST_QPN;
+      if (qp.generation !== generation) ({ status } = this.#drop(COMP.REMOTE_BAD_DEST_QPN));
+      else if (!receive) ({ status } = this.#drop(COMP.REMOTE_RNR));
     }
     const write = region && packet.kind === 'write' ? [{ region, address: packet.address, length }] : [];
     const target = packet.kind === 'send' && receive ? receive.target : new BuffersPayload(write, () => qp.receives);
@@ -248,10 +250,12 @@ export class Responder {
       status,
       complete: false,
     };
-    if (receive && receive.status !== COMP.OK) yield* this.#refuse(request, receive.status, COMP.REMOTE_BAD_STATUS);
-    else if (packet.kind === 'send' && receive && length > receive.target.length) {
+    if (status !== COMP.OK) request.complete = true;
+    else if (receive && receive.status !== COMP.OK) {
+      yield* this.#refuse(request, receive.status, COMP.REMOTE_BAD_STATUS);
+    } else if (packet.kind === 'send' && receive && length > receive.target.length) {
       yield* this.#refuse(request, COMP.BAD_LENGTH, COMP.REMOTE_BAD_LENGTH);
-    } else if (status !== COMP.OK) request.complete = true;
+    }
     return request;
   }
 
