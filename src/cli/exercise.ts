@@ -19,7 +19,7 @@ import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
 import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise-places.ts';
-import { Interruption, interruptible } from './interruption.ts';
+import { endWithReader, Interruption, interruptible } from './interruption.ts';
 import { addMachineOptions, VM_OPTIONS } from './machine-options.ts';
 import { printRegisters } from './registers.ts';
 import { resultsFile } from './results-options.ts';
@@ -114,6 +114,7 @@ function regexp(text: string): RegExp {
 }
 
 async function run(names: readonly string[], asked: Options, self: Command): Promise<void> {
+  endWithReader();
   const known = [...suites.map((s) => s.name), SUITE];
   for (const name of names) {
     if (!known.includes(name)) {

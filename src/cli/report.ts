@@ -7,6 +7,7 @@ import { Results, type Run } from '../exercise/coverage/results.ts';
 import { lastRuns, summarise } from '../exercise/coverage/summary.ts';
 import { coverageFormats } from '../exercise/report/coverage.ts';
 import { UserError } from '../sim/errors.ts';
+import { endWithReader } from './interruption.ts';
 import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
 
 type Format = keyof typeof coverageFormats;
@@ -41,6 +42,7 @@ export function command(): Command {
 }
 
 function run(options: Options): void {
+  endWithReader();
   using results = openResults(options);
   const runs: readonly Run[] = options.run ? options.run.map((id) => results.run(id)) : lastRuns(results.runs());
   if (runs.length === 0) throw new UserError('no run has been kept: "sagrada exercise" makes one');
