@@ -1,15 +1,19 @@
 /** Two guests with the real drivers, in a network that loses and reorders: what one moves into the memory of the other's card. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { bundle } from '../../src/exercise/bundle.ts';
+import { parts } from '../../src/machine/vm/cache-parts.ts';
 import type { DeviceReport } from '../../src/machine/vm/device-server.ts';
+import { privateQemu } from '../../src/machine/vm/qemu.ts';
 import { bootGuests, type Vm } from '../../src/machine/vm/vm.ts';
 import { cacheFolder } from '../../src/os/cache.ts';
+import { processesWith } from './processes.ts';
 
 const SIZE = 4 * 2 ** 20;
 const PERFTEST = '-d efa_0 -x 0 -F -n 200';
@@ -134,4 +138,31 @@ describe('two guests, each with a Gaudi and a NIC', () => {
     const { devices } = await second.deviceReport();
     for (const { name, errors } of devices) assert.deepEqual(errors, [], name);
   });
+});
+
+test('where one of two does not come up, both are ended, and one line names it', () => {
+  const temporary = path.join(folder, 'temporary');
+  mkdirSync(temporary);
+  const { command } = privateQemu(parts(cacheFolder()).qemu, '');
+  // Ends the second guest when the first has started.
+  const script = `#!/bin/sh
+case "$*" in
+*/guest1/*) until test -e ${folder}/started; do sleep 0.1; done; echo 'no more today' >&2; exit 1 ;;
+*/guest0/*) touch ${folder}/started ;;
+esac
+exec ${command.map((word) => `'${word}'`).join(' ')} "$@"
+`;
+  const qemu = path.join(folder, 'qemu');
+  writeFileSync(qemu, script, { mode: 0o755 });
+  const program = path.join(import.meta.dirname, '..', '..', 'bin/sagrada.js');
+  const words = ['vm', 'run', '--guests', '2', '--qemu', qemu, '--log', path.join(folder, 'log'), '--', 'echo', 'runs'];
+  const env = { ...process.env, TMPDIR: temporary };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...words], { encoding: 'utf8', env });
+  assert.equal(status, 125, stderr);
+  assert.equal(stdout, '');
+  const reasons = stderr.split('\n').filter((line) => line.includes('QEMU has ended'));
+  assert.deepEqual(reasons, ['sagrada: guest1: QEMU has ended: no more today'], stderr);
+  assert.deepEqual(processesWith(temporary), []);
+  const left = readdirSync(temporary).filter((name) => name.startsWith('sagrada-'));
+  assert.deepEqual(left, []);
 });
