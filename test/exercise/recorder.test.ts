@@ -88,6 +88,24 @@ describe('what is written down', () => {
     assert.deepEqual(outcomes, [undefined, 'hard_reset_cnt: 0', 'hard_reset_cnt: 1']);
   });
 
+  test('of an answer that is cut off only what was told is compared', () => {
+    const { argument, request } = DRM_IOCTL_HL_INFO;
+    const fake = new FakeDriver();
+    const { driver, ...recorder } = bound(new Recorder(fake, true));
+    const memory = driver.allocate(4096);
+    fake.on(request, () => {
+      memory.bytes.fill(0);
+      memory.bytes.set(hl_info_reset_count.encode({ hard_reset_cnt: 41 }).subarray(0, 4));
+      return undefined;
+    });
+    const fd = driver.open('/dev/accel/accel_controlD0', 2);
+    const op = infoOperations.HL_INFO_RESET_COUNT.value;
+    driver.ioctl(fd, request, argument.encode({ op, return_pointer: memory.address, return_size: 4 }));
+    const outcome = recorder.trace().at(-1)?.outcome ?? '';
+    assert.match(outcome, /hard_reset_cnt: 0/);
+    assert.doesNotMatch(outcome, /soft_reset_cnt/);
+  });
+
   test('of events those that have come until then are compared', () => {
     const { argument, request } = DRM_IOCTL_HL_INFO;
     const fake = new FakeDriver();

@@ -65,7 +65,11 @@ function answered(row: InfoOperation | undefined, bytes: Uint8Array | undefined)
   const whole = new Uint8Array(row.answer.size);
   whole.set(bytes.subarray(0, whole.length));
   const value = row.answer.read(new DataView(whole.buffer), 0);
-  return typeof value === 'object' && value !== null ? (value as Values) : { value };
+  if (typeof value !== 'object' || value === null) return { value };
+  // of an answer that is cut off, what the caller has no room for was not told
+  const cut = (row.answer.members ?? []).filter(({ offset, field }) => offset + field.size > bytes.length);
+  const missing = new Set(cut.map((member) => member.name));
+  return Object.fromEntries(Object.entries(value).filter(([name]) => !missing.has(name)));
 }
 
 /** Members by the paths of C, without `in.` and `out.`. */
