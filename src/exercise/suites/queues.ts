@@ -9,6 +9,7 @@ import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, copy, fill, KiB, MiB, run } from './lib.ts';
 import { arbiter, internal, runBeside } from './queues-internal.ts';
+import { internalPackets } from './queues-packets.ts';
 import { assertValue, externalQueues, hold, release } from './sync-lib.ts';
 
 /** Entries of an external queue (common/habanalabs.h, HL_QUEUE_LENGTH). */
@@ -357,6 +358,7 @@ export const queues = suite(
     load(test);
     internal(test);
     packets(test);
+    internalPackets(test);
     arbiter(test);
   },
 );

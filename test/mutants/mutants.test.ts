@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { allMutants } from './all.ts';
+import { apply, mark } from './mutant.ts';
+import { taps } from './taps.ts';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const edit = { file: 'a.ts', find: 'a < b', replace: 'a <= b' };
+
+describe('a mutant', () => {
+  test('whose text is not there is refused', () => {
+    assert.throws(() => apply('if (a > b) stop();', edit), /a\.ts has no text "a < b" any more/);
+  });
+
+  test('whose text is there twice is refused', () => {
+    assert.throws(() => apply('a < b || a < b', edit), /more than once/);
+  });
+
+  test('changes its text and nothing else', () => {
+    assert.equal(apply('if (a < b) stop();', edit), 'if (a <= b) stop();');
+  });
+
+  test('marked, an expression or a statement tells that it is passed', () => {
+    const inner = { ...edit, name: 'x: inner' };
+    const outer = { ...edit, name: 'x: outer', find: 'if (a < b) stop();' };
+    assert.equal(
+      mark('if (a < b) stop();', [inner, outer]),
+      'globalThis.sagradaMutant.reached("x: outer");if ((globalThis.sagradaMutant.reached("x: inner"), a < b)) stop();',
+    );
+  });
+});
+
+describe('mutants', () => {
+  test('are hundreds, and the text of each is in the source', () => {
+    const all = allMutants();
+    assert.ok(all.length >= 100, `${all.length}`);
+    for (const one of [...taps, ...all.flatMap((mutant) => mutant.edit ?? [])]) {
+      apply(readFileSync(path.join(root, one.file), 'utf8'), one);
+    }
+  });
+
+  test('a sample is noticed by the tests that are remembered to notice', () => {
+    assert.ok(existsSync(path.join(import.meta.dirname, 'noticed.json')));
+    const run = spawnSync(process.execPath, [path.join(import.meta.dirname, 'main.ts'), '--sample', '8'], {
+      encoding: 'utf8',
+    });
+    assert.equal(run.status, 0, run.stdout + run.stderr);
+    assert.match(run.stdout, /all +8 of 8 noticed/);
+  });
+});
