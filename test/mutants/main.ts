@@ -11,14 +11,14 @@ import { Random } from '../../src/sim/random.ts';
 import { allMutants } from './all.ts';
 import { apply, familyOf, type Mutant } from './mutant.ts';
 import { Station } from './station.ts';
-import { survivors } from './survivors.ts';
+import { reasonOf, reasons } from './survivors.ts';
 import { taps } from './taps.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const NOTICED = path.join(import.meta.dirname, 'noticed.json');
 const GOAL = 0.95;
 /** Milliseconds that the tests of a mutant may take, by their time without it: the fastest are asked first. */
-const PATIENCE = 2500;
+const PATIENCE = 4000;
 
 interface Verdict {
   readonly mutant: Mutant;
@@ -178,14 +178,20 @@ function conclude(): number {
     const noticed = list.filter(({ by }) => by !== undefined).length;
     console.log(`${family.padEnd(10)} ${noticed} of ${list.length} noticed`);
   }
-  const share = all.length === 0 ? 1 : (all.length - alive.length) / all.length;
-  console.log(`all        ${all.length - alive.length} of ${all.length} noticed: ${(100 * share).toFixed(1)} %`);
-  const unexplained = alive.filter(({ mutant }) => survivors[mutant.name] === undefined);
-  for (const { mutant, how } of unexplained) console.log(`survives, and no reason is known: ${mutant.name} (${how})`);
-  const stale = Object.keys(survivors).filter((name) => {
-    const verdict = verdicts.get(name);
-    return verdict ? verdict.by !== undefined : !everything.some((mutant) => mutant.name === name);
-  });
-  for (const name of stale) console.log(`is listed as a survivor and is none: ${name}`);
+  const equivalent = alive.filter(({ mutant }) => reasonOf(mutant.name)?.equivalent);
+  const counted = all.length - equivalent.length;
+  const share = counted === 0 ? 1 : (all.length - alive.length) / counted;
+  console.log(
+    `all        ${all.length - alive.length} of ${counted} noticed: ${(100 * share).toFixed(1)} %; ` +
+      `${equivalent.length} more make no difference`,
+  );
+  for (const [reason, list] of Map.groupBy(alive, ({ mutant }) => reasonOf(mutant.name))) {
+    console.log(`${reason?.why ?? 'no reason is known'}:`);
+    for (const { mutant, how } of list) console.log(`  ${mutant.name} (${how})`);
+  }
+  const unexplained = alive.filter(({ mutant }) => reasonOf(mutant.name) === undefined);
+  const whole = all.length === everything.length;
+  const stale = reasons.filter(({ of }) => whole && !alive.some(({ mutant }) => of.test(mutant.name)));
+  for (const { of } of stale) console.log(`a reason of which no mutant is left: ${of}`);
   return unexplained.length > 0 || stale.length > 0 || share < GOAL ? 1 : 0;
 }

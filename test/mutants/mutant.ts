@@ -35,16 +35,27 @@ export function apply(source: string, edit: Edit): string {
   return source.slice(0, at) + edit.replace + source.slice(at + edit.find.length);
 }
 
-/** The source, telling `sagradaMutant.reached` when what an edit would change is executed. */
+/** Calls may do more than to tell a value; these do not. */
+const CALL = /[\w\]]\(|yield/;
+const HARMLESS = /\.(get|min|max|floor|sort)\(|#meets\(/g;
+
+/** The source, telling `sagradaMutant.reached` when what an edit would change is executed, or has another value. */
 export function mark(source: string, edits: readonly (Edit & { readonly name: string })[]): string {
   const insertions = edits.flatMap((edit) => {
     const at = place(source, edit);
     const call = `globalThis.sagradaMutant.reached(${JSON.stringify(edit.name)})`;
     if (/[;{}]$/.test(edit.find)) return [{ at, text: `${call};`, opens: true, length: 0 }];
     const { length } = edit.find;
+    if (CALL.test(edit.replace.replaceAll(HARMLESS, ''))) {
+      return [
+        { at, text: `(${call}, `, opens: true, length },
+        { at: at + length, text: ')', opens: false, length },
+      ];
+    }
+    const compare = `globalThis.sagradaMutant.differs(${JSON.stringify(edit.name)}, `;
     return [
-      { at, text: `(${call}, `, opens: true, length },
-      { at: at + length, text: ')', opens: false, length },
+      { at, text: compare, opens: true, length },
+      { at: at + length, text: `, () => (${edit.replace}))`, opens: false, length },
     ];
   });
   // what ends goes before what begins; of two that begin at one place the longer is the outer one, and a statement outside of both

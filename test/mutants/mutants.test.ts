@@ -28,7 +28,7 @@ describe('a mutant', () => {
     const outer = { ...edit, name: 'x: outer', find: 'if (a < b) stop();' };
     assert.equal(
       mark('if (a < b) stop();', [inner, outer]),
-      'globalThis.sagradaMutant.reached("x: outer");if ((globalThis.sagradaMutant.reached("x: inner"), a < b)) stop();',
+      'globalThis.sagradaMutant.reached("x: outer");if (globalThis.sagradaMutant.differs("x: inner", a < b, () => (a <= b))) stop();',
     );
   });
 });

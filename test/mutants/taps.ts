@@ -227,6 +227,18 @@ export class Saboteur {
     this.#hit(name, true);
   }
 
+  /** Of edits in a survey whose other value can be looked at. */
+  differs<T>(name: string, value: T, other: () => unknown): T {
+    let same = false;
+    try {
+      same = Object.is(value, other());
+    } catch {
+      // would be noticed
+    }
+    this.#hit(name, !same);
+    return value;
+  }
+
   packet(words: Uint32Array): void {
     const opcode = ((words[1] as number) >>> 24) & 0x1f;
     for (const field of packetTaps.get(opcode) ?? []) {

@@ -44,13 +44,16 @@ process.on('message', (order: Order) => {
     });
 });
 
+// whoever asked has gone
+process.on('disconnect', () => process.exit());
+
 const registers = new Set<string>();
 let passes = new Set<string>();
 let only: string | undefined;
 let installed = false;
 const { Saboteur } = await import('./taps.ts');
-globalThis.sagradaMutant = new Saboteur((name) => {
-  passes.add(name);
+globalThis.sagradaMutant = new Saboteur((name, present) => {
+  if (present) passes.add(name);
   return name === only;
 }, registers);
 
