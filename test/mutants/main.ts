@@ -146,10 +146,11 @@ async function survey(list: readonly Mutant[]): Promise<Map<string, string[]>> {
   }
   for (const [name, tests] of byName) {
     let sum = 0;
-    byName.set(
-      name,
-      tests.filter((test, i) => i === 0 || (sum += time(test)) < PATIENCE),
-    );
+    const within = tests.filter((test) => {
+      sum += time(test);
+      return sum < PATIENCE;
+    });
+    byName.set(name, within.length > 0 ? within : tests.slice(0, 1));
   }
   return byName;
 }

@@ -149,6 +149,7 @@ export const sourceMutants: readonly Mutant[] = [
     ['a memset copies', 'const memset = (commit & COMMIT.MEM_SET) !== 0;', 'const memset = false;'],
     [
       'strides of the source are those of the destination',
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
       'registers.get(`${side}_STRIDE`, d)',
       'registers.get(`DST_STRIDE`, d)',
     ],
@@ -209,6 +210,7 @@ export const sourceMutants: readonly Mutant[] = [
     ['pages are joined that do not follow each other', 'this.#page === address + known', 'true'],
     [
       'the first access that was refused is forgotten',
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
       'id === undefined || this.registers.get(`RAZWI_${kind}_VLD`) !== 0',
       'id === undefined',
     ],
