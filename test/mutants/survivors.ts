@@ -21,7 +21,7 @@ export const reasons: readonly Reason[] = [
     why: 'on the model a reset ends the program before it can ask by its compute node; no suite asks there',
   },
   {
-    of: /^errno: INFO .* says EIO for (EIO|ETIMEDOUT|EAGAIN|EBUSY)$/,
+    of: /^errno: INFO( .*)? says (EIO for (ETIMEDOUT|EAGAIN|EBUSY)|EPERM for EIO)$/,
     why: 'no suite asks for this during a reset, or has firmware that refuses or does not answer',
   },
   { of: /^errno: .* says EINVAL for ENOMEM$/, why: 'no suite makes the host run out of memory' },

@@ -111,6 +111,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   EPERM: 'EINVAL',
   ENOMEM: 'EINVAL',
   EFAULT: 'EINVAL',
+  EIO: 'EPERM',
 };
 
 export const ioctlTaps: readonly IoctlTap[] = interfaces.map(({ ioctl, operations, selects, flags }) => {
