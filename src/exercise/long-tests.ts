@@ -84,6 +84,7 @@ export const longTests: ReadonlySet<string> = new Set([
   'interface: records of a fault that cannot be written are refused',
   'interface: who waits for several learns that one took longer than its limit',
   'interface: units cannot be touched during a reset',
+  'interface: during a reset all that needs the card is refused as busy, by either node',
   'reset: a card that nobody uses is reset, once at a time; who opens it meanwhile waits for the end',
   'reset: a card that is closed with work in flight is reset',
   'reset: twenty programs one after the other',

@@ -8,6 +8,7 @@ import { DRM_IOCTL_HL_INFO, type InfoName, type InfoOperation, infoOperations } 
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { calls } from './interface-calls.ts';
 import { faults } from './interface-faults.ts';
+import { duringResets } from './interface-resets.ts';
 import { assertErrno, call, KiB, MiB } from './lib.ts';
 import { control } from './reset-lib.ts';
 
@@ -135,4 +136,5 @@ export const interfaces = suite('interface', 'Questions, flags and limits, one b
   questions(test);
   calls(test);
   faults(test);
+  duringResets(test);
 });
