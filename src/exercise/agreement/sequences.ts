@@ -3,12 +3,12 @@
  * name says which it is, so that it can be run again, and with some of its steps left out.
  */
 
-import { SystemError } from '../../driver/driver.ts';
+import { type Driver, SystemError } from '../../driver/driver.ts';
 import { Random } from '../../sim/random.ts';
 import { csFlags, DRM_IOCTL_HL_CS } from '../../uapi/habanalabs/cs.ts';
 import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
-import { type Suite, suite, type TestContext } from '../suite.ts';
+import { type Suite, suite } from '../suite.ts';
 import { INVALID, type Kind, type Numbers, operations, type World } from './operations.ts';
 import { compared, History } from './recorder.ts';
 
@@ -93,7 +93,13 @@ export function sequenceSuite(seed: number, count: number, names: readonly strin
     for (const name of new Set([...numbered, ...names])) {
       const parsed = parseName(name);
       if (!parsed) continue;
-      test(name, (t) => perform(t, sequence(seed, parsed.number), new Set(parsed.without)));
+      test(name, (t) => {
+        // whatever is asked for may be complained of; the complaints are compared
+        t.expectMessages(/./);
+        const { signal } = t;
+        const step = (text: string, outcome: string) => t.step(text, outcome);
+        perform(t.target.driver, sequence(seed, parsed.number), { signal, step, without: new Set(parsed.without) });
+      });
     }
   });
 }
@@ -109,10 +115,23 @@ export function sequencesOf(config: {
   return sequenceSuite(config.seed, config.suites.includes(SUITE) ? (config.sequences ?? 0) : 0, names);
 }
 
-function perform(t: TestContext, steps: readonly Step[], without: ReadonlySet<number>): void {
-  // whatever is asked for may be complained of; the complaints are compared
-  t.expectMessages(/./);
-  const { driver } = t.target;
+interface PerformOptions {
+  /** Ends it between two steps. */
+  readonly signal?: AbortSignal;
+  /** Told what is about to be done. */
+  readonly before?: (index: number) => void;
+  /** Told each step, as a line, and what came of it, as it is compared. */
+  readonly step: (text: string, outcome: string) => void;
+  /** Indices of steps that are left out. */
+  readonly without?: ReadonlySet<number>;
+}
+
+/** Makes the calls of a sequence, waits for what it has submitted, and gives back what it has made. @throws the signal's reason */
+export function perform(
+  driver: Driver,
+  steps: readonly Step[],
+  { signal, before, step: tell, without = new Set() }: PerformOptions,
+): void {
   const scratch = driver.allocate(64 * 1024);
   const values = new Map<number, unknown>();
   const open = new DisposableStack();
@@ -145,7 +164,8 @@ function perform(t: TestContext, steps: readonly Step[], without: ReadonlySet<nu
   try {
     for (const [index, step] of steps.entries()) {
       if (without.has(index)) continue;
-      t.signal.throwIfAborted();
+      signal?.throwIfAborted();
+      before?.(index);
       const row = operations[step.operation];
       if (!row) continue;
       const taken = row.takes.map((kind, i) => values.get(step.takes[i] ?? -1) ?? INVALID[kind]);
@@ -158,7 +178,7 @@ function perform(t: TestContext, steps: readonly Step[], without: ReadonlySet<nu
         if (error instanceof SystemError) outcome = error.code;
         else if (!(error instanceof Refused)) throw error;
       }
-      t.step(lineOf(step, index), outcome);
+      tell(lineOf(step, index), outcome);
     }
     for (const { fd, seq } of submissions) world.settle(fd, seq);
   } finally {

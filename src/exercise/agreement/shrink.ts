@@ -28,27 +28,43 @@ export async function shrink(
   const differs = ([a, b]: readonly [Result, Result]) =>
     firstDifference({ target: first.target, result: a }, { target: second.target, result: b });
   // what comes after the difference does not matter
-  let kept = all.filter((i) => !parsed.without.includes(i)).slice(0, (differs(best) ?? 0) + 1);
-  let size = Math.ceil(kept.length / 2);
-  for (let round = 0; round < ROUNDS && size >= 1; round++) {
-    const candidates: number[][] = [];
-    for (let i = 0; i < kept.length; i += size) candidates.push([...kept.slice(0, i), ...kept.slice(i + size)]);
+  const kept = all.filter((i) => !parsed.without.includes(i)).slice(0, (differs(best) ?? 0) + 1);
+  await shorten(kept, async (candidates) => {
     const names = candidates.map(nameOfKept);
     const found = await ask(first, second, names);
-    const hit = candidates.findIndex((_, i) => {
-      const pair = found.get(`${SUITE}: ${names[i]}`);
-      return pair !== undefined && differs(pair) !== undefined;
-    });
-    if (hit < 0) {
+    const pairs = names.map((name) => found.get(`${SUITE}: ${name}`));
+    const hit = pairs.findIndex((pair) => pair !== undefined && differs(pair) !== undefined);
+    if (hit < 0) return undefined;
+    best = pairs[hit] as readonly [Result, Result];
+    return (candidates[hit] as number[]).slice(0, (differs(best) ?? 0) + 1);
+  });
+  return best;
+}
+
+/**
+ * Leaves out halves of a list, then quarters, down to single items, for as long as something is left that will do.
+ * @param ask given candidates, which of them will do: the first one, or the part of it that matters
+ */
+export async function shorten<T>(
+  items: readonly T[],
+  ask: (candidates: readonly (readonly T[])[]) => Promise<readonly T[] | undefined>,
+  rounds = ROUNDS,
+): Promise<readonly T[]> {
+  let kept = items;
+  let size = Math.ceil(kept.length / 2);
+  for (let round = 0; round < rounds && size >= 1; round++) {
+    const candidates: (readonly T[])[] = [];
+    for (let i = 0; i < kept.length; i += size) candidates.push([...kept.slice(0, i), ...kept.slice(i + size)]);
+    const hit = await ask(candidates);
+    if (hit === undefined) {
       if (size === 1) break;
       size = Math.ceil(size / 2);
       continue;
     }
-    best = found.get(`${SUITE}: ${names[hit]}`) as readonly [Result, Result];
-    kept = (candidates[hit] as number[]).slice(0, (differs(best) ?? 0) + 1);
+    kept = hit;
     size = Math.min(size, Math.ceil(kept.length / 2));
   }
-  return best;
+  return kept;
 }
 
 /** Runs sequences on both targets. @returns both results by name of the test */
