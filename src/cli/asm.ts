@@ -4,6 +4,7 @@ import type { AssembleOptions, Assembly } from '../isa/assembler.ts';
 import { AssemblyError, formatDiagnostics } from '../isa/diagnostics.ts';
 import type { InstructionSet } from '../isa/instruction-set.ts';
 import { UserError } from '../sim/errors.ts';
+import { addExamples } from './help.ts';
 import { inputName, loadInstructionSet, print, readInput, writeOutput } from './isa-input.ts';
 
 interface Options {
@@ -17,8 +18,8 @@ interface Options {
 }
 
 export function command(): Command {
-  return new Command('asm')
-    .description('Assemble a command stream or program.')
+  const asm = new Command('asm')
+    .description('assemble a command stream or a program')
     .argument('<file>', 'assembly text; - is standard input')
     .requiredOption('--isa <name>', 'instruction set, see "sagrada isa list"')
     .option('-o, --output <file>', 'write the bytes to a file')
@@ -28,6 +29,11 @@ export function command(): Command {
     .option('--no-hazards', 'do not warn of values that are read before their latency has passed')
     .option('-D, --define <name=value>', 'define a name for the text; may be repeated', addDefine)
     .action(run);
+  return addExamples(
+    asm,
+    ["echo 'nop' | sagrada asm --isa gaudi-qman --hex -", 'one packet, as hexadecimal'],
+    ['sagrada asm --isa tpc-gaudi kernels/relu.tpc -o relu.o', 'a kernel, as an object file'],
+  );
 }
 
 function addDefine(text: string, defines: Readonly<Record<string, bigint>> = {}): Readonly<Record<string, bigint>> {

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { changes } from '../exercise/coverage/changes.ts';
 import { Results } from '../exercise/coverage/results.ts';
+import { addExamples } from './help.ts';
 import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
 
 interface Options extends ResultsOptions {
@@ -15,7 +16,11 @@ export function command(): Command {
     .argument('<before>', 'id of a run, as "sagrada history" lists them')
     .argument('<after>', 'id of another; "last" is the newest')
     .option('--json', 'as JSON');
-  return addResultsOptions(compare).action(run);
+  return addExamples(
+    addResultsOptions(compare).action(run),
+    ['sagrada compare 20261122T2045 last', 'one run and the newest; the beginning of an id is enough'],
+    ['sagrada compare 20261122T2045 last --json', 'the same for a program'],
+  );
 }
 
 function run(before: string, after: string, options: Options): void {

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { ModelError, UserError } from '../sim/errors.ts';
+import { addExamples } from './help.ts';
 import { inputName, loadInstructionSet, print, readInput } from './isa-input.ts';
 
 interface Options {
@@ -10,8 +11,8 @@ interface Options {
 }
 
 export function command(): Command {
-  return new Command('disasm')
-    .description('Disassemble a command stream or program, into text that assembles to the same bytes.')
+  const disasm = new Command('disasm')
+    .description('disassemble a command stream or a program, into text that assembles to the same bytes')
     .argument('<file>', 'bytes, or text in hexadecimal; - is standard input')
     .requiredOption('--isa <name>', 'instruction set, see "sagrada isa list"')
     .addOption(
@@ -22,6 +23,14 @@ export function command(): Command {
     .option('--data', 'print what is no instruction as data, instead of refusing it')
     .option('--listing', 'add offset and words of each instruction in a comment')
     .action(run);
+  return addExamples(
+    disasm,
+    [
+      'sagrada asm --isa gaudi-qman --bin stream.qman | sagrada disasm --isa gaudi-qman --listing -',
+      'a command stream',
+    ],
+    ['sagrada disasm --isa tpc-gaudi relu.o', 'an object file'],
+  );
 }
 
 async function run(file: string, options: Options): Promise<void> {

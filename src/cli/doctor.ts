@@ -2,11 +2,12 @@
 
 import { Command } from 'commander';
 import { examine, type Finding, type Verdict } from '../machine/vm/doctor.ts';
+import { addExamples } from './help.ts';
 import { interruptible } from './interruption.ts';
 import { addCacheOptions } from './machine-options.ts';
 
 export function command(): Command {
-  return addCacheOptions(new Command('doctor'))
+  const doctor = addCacheOptions(new Command('doctor'))
     .description('look at what this machine has: Node, disk, memory, QEMU, kernels, KVM (by booting a tiny guest)')
     .option('--qemu <file>', 'another QEMU than the one of "vm setup"')
     .option('--json', 'as JSON')
@@ -18,6 +19,11 @@ export function command(): Command {
         return findings.some(({ verdict }) => verdict === 'bad') ? 1 : 0;
       });
     });
+  return addExamples(
+    doctor,
+    ['sagrada doctor', 'what is wrong, and what mends it; ends with 1 when something is'],
+    ['sagrada doctor --json', 'the same for a program'],
+  );
 }
 
 const MARKS: Readonly<Record<Verdict, string>> = { good: '✓', slow: '~', later: '·', bad: '✗' };

@@ -19,6 +19,7 @@ import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
 import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise-places.ts';
+import { addExamples } from './help.ts';
 import { endWithReader, Interruption, interruptible } from './interruption.ts';
 import { addMachineOptions, VM_OPTIONS } from './machine-options.ts';
 import { printRegisters } from './registers.ts';
@@ -72,7 +73,16 @@ export function command(): Command {
     .option('--results <file>', 'where the run is kept for "sagrada report" (default: results.sqlite in the cache)')
     .option('--list', 'list the tests that would run, and end');
   // two cards, so that no test has to be skipped
-  return addMachineOptions(exercise, 'gaudi-x2').action(run);
+  return addExamples(
+    addMachineOptions(exercise, 'gaudi-x2').action(run),
+    ['sagrada exercise', 'everything that does not take long, on the model'],
+    ["sagrada exercise dma sync --grep 'fence'", 'some tests of two suites'],
+    ['sagrada exercise --on vm --kernel stable', "against Debian's other kernel"],
+    ['sagrada exercise p2p --on vm --kernel ~/linux', 'against a kernel that you have built'],
+    ['sagrada exercise cb --format junit --output results.xml', 'for CI; --format ktap is what the kernel has'],
+    ['sagrada exercise info --shard 2/5 --results part2.sqlite', 'a part of a run'],
+    ['sagrada exercise sequences --on model,vm --seed 7', 'where do the two differ'],
+  );
 }
 
 function targetNames(text: string): readonly TargetName[] {

@@ -2,6 +2,7 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 import { type KeptTest, Results, type Run } from '../exercise/coverage/results.ts';
+import { addExamples } from './help.ts';
 import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
 
 interface Options extends ResultsOptions {
@@ -14,7 +15,11 @@ export function command(): Command {
     .description('list the runs that were kept, the newest first')
     .option('--limit <n>', 'runs that are listed at most', limit, 30)
     .option('--json', 'as JSON');
-  return addResultsOptions(history).action(run);
+  return addExamples(
+    addResultsOptions(history).action(run),
+    ['sagrada history', 'the last runs'],
+    ['sagrada history --limit 1000 --json', 'all that is kept of them, for a program'],
+  );
 }
 
 function limit(text: string): number {

@@ -4,31 +4,44 @@ import { instructionSets } from '../../specs/index.ts';
 import type { InstructionSet, RowSummary, Unverified } from '../isa/instruction-set.ts';
 import { UserError } from '../sim/errors.ts';
 import { unverifiedReadings } from '../tpc/unverified.ts';
+import { addExamples } from './help.ts';
 import { loadInstructionSet, makeFolder, print, writeOutput } from './isa-input.ts';
 
 export function command(): Command {
   const isa = new Command('isa').description(
-    'The instruction sets that are released here: list them, print their reference.',
+    'the instruction sets that are released here: list them, print their reference',
   );
-  isa
+  addExamples(isa, ['sagrada isa list', 'which there are'], ['sagrada isa doc gaudi-qman', 'the manual of one']);
+  const listing = isa
     .command('list')
-    .description('List the instruction sets, or the instructions of one.')
+    .description('list the instruction sets, or the instructions of one')
     .argument('[isa]', 'instruction set')
     .option('--unverified', 'only what the public sources leave open, with the reason')
     .option('--symbols', 'the names that assembly text may use')
     .option('--json', 'as JSON')
     .action(list);
-  isa
+  addExamples(
+    listing,
+    ['sagrada isa list tpc-gaudi', 'every instruction, with its encoding'],
+    ['sagrada isa list gaudi-qman --symbols --json', 'names of registers and engines, for a program'],
+  );
+  const reference = isa
     .command('doc')
-    .description('Print the reference of an instruction set, in Markdown, generated from its rows.')
+    .description('print the reference of an instruction set, in Markdown, generated from its rows')
     .argument('<isa>', 'instruction set')
     .option('-o, --output <folder>', 'write a page per instruction into a folder')
     .action(doc);
-  isa
+  addExamples(
+    reference,
+    ['sagrada isa doc gaudi-qman', 'to read'],
+    ['sagrada isa doc tpc-gaudi -o manual', 'a folder of pages'],
+  );
+  const highlighting = isa
     .command('grammar')
-    .description('Print the TextMate grammar of an assembly language, for editors.')
+    .description('print the TextMate grammar of an assembly language, for editors')
     .argument('<isa>', 'instruction set')
     .action(grammar);
+  addExamples(highlighting, ['sagrada isa grammar tpc-gaudi > tpc.tmLanguage.json', 'for an editor']);
   return isa;
 }
 

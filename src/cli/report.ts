@@ -7,6 +7,7 @@ import { Results, type Run } from '../exercise/coverage/results.ts';
 import { lastRuns, summarise } from '../exercise/coverage/summary.ts';
 import { coverageFormats } from '../exercise/report/coverage.ts';
 import { UserError } from '../sim/errors.ts';
+import { addExamples } from './help.ts';
 import { endWithReader } from './interruption.ts';
 import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
 
@@ -38,7 +39,12 @@ export function command(): Command {
       'put the runs of these files together first: in --results, or else for this report only',
     )
     .option('--output <file>', 'write the report there');
-  return addResultsOptions(report).action(run);
+  return addExamples(
+    addResultsOptions(report).action(run),
+    ['sagrada report', 'text for mail'],
+    ['sagrada report --format html --output report.html', 'a page that needs nothing else'],
+    ['sagrada report --merge part*.sqlite --results all.sqlite', 'of a run in parts, which are put together'],
+  );
 }
 
 function run(options: Options): void {

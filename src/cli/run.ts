@@ -11,6 +11,7 @@ import { RUN_VARIABLE, type RunSetup } from '../machine/connect.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
+import { addExamples } from './help.ts';
 import type { Interruption } from './interruption.ts';
 import { addGuestOptions, addMachineOptions, type MachineOptions, VM_OPTIONS } from './machine-options.ts';
 import { guarded, runCommand } from './vm.ts';
@@ -34,9 +35,13 @@ export function command(): Command {
       ).choices(['model', 'vm']),
     );
   // two cards, as `sagrada exercise` has them and `connect()` outside of it
-  return addGuestOptions(addMachineOptions(run, 'gaudi-x2')).action(
-    (file: string, args: string[], options: Options, self: Command) =>
-      guarded((signal) => runProgram(file, args, options, self, signal)),
+  return addExamples(
+    addGuestOptions(addMachineOptions(run, 'gaudi-x2')).action(
+      (file: string, args: string[], options: Options, self: Command) =>
+        guarded((signal) => runProgram(file, args, options, self, signal)),
+    ),
+    ['sagrada run examples/hello-device.ts', 'on modelled cards, in a process'],
+    ['sagrada run --on vm examples/hello-device.ts', 'through the driver of a Linux kernel'],
   );
 }
 

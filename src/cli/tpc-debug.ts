@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { UserError } from '../sim/errors.ts';
 import { cutIndexSpace } from '../tpc/index-space.ts';
 import { Debugger } from '../tpc/run/debugger.ts';
+import { addExamples } from './help.ts';
 import { addKernelOptions, type KernelOptions, prepareKernel, whole } from './tpc-kernel.ts';
 
 interface Options extends KernelOptions {
@@ -15,17 +16,18 @@ interface Options extends KernelOptions {
 }
 
 export function debugCommand(): Command {
-  const command = new Command('debug')
-    .description(
-      'Run a kernel step by step. Commands are read from the terminal, from --script, or from standard input; "help" lists ' +
-        'them. By script, the first command that cannot be done ends it, with exit status 1.',
-    )
-    .addHelpText(
-      'after',
-      `
-  sagrada tpc debug kernels/relu.tpc --in x=f32[256]:random --out y
-  echo 'break end0; continue; print V4 f32; memory y[0..8]' | tr ';' '\\n' | sagrada tpc debug ...`,
-    );
+  const command = new Command('debug').description(
+    'run a kernel step by step. Commands are read from the terminal, from --script, or from standard input; "help" lists ' +
+      'them. By script, the first command that cannot be done ends it, with exit status 1',
+  );
+  addExamples(
+    command,
+    ['sagrada tpc debug kernels/relu.tpc --in x=f32[256]:random --out y', 'at a terminal'],
+    [
+      "echo 'break end0; continue; print V4 f32; memory y[0..8]' | tr ';' '\\n' | sagrada tpc debug kernels/relu.tpc --in x=f32[256]:ramp --out y",
+      'by a script',
+    ],
+  );
   const texts = addKernelOptions(command);
   return command
     .option('--script <file>', 'read commands from a file')

@@ -9,6 +9,7 @@ import { cutIndexSpace } from '../tpc/index-space.ts';
 import { readElement } from '../tpc/run/elements.ts';
 import { writeNpy } from '../tpc/run/npy.ts';
 import { addStatistics, flopsAt, type Stand } from '../tpc/run/stand.ts';
+import { addExamples } from './help.ts';
 import { print, writeOutput } from './isa-input.ts';
 import { addKernelOptions, type KernelOptions, type PreparedKernel, prepareKernel, whole } from './tpc-kernel.ts';
 import { printFigures, printTensor } from './tpc-print.ts';
@@ -26,18 +27,20 @@ interface Options extends KernelOptions {
 export function runCommand(): Command {
   const command = new Command('run')
     .description(
-      'Run a kernel on a core that stands alone, and print its results. Tensors are matched by the names that the kernel ' +
-        'gives them; of a kernel that gives none they are numbered in the order of --in and --out.',
+      'run a kernel on a core that stands alone, and print its results. Tensors are matched by the names that the kernel ' +
+        'gives them; of a kernel that gives none they are numbered in the order of --in and --out',
     )
     .addHelpText(
       'after',
       `
 FILL is random, random=LOW..HIGH, ramp, zeros, ones, a number, or FILE.npy; :pad=NUMBER after it is what elements out of
-bounds read as. Sizes are told with dimension 0, along which vectors lie, first; NumPy tells it last.
-
-  sagrada tpc run kernels/add.tpc --in x=f32[1000]:ramp --in y=f32[1000]:1.5 --out z --stats
-  sagrada tpc run kernels/softmax.tpc --in x=scores.npy --out y --out-file y=y.npy --cores 8`,
+bounds read as. Sizes are told with dimension 0, along which vectors lie, first; NumPy tells it last.`,
     );
+  addExamples(
+    command,
+    ['sagrada tpc run kernels/add.tpc --in x=f32[1000]:ramp --in y=f32[1000]:1.5 --out z --stats', 'with figures'],
+    ['sagrada tpc run kernels/softmax.tpc --in x=f32[4,100]:random --out y --out-file y=y.npy', 'for NumPy'],
+  );
   const texts = addKernelOptions(command);
   return command
     .option('--cores <n>', 'cut the index space into parts for so many cores', whole(1, 8), 1)

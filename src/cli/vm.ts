@@ -12,6 +12,7 @@ import { prepareGuest } from '../machine/vm/prepare.ts';
 import { bootGuests, type Vm } from '../machine/vm/vm.ts';
 import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
+import { addExamples } from './help.ts';
 import { Interruption, interruptible } from './interruption.ts';
 import {
   addCacheOptions,
@@ -38,7 +39,14 @@ export function command(): Command {
     // before the subcommands are made: they inherit it
     .exitOverride()
     .enablePositionalOptions();
-  addCacheOptions(vm.command('setup').description('fetch and build what the guest needs, into the cache folder'))
+  addExamples(
+    vm,
+    ['sagrada vm run -- uname -a', 'a command in the guest'],
+    ['sagrada vm shell', 'a prompt in the guest'],
+  );
+  const setup = addCacheOptions(
+    vm.command('setup').description('fetch and build what the guest needs, into the cache folder'),
+  )
     .addOption(
       new Option('--kernel <suite>', "Debian's kernel of which suite")
         .choices(['backports', 'stable'])
@@ -49,19 +57,40 @@ export function command(): Command {
       'also what this machine needs, beyond what all do: the driver of its NICs, RDMA programs',
     )
     .action(runSetup);
-  addGuestOptions(addMachineOptions(vm.command('run').description('run a command in the guest; exits with its status')))
+  addExamples(
+    setup,
+    ['sagrada vm setup', 'with the kernel that runs by default'],
+    ['sagrada vm setup --kernel stable --machine gaudi-efa', 'with another, and with what NICs need'],
+  );
+  const running = addGuestOptions(
+    addMachineOptions(vm.command('run').description('run a command in the guest; exits with its status')),
+  )
     .argument('<command...>', 'program and arguments; put -- before it')
     .passThroughOptions()
     .option('--timeout <seconds>', 'end the guest when the command takes longer', seconds)
     .option('--log <file>', "write the kernel's log there")
     .action((words: string[], options: RunCommandOptions) => guarded((signal) => runCommand(words, options, signal)));
-  addGuestOptions(
+  addExamples(
+    running,
+    ['sagrada vm run --machine gaudi-x2 -- ls /dev/accel', 'the nodes of two cards'],
+    [
+      'sagrada vm run --kernel ~/linux --append dyndbg=+p --log kernel.log -- ./my_test',
+      'a kernel and a program of yours',
+    ],
+    ['sagrada vm run --machine gaudi-efa --guests 2 -- ibv_devices', 'in two guests with a network'],
+  );
+  const prompt = addGuestOptions(
     addMachineOptions(vm.command('shell').description('a prompt in the guest, or in the first of several')),
   )
     .argument('[command...]', 'what the other guests run meanwhile; put -- before it')
     .passThroughOptions()
     .option('--log <file>', "write the kernel's log there")
     .action((words: string[], options: RunCommandOptions) => guarded((signal) => runShell(words, options, signal)));
+  addExamples(
+    prompt,
+    ['sagrada vm shell', 'look around in the guest'],
+    ['sagrada vm shell --machine gaudi-x8 --kernel stable', 'with eight cards, on another kernel'],
+  );
   return vm;
 }
 
