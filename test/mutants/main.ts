@@ -1,6 +1,6 @@
 /**
- * `npm run mutate [-- --only TEXT] [--jobs N] [--sample N] [--new] [--write]`: whether the suites notice mistakes in the device models and
- * in the executable specification of the drivers. docs/mutants.md says how, and what they do not notice.
+ * `npm run mutate [-- --only TEXT] [--new] [--sample N] [--jobs N] [--patience S] [--write]`: whether the suites notice mistakes in the
+ * device models and in the executable specification of the drivers. docs/mutants.md says how, and what they do not notice.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,8 +17,6 @@ import { taps } from './taps.ts';
 const root = path.resolve(import.meta.dirname, '../..');
 const NOTICED = path.join(import.meta.dirname, 'noticed.json');
 const GOAL = 0.95;
-/** Milliseconds that the tests of a mutant may take, by their time without it: the fastest are asked first. */
-const PATIENCE = 4000;
 
 interface Verdict {
   readonly mutant: Mutant;
@@ -33,9 +31,12 @@ const { values: options } = parseArgs({
     jobs: { type: 'string', default: '1' },
     sample: { type: 'string' },
     new: { type: 'boolean', default: false },
+    patience: { type: 'string', default: '4' },
     write: { type: 'boolean', default: false },
   },
 });
+/** Milliseconds that the tests of a mutant may take, by their time without it: the fastest are asked first. */
+const PATIENCE = 1000 * Number(options.patience);
 
 const remembered: Record<string, string> = existsSync(NOTICED) ? JSON.parse(readFileSync(NOTICED, 'utf8')) : {};
 const everything = allMutants();
@@ -77,8 +78,10 @@ function finish(): never {
 
 function choose(all: readonly Mutant[]): readonly Mutant[] {
   const { only, sample } = options;
-  if (options.new) return all.filter(({ name }) => remembered[name] === undefined);
-  if (only !== undefined) return all.filter(({ name }) => name.includes(only));
+  if (options.new || only !== undefined)
+    return all.filter(
+      ({ name }) => (!options.new || remembered[name] === undefined) && (only === undefined || name.includes(only)),
+    );
   if (sample === undefined) return all;
   const random = new Random(1);
   const rest = all.filter(({ name }) => remembered[name] !== undefined);
