@@ -23,28 +23,57 @@ export interface Step {
   readonly numbers: Numbers;
 }
 
+/** What a step has made. */
+interface Resource {
+  readonly kind: Kind;
+  readonly step: number;
+  ended: boolean;
+}
+
+/** What there is after these steps. */
+export function resourcesOf(steps: readonly Step[]): Resource[] {
+  const made: Resource[] = [];
+  for (const [index, { operation, takes }] of steps.entries()) {
+    const row = operations[operation];
+    const ended = row?.ends === undefined ? undefined : takes[row.ends];
+    for (const resource of made) if (resource.step === ended) resource.ended = true;
+    if (row?.makes) made.push({ kind: row.makes, step: index, ended: false });
+  }
+  return made;
+}
+
+/** Names of operations, each as often as it is to be drawn. @param only these; empty: all */
+export function lottery(only: readonly string[] = []): string[] {
+  return Object.entries(operations)
+    .filter(([name]) => only.length === 0 || only.includes(name))
+    .flatMap(([name, { weight }]) => new Array<string>(weight).fill(name));
+}
+
+/** A step that may come next. @param names of operations to choose from. @returns undefined when what was drawn is of little interest */
+export function drawStep(random: Random, names: readonly string[], made: readonly Resource[]): Step | undefined {
+  const operation = names[random.below(names.length)] as string;
+  const row = operations[operation];
+  if (!row) return undefined;
+  const takes = row.takes.map((kind) => drawResource(random, kind, made));
+  // what has nothing to work on is seldom interesting
+  if (takes.some((step) => step === undefined) && random.below(8) > 0) return undefined;
+  return { operation, takes, numbers: row.draw?.(random) ?? {} };
+}
+
+/** The step that made something of this kind, now and then something that is gone, or nothing. */
+export function drawResource(random: Random, kind: Kind, made: readonly Resource[]): number | undefined {
+  const all = made.filter((resource) => resource.kind === kind);
+  const live = all.filter(({ ended }) => !ended);
+  const list = live.length > 0 && random.below(10) > 0 ? live : all;
+  return random.below(25) === 0 ? undefined : list[random.below(list.length)]?.step;
+}
+
 /** The sequence of a seed. The first step opens a card. */
-export function generate(random: Random, length = LENGTH): Step[] {
-  const names = Object.entries(operations).flatMap(([name, { weight }]) => new Array<string>(weight).fill(name));
+export function generate(random: Random, length = LENGTH, names: readonly string[] = lottery()): Step[] {
   const steps: Step[] = [{ operation: 'open_compute', takes: [], numbers: { card: 0 } }];
-  const made: { kind: Kind; step: number; ended: boolean }[] = [{ kind: 'compute', step: 0, ended: false }];
   while (steps.length < length) {
-    const name = names[random.below(names.length)] as string;
-    const row = operations[name];
-    if (!row) continue;
-    const taken = row.takes.map((kind) => {
-      const all = made.filter((resource) => resource.kind === kind);
-      const live = all.filter(({ ended }) => !ended);
-      const list = live.length > 0 && random.below(10) > 0 ? live : all;
-      return random.below(25) === 0 ? undefined : list[random.below(list.length)];
-    });
-    // what has nothing to work on is seldom interesting
-    if (taken.some((resource) => resource === undefined) && random.below(8) > 0) continue;
-    const ended = row.ends === undefined ? undefined : taken[row.ends];
-    if (ended) ended.ended = true;
-    if (row.makes) made.push({ kind: row.makes, step: steps.length, ended: false });
-    const numbers = row.draw?.(random) ?? {};
-    steps.push({ operation: name, takes: taken.map((resource) => resource?.step), numbers });
+    const step = drawStep(random, names, resourcesOf(steps));
+    if (step) steps.push(step);
   }
   return steps;
 }
