@@ -8,6 +8,7 @@ const root = path.dirname(import.meta.dirname);
 
 const checks = {
   types: ['tsc', '-p', '.'],
+  'types of the page': ['tsc', '-p', 'src/view/page'],
   'lint, format, rooms': ['biome', 'ci', '--colors=off', '.'],
   'unused code': ['knip'],
 } as const;

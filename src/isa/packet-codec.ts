@@ -283,8 +283,25 @@ function compileReader(names: ReadonlySet<string>, fields: readonly FieldCode[])
       : `((words[at + ${word}] >>> ${shift}) & ${mask}) >>> 0`;
     return `${JSON.stringify(name)}: ${value}`;
   });
-  const make = new Function('wide', `return (words, at) => ({ ${values.join(', ')} })`);
-  return make(wide) as RowCode['read'];
+  try {
+    const make = new Function('wide', `return (words, at) => ({ ${values.join(', ')} })`);
+    return make(wide) as RowCode['read'];
+  } catch (error) {
+    // A page may be forbidden to make code of text; it decodes one packet at a time.
+    if (!(error instanceof EvalError)) throw error;
+    return plainReader(names, fields);
+  }
+}
+
+function plainReader(names: ReadonlySet<string>, fields: readonly FieldCode[]): RowCode['read'] {
+  const byName = new Map(fields.map((field) => [field.name, field]));
+  const value = (field: FieldCode | undefined, words: Uint32Array, at: number) => {
+    if (!field) return undefined;
+    const { word, shift, mask } = field;
+    const low = words[at + word] as number;
+    return field.wide ? wide(low, (words[at + word + 1] as number) & mask) : ((low >>> shift) & mask) >>> 0;
+  };
+  return (words, at) => Object.fromEntries([...names].map((name) => [name, value(byName.get(name), words, at)]));
 }
 
 function compilePayload(where: string, [name, row]: [string, PayloadRow], fields: readonly FieldCode[]): PayloadCode {

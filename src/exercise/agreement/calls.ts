@@ -95,7 +95,7 @@ function showValue(value: unknown): string {
   if (typeof value === 'bigint' || typeof value === 'number')
     return value > 0xffff ? `0x${value.toString(16)}` : String(value);
   if (typeof value === 'string') return JSON.stringify(value);
-  if (value instanceof Uint8Array) return value.every((byte) => byte === 0) ? '0' : Buffer.from(value).toString('hex');
+  if (value instanceof Uint8Array) return value.every((byte) => byte === 0) ? '0' : value.toHex();
   if (Array.isArray(value)) {
     const last = value.findLastIndex((item) => item !== 0 && item !== 0n);
     return `[${value

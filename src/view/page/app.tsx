@@ -1,0 +1,167 @@
+/** The page: reads the traces, follows them while they grow, and shows one view at a time. */
+
+import type { ComponentType } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { Compare } from './compare.tsx';
+import { MemoryView } from './memory-view.tsx';
+import { ProgramView } from './program-view.tsx';
+import { ReportView } from './report-view.tsx';
+import type { Source } from './source.ts';
+import { timeText } from './store.ts';
+import { SyncView } from './sync-view.tsx';
+import { TimelineView } from './timeline-view.tsx';
+import { TopologyView } from './topology-view.tsx';
+import type { TraceData } from './trace-data.ts';
+import { TraceParser } from './trace-parser.ts';
+
+/** How often a growing trace is asked for more, milliseconds. */
+const FOLLOW = 500;
+
+export interface ViewProperties {
+  readonly data: TraceData;
+  readonly selected: number | undefined;
+  readonly onSelect: (event: number | undefined) => void;
+}
+
+const views: Readonly<Record<string, ComponentType<ViewProperties>>> = {
+  Timeline: TimelineView,
+  Topology: TopologyView,
+  Memory: MemoryView,
+  'Sync objects': SyncView,
+  'TPC program': ProgramView,
+};
+
+export function App({ source }: { readonly source: Source }) {
+  const { setup } = source;
+  const [shown, setShown] = useState(0);
+  const [view, setView] = useState('Timeline');
+  const [selected, setSelected] = useState<number>();
+  const traces = useTraces(source);
+  const data = traces[shown];
+  const tabs = [
+    ...Object.keys(views),
+    ...(setup.traces.length > 1 ? ['Compare'] : []),
+    ...(setup.report ? ['Coverage'] : []),
+  ];
+  const View = views[view];
+  const choose = (event: number | undefined, from?: string) => {
+    setSelected(event);
+    if (event !== undefined && from !== undefined) setView('Timeline');
+  };
+  const onTabKey = (event: KeyboardEvent) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined) return;
+    const next = tabs[(tabs.indexOf(view) + step + tabs.length) % tabs.length] ?? view;
+    setView(next);
+    document.getElementById(`tab-${next}`)?.focus();
+  };
+  return (
+    <>
+      <header>
+        <h1>Sagrada</h1>
+        <div role="tablist" aria-label="Views" onKeyDown={onTabKey}>
+          {tabs.map((name) => (
+            <button
+              type="button"
+              role="tab"
+              id={`tab-${name}`}
+              key={name}
+              aria-selected={view === name}
+              aria-controls="view"
+              tabIndex={view === name ? 0 : -1}
+              onClick={() => setView(name)}
+            >
+              {name}
+            </button>
+          ))}
+        </div>
+        <span class="grow" />
+        {setup.traces.length > 1 ? (
+          <label>
+            Trace{' '}
+            <select
+              value={shown}
+              onChange={(event) => {
+                setShown(Number(event.currentTarget.value));
+                setSelected(undefined);
+              }}
+            >
+              {setup.traces.map(({ title }, index) => (
+                <option key={title} value={index}>
+                  {title}
+                </option>
+              ))}
+            </select>
+          </label>
+        ) : (
+          <span>{setup.traces[0]?.title}</span>
+        )}
+        {data && (
+          <span class="dim" role="status">
+            {data.count.toLocaleString('en')} events, {timeText(data.duration)}{' '}
+            {data.clock === 'virtual' ? 'of virtual time' : ''}
+          </span>
+        )}
+      </header>
+      {data?.problem && <div class="problem">{data.problem}</div>}
+      <div class="view" id="view" role="tabpanel" aria-label={view}>
+        {view === 'Compare' && <Compare traces={traces} />}
+        {view === 'Coverage' && <ReportView source={source} />}
+        {View && data && (
+          <View
+            key={shown}
+            data={data}
+            selected={selected}
+            onSelect={(event) => choose(event, view === 'Timeline' ? undefined : view)}
+          />
+        )}
+        {View && !data && <p class="scroll">Reading the trace…</p>}
+      </div>
+    </>
+  );
+}
+
+/** The traces as far as they are read; each is read on as long as it grows. */
+function useTraces(source: Source): readonly (TraceData | undefined)[] {
+  const [traces, setTraces] = useState<readonly (TraceData | undefined)[]>(source.setup.traces.map(() => undefined));
+  useEffect(() => {
+    const ended = new AbortController();
+    for (const [index, { title }] of source.setup.traces.entries()) {
+      void follow(source, index, title, ended.signal, (data) => {
+        setTraces((before) => before.map((one, at) => (at === index ? data : one)));
+      });
+    }
+    return () => ended.abort();
+  }, [source]);
+  return traces;
+}
+
+async function follow(
+  source: Source,
+  index: number,
+  title: string,
+  ended: AbortSignal,
+  tell: (data: TraceData) => void,
+): Promise<void> {
+  let parser = new TraceParser(title);
+  let at = 0;
+  let told = false;
+  while (!ended.aborted) {
+    try {
+      const { bytes, size } = await source.read(index, at);
+      if (size < at) {
+        parser = new TraceParser(title);
+        at = 0;
+        continue;
+      }
+      at += bytes.length;
+      if (bytes.length > 0 || !told) tell(parser.add(bytes));
+      told = true;
+    } catch (error) {
+      tell(parser.result(`No more can be read: ${(error as Error).message}`));
+      return;
+    }
+    if (!source.setup.live) return;
+    await new Promise((resolve) => setTimeout(resolve, FOLLOW));
+  }
+}

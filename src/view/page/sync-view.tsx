@@ -1,0 +1,91 @@
+/** The values of sync objects over time, and what changed them. */
+
+import { useMemo, useState } from 'preact/hooks';
+import type { ViewProperties } from './app.tsx';
+import { type SyncObject, syncObjects } from './facts.ts';
+import { timeText } from './store.ts';
+
+const WIDTH = 700;
+const HIGH = 34;
+const PAGE = 100;
+
+export function SyncView({ data, onSelect }: ViewProperties) {
+  const all = useMemo(() => syncObjects(data), [data]);
+  const [most, setMost] = useState(PAGE);
+  if (all.length === 0) return <p class="scroll">No sync object has changed in this trace.</p>;
+  return (
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th>object</th>
+            <th>value over time</th>
+            <th>changes</th>
+            <th>last value</th>
+          </tr>
+        </thead>
+        <tbody>
+          {all.slice(0, most).map((one) => (
+            <tr key={one.name}>
+              <td>{one.name}</td>
+              <td>
+                <Plot one={one} duration={data.duration} onSelect={onSelect} />
+              </td>
+              <td>{one.changes.length.toLocaleString('en')}</td>
+              <td>
+                <button type="button" class="link" onClick={() => onSelect(one.changes.at(-1)?.event)}>
+                  {one.changes.at(-1)?.value} at {timeText(one.changes.at(-1)?.time ?? 0)}
+                </button>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {all.length > most && (
+        <button type="button" onClick={() => setMost(most + PAGE)}>
+          {all.length - most} more
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Plot({
+  one,
+  duration,
+  onSelect,
+}: {
+  readonly one: SyncObject;
+  readonly duration: number;
+  readonly onSelect: (event: number) => void;
+}) {
+  const values = one.changes.map(({ value }) => value);
+  const [low, high] = [Math.min(0, ...values), Math.max(1, ...values)];
+  const x = (time: number) => (time / Math.max(1, duration)) * WIDTH;
+  const y = (value: number) => HIGH - 3 - ((value - low) / (high - low)) * (HIGH - 6);
+  let path = `M0 ${y(0)}`;
+  for (const { time, value } of one.changes) path += `H${x(time).toFixed(1)}V${y(value).toFixed(1)}`;
+  return (
+    <svg
+      width={WIDTH}
+      height={HIGH}
+      role="img"
+      aria-label={`${one.name}: ${one.changes.length} changes between ${low} and ${high}`}
+    >
+      <path d={`${path}H${WIDTH}`} style={{ fill: 'none', stroke: 'var(--accent)' }} />
+      {one.changes.slice(0, 400).map(({ event, time, value }) => (
+        // biome-ignore lint/a11y/noStaticElementInteractions: the last one is a button, and the timeline has them all
+        <circle
+          key={event}
+          cx={x(time)}
+          cy={y(value)}
+          r="3"
+          style={{ fill: 'var(--accent)', cursor: 'pointer' }}
+          onClick={() => onSelect(event)}
+        >
+          <title>{`${value} at ${timeText(time)}`}</title>
+        </circle>
+      ))}
+    </svg>
+  );
+}

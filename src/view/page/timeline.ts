@@ -1,0 +1,349 @@
+/**
+ * The timeline's picture. What costs is what can be seen: of a row at most as many events are drawn as it has pixels, found by
+ * bisection, so a million events draw as fast as a thousand.
+ */
+
+import { firstAtLeast, type Lane, timeText } from './store.ts';
+import type { TraceData } from './trace-data.ts';
+
+const ROW = 20;
+const TRACK_GAP = 6;
+const RULER = 26;
+const LEAST_SPAN = 5;
+
+/** A row of names and events: a group's heading has no lanes. */
+interface Row {
+  readonly top: number;
+  readonly height: number;
+  readonly lanes: readonly Lane[];
+  readonly label: string;
+  readonly level: number;
+  /** Of the heading: what it opens and closes. */
+  readonly group: string | undefined;
+}
+
+export interface Colours {
+  readonly background: string;
+  readonly text: string;
+  readonly dim: string;
+  readonly line: string;
+  readonly accent: string;
+  /** By index of the category. */
+  readonly categories: readonly string[];
+}
+
+export class Timeline {
+  readonly data: TraceData;
+  /** Left edge and width of what is shown, nanoseconds. */
+  from = 0;
+  span: number;
+  /** Pixels by which the rows are scrolled. */
+  scroll = 0;
+  width = 0;
+  height = 0;
+  selected: number | undefined;
+  /** Events that were searched for, in the order of their beginnings. */
+  found: ReadonlySet<number> | undefined;
+  /** Two times between which is measured. */
+  measure: readonly [number, number] | undefined;
+  readonly closed = new Set<string>();
+  #rows: Row[] = [];
+  readonly #laneOf = new Map<number, Lane[]>();
+
+  constructor(data: TraceData) {
+    this.data = data;
+    this.span = Math.max(LEAST_SPAN, data.duration * 1.02);
+    for (const lane of data.lanes) {
+      const lanes = this.#laneOf.get(lane.track);
+      if (lanes) lanes.push(lane);
+      else this.#laneOf.set(lane.track, [lane]);
+    }
+    this.layOut();
+  }
+
+  get rows(): readonly Row[] {
+    return this.#rows;
+  }
+
+  /** Height of all rows, pixels. */
+  get contentHeight(): number {
+    const last = this.#rows.at(-1);
+    return last ? last.top + last.height : 0;
+  }
+
+  /** Puts the rows below each other, but for those of groups that are closed. */
+  layOut(): void {
+    const rows: Row[] = [];
+    let top = RULER;
+    const shown = new Set<string>();
+    for (const [track, { path }] of this.data.tracks.entries()) {
+      const lanes = this.#laneOf.get(track);
+      if (!lanes) continue;
+      let hidden = false;
+      for (let level = 0; level < path.length - 1 && !hidden; level++) {
+        const group = path.slice(0, level + 1).join('/');
+        if (!shown.has(group)) {
+          shown.add(group);
+          rows.push({ top, height: ROW, lanes: [], label: path[level] ?? '', level, group });
+          top += ROW;
+        }
+        hidden = this.closed.has(group);
+      }
+      if (hidden) continue;
+      const height = lanes.length * ROW + TRACK_GAP;
+      rows.push({ top, height, lanes, label: path.at(-1) ?? '', level: path.length - 1, group: undefined });
+      top += height;
+    }
+    this.#rows = rows;
+  }
+
+  /** Opens a group that is closed, and the other way round. */
+  toggle(group: string): void {
+    if (!this.closed.delete(group)) this.closed.add(group);
+    this.layOut();
+    this.clamp();
+  }
+
+  timeAt(x: number): number {
+    return this.from + (x / this.width) * this.span;
+  }
+
+  xOf(time: number): number {
+    return ((time - this.from) / this.span) * this.width;
+  }
+
+  /** @param factor below 1: nearer. @param at time that stays where it is */
+  zoom(factor: number, at: number): void {
+    const span = Math.min(Math.max(this.span * factor, LEAST_SPAN), Math.max(LEAST_SPAN, this.data.duration * 1.1));
+    this.from = at - ((at - this.from) / this.span) * span;
+    this.span = span;
+    this.clamp();
+  }
+
+  /** @param fraction of the width */
+  pan(fraction: number): void {
+    this.from += this.span * fraction;
+    this.clamp();
+  }
+
+  clamp(): void {
+    const room = this.span * 0.5;
+    this.from = Math.min(Math.max(this.from, -room), Math.max(0, this.data.duration - this.span) + room);
+    this.scroll = Math.min(Math.max(0, this.scroll), Math.max(0, this.contentHeight - this.height + ROW));
+  }
+
+  /** Selects an event and brings it into sight. */
+  show(event: number): void {
+    this.selected = event;
+    const { start, end, track } = this.data;
+    const [from, to] = [start[event] as number, end[event] as number];
+    if (to < this.from || from > this.from + this.span || (to - from) * 200 < this.span) {
+      this.span = Math.max(LEAST_SPAN, Math.min(this.span, Math.max((to - from) * 20, this.data.duration / 200)));
+      this.from = (from + to) / 2 - this.span / 2;
+    }
+    const path = this.data.tracks[track[event] as number]?.path ?? [];
+    let opened = false;
+    for (let level = 1; level < path.length; level++) {
+      opened = this.closed.delete(path.slice(0, level).join('/')) || opened;
+    }
+    if (opened) this.layOut();
+    const row = this.#rows.find(({ lanes }) => lanes[0]?.track === track[event]);
+    if (row && (row.top - this.scroll < RULER || row.top + row.height - this.scroll > this.height)) {
+      this.scroll = row.top - this.height / 2;
+    }
+    this.clamp();
+  }
+
+  /** The event that is drawn there, or the nearest within a few pixels. */
+  eventAt(x: number, y: number): number | undefined {
+    if (y < RULER) return undefined;
+    const row = this.#rows.find(({ top, height }) => y + this.scroll >= top && y + this.scroll < top + height);
+    const lane = row?.lanes[Math.floor((y + this.scroll - row.top) / ROW)];
+    if (!lane) return undefined;
+    const { start, end } = this.data;
+    const reach = 4 * (this.span / this.width);
+    const time = this.timeAt(x);
+    const after = firstAtLeast(lane.events, start, time);
+    const near = [after - 1, after]
+      .map((index) => lane.events[index])
+      .filter((event) => event !== undefined)
+      .map((event) => ({ event, off: Math.max((start[event] as number) - time, time - (end[event] as number), 0) }))
+      .sort((a, b) => a.off - b.off)[0];
+    return near && near.off <= reach ? near.event : undefined;
+  }
+
+  /** The event before or after the selected one on its row; without one, the first that is in sight. */
+  neighbour(step: 1 | -1): number | undefined {
+    const { selected } = this;
+    if (selected === undefined) {
+      const { order, start } = this.data;
+      return order[firstAtLeast(order, start, this.from)];
+    }
+    const lane = this.data.lanes.find(
+      (one) => one.track === this.data.track[selected] && indexIn(one, this.data.start, selected) >= 0,
+    );
+    return lane?.events[indexIn(lane, this.data.start, selected) + step];
+  }
+
+  draw(context: CanvasRenderingContext2D, colours: Colours): void {
+    const { width, height } = this;
+    context.fillStyle = colours.background;
+    context.fillRect(0, 0, width, height);
+    context.font = '12px system-ui, sans-serif';
+    context.textBaseline = 'middle';
+    for (const row of this.#rows) {
+      const top = row.top - this.scroll;
+      if (top + row.height < RULER || top > height) continue;
+      context.fillStyle = colours.line;
+      context.fillRect(0, top + row.height - 1, width, 1);
+      for (const [depth, lane] of row.lanes.entries()) this.#drawLane(context, colours, lane, top + 2 + depth * ROW);
+    }
+    this.#drawLinks(context, colours);
+    this.#drawMeasure(context, colours);
+    this.#drawRuler(context, colours);
+  }
+
+  #drawLane(context: CanvasRenderingContext2D, colours: Colours, lane: Lane, top: number): void {
+    const { start, end, name, names, category } = this.data;
+    const { events } = lane;
+    const scale = this.width / this.span;
+    const until = this.from + this.span;
+    const step = this.span / this.width;
+    const bar = ROW - 4;
+    // The one before the first that begins in sight may reach into it.
+    let at = Math.max(0, firstAtLeast(events, start, this.from) - 1);
+    let fill = '';
+    while (at < events.length) {
+      const event = events[at] as number;
+      const begin = start[event] as number;
+      if (begin > until) break;
+      const finish = end[event] as number;
+      const left = Math.max(-2, (begin - this.from) * scale);
+      const wide = (finish - this.from) * scale - left;
+      if (finish >= this.from) {
+        const colour = colours.categories[category[event] as number] ?? colours.accent;
+        if (colour !== fill) {
+          fill = colour;
+          context.fillStyle = colour;
+        }
+        const dim = this.found !== undefined && !this.found.has(event);
+        if (dim) context.globalAlpha = 0.2;
+        if (begin === finish) drawInstant(context, left, top, bar);
+        else context.fillRect(left, top, Math.max(1, Math.min(wide, this.width + 4)), bar);
+        if (wide > 30) {
+          this.#drawName(context, names[name[event] as number] ?? '', Math.max(left, 0), top, left + wide);
+          fill = '';
+        }
+        if (dim) context.globalAlpha = 1;
+        if (event === this.selected) {
+          context.strokeStyle = colours.text;
+          context.lineWidth = 2;
+          context.strokeRect(left - 1, top - 1, Math.max(3, wide + 2), bar + 2);
+        }
+      }
+      // What begins within the same pixel would be drawn over this one.
+      at =
+        finish - begin < step && scale < 1e6 ? Math.max(at + 1, firstAtLeast(events, start, begin + step, at)) : at + 1;
+    }
+  }
+
+  #drawName(context: CanvasRenderingContext2D, text: string, left: number, top: number, right: number): void {
+    const room = Math.floor((Math.min(right, this.width) - left - 8) / 6.5);
+    if (room < 3) return;
+    context.fillStyle = '#fff';
+    context.fillText(text.length > room ? `${text.slice(0, room - 1)}…` : text, left + 4, top + (ROW - 4) / 2);
+  }
+
+  /** Arrows from what led to the selected event, and to what it leads to. */
+  #drawLinks(context: CanvasRenderingContext2D, colours: Colours): void {
+    const { selected } = this;
+    if (selected === undefined) return;
+    const { from, to } = this.data.links(selected);
+    context.strokeStyle = colours.accent;
+    context.lineWidth = 1.5;
+    for (const [a, b] of [...from.map((one) => [one, selected]), ...to.map((one) => [selected, one])]) {
+      const begin = this.#placeOf(a as number);
+      const finish = this.#placeOf(b as number);
+      if (!begin || !finish) continue;
+      const x1 = this.xOf(this.data.start[a as number] as number);
+      const x2 = this.xOf(this.data.start[b as number] as number);
+      const bend = Math.max(20, Math.abs(x2 - x1) / 3);
+      context.beginPath();
+      context.moveTo(x1, begin);
+      context.bezierCurveTo(x1 + bend, begin, x2 - bend, finish, x2, finish);
+      context.stroke();
+      context.beginPath();
+      context.moveTo(x2, finish);
+      context.lineTo(x2 - 6, finish - 4);
+      context.lineTo(x2 - 6, finish + 4);
+      context.fillStyle = colours.accent;
+      context.fill();
+    }
+  }
+
+  /** Where an event's row is, vertically, in the picture. */
+  #placeOf(event: number): number | undefined {
+    for (const row of this.#rows) {
+      if (row.lanes[0]?.track !== this.data.track[event]) continue;
+      const depth = row.lanes.findIndex((lane) => indexIn(lane, this.data.start, event) >= 0);
+      return row.top - this.scroll + 2 + Math.max(0, depth) * ROW + (ROW - 4) / 2;
+    }
+    return undefined;
+  }
+
+  #drawMeasure(context: CanvasRenderingContext2D, colours: Colours): void {
+    if (!this.measure) return;
+    const [a, b] = [Math.min(...this.measure), Math.max(...this.measure)];
+    const [left, right] = [this.xOf(a), this.xOf(b)];
+    context.globalAlpha = 0.15;
+    context.fillStyle = colours.accent;
+    context.fillRect(left, RULER, right - left, this.height);
+    context.globalAlpha = 1;
+    context.fillRect(left, RULER, 1, this.height);
+    context.fillRect(right, RULER, 1, this.height);
+    const text = timeText(b - a);
+    const wide = context.measureText(text).width;
+    context.fillStyle = colours.background;
+    context.fillRect((left + right - wide) / 2 - 6, RULER + 4, wide + 12, 20);
+    context.fillStyle = colours.text;
+    context.fillText(text, (left + right - wide) / 2, RULER + 14);
+  }
+
+  #drawRuler(context: CanvasRenderingContext2D, colours: Colours): void {
+    context.fillStyle = colours.background;
+    context.fillRect(0, 0, this.width, RULER);
+    const step = niceStep(this.span / Math.max(1, this.width / 130));
+    context.fillStyle = colours.dim;
+    for (let at = Math.ceil(this.from / step) * step; at <= this.from + this.span; at += step) {
+      const x = this.xOf(at);
+      context.fillRect(x, 0, 1, RULER);
+      if (at >= 0) context.fillText(timeText(at), x + 5, RULER / 2);
+    }
+    context.fillStyle = colours.line;
+    context.fillRect(0, RULER - 1, this.width, 1);
+  }
+}
+
+function drawInstant(context: CanvasRenderingContext2D, x: number, top: number, height: number): void {
+  context.beginPath();
+  context.moveTo(x, top);
+  context.lineTo(x + 4, top + height / 2);
+  context.lineTo(x, top + height);
+  context.lineTo(x - 4, top + height / 2);
+  context.fill();
+}
+
+/** Index of `event` in the lane, or -1. */
+function indexIn(lane: Lane, start: Float64Array, event: number): number {
+  for (let at = firstAtLeast(lane.events, start, start[event] as number); at < lane.events.length; at++) {
+    if (lane.events[at] === event) return at;
+    if (start[lane.events[at] as number] !== start[event]) break;
+  }
+  return -1;
+}
+
+/** The next of 1, 2, 5, 10 ... */
+function niceStep(least: number): number {
+  const power = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
+  return [1, 2, 5, 10].map((times) => times * power).find((step) => step >= least) ?? 10 * power;
+}

@@ -1,0 +1,37 @@
+/** What the views are drawn of. */
+
+import type { Field, Lane, Track } from './store.ts';
+
+export interface TraceData {
+  readonly title: string;
+  readonly tracks: readonly Track[];
+  readonly lanes: readonly Lane[];
+  /** Events. */
+  readonly count: number;
+  /** Nanoseconds from the beginning; `end` is `start` for what is an instant. */
+  readonly start: Float64Array;
+  readonly end: Float64Array;
+  readonly track: Uint32Array;
+  /** Index into `names`. */
+  readonly name: Uint32Array;
+  readonly names: readonly string[];
+  /** Index into `categories`. */
+  readonly category: Uint32Array;
+  readonly categories: readonly string[];
+  /** Events in the order of their beginnings. */
+  readonly order: Uint32Array;
+  /** Nanoseconds from the first event to the end of the last. */
+  readonly duration: number;
+  readonly clock: 'virtual' | 'wall';
+  /** What is missing of the file, in words. */
+  readonly problem: string | undefined;
+  /** What the event says of itself. */
+  fields(event: number): readonly Field[];
+  /** Events that led to this one, and that it leads to. */
+  links(event: number): { readonly from: readonly number[]; readonly to: readonly number[] };
+}
+
+/** One field of an event, where it has it. */
+export function field(data: TraceData, event: number, name: string): Field['value'] | undefined {
+  return data.fields(event).find((one) => one.name === name)?.value;
+}

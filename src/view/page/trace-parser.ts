@@ -1,0 +1,103 @@
+/** What the views are drawn of, made of a trace's bytes as they come. */
+
+import { TraceReader } from '../../trace/reader.ts';
+import { type Field, lanesOf, type Track } from './store.ts';
+import type { TraceData } from './trace-data.ts';
+
+export class TraceParser {
+  readonly #title: string;
+  readonly #reader = new TraceReader();
+
+  constructor(title: string) {
+    this.#title = title;
+  }
+
+  /** @param bytes what follows on those of before */
+  add(bytes: Uint8Array): TraceData {
+    this.#reader.append(bytes);
+    return this.result(undefined);
+  }
+
+  /** @param trouble why there will be no more */
+  result(trouble: string | undefined): TraceData {
+    const reader = this.#reader;
+    const { count } = reader;
+    const columns = reader.columns();
+    const [start, end] = [new Float64Array(count), new Float64Array(count)];
+    let origin = Number.POSITIVE_INFINITY;
+    for (let event = 0; event < count; event++) origin = Math.min(origin, columns.start[event] as number);
+    let duration = 0;
+    for (let event = 0; event < count; event++) {
+      start[event] = (columns.start[event] as number) - origin;
+      end[event] = (columns.end[event] as number) - origin;
+      // of what is still under way the end is not known
+      duration = Math.max(duration, start[event] as number, end[event] || 0);
+    }
+    for (let event = 0; event < count; event++) if (Number.isNaN(end[event])) end[event] = duration;
+    const order = inOrder(start);
+    const track = columns.track.slice();
+    const places = grouped(reader.tracks);
+    const placeOf = new Uint32Array(places.length);
+    for (const [place, index] of places.entries()) placeOf[index] = place;
+    for (let event = 0; event < count; event++) track[event] = placeOf[track[event] as number] as number;
+    const tracks = places.map((index) => ({ path: (reader.tracks[index] as Track).path }));
+    const problem = [reader.problem?.message, trouble].filter((text) => text !== undefined).join(' ');
+    return {
+      title: this.#title,
+      tracks,
+      lanes: lanesOf(tracks.length, track, start, end, order),
+      count,
+      start,
+      end,
+      track,
+      name: columns.name.slice(),
+      names: reader.names,
+      category: columns.category.slice(),
+      categories: reader.categories,
+      order,
+      duration,
+      clock: reader.clock ?? 'wall',
+      problem: problem === '' ? undefined : problem,
+      fields: (event) => Object.entries(reader.fields(event)).map(([name, value]): Field => ({ name, value })),
+      links: (event) => linksOf(reader, event),
+    };
+  }
+}
+
+/** Indices in the order of their times; of those at the same time, as they are in the file. */
+function inOrder(start: Float64Array): Uint32Array {
+  const order = Uint32Array.from(start, (_, index) => index);
+  const sorted = start.every((time, index) => index === 0 || time >= (start[index - 1] as number));
+  return sorted ? order : order.sort((a, b) => (start[a] as number) - (start[b] as number) || a - b);
+}
+
+/** Places of tracks such that those of a group follow each other, groups in the order in which they were met. */
+function grouped(tracks: readonly Track[]): number[] {
+  interface Group {
+    readonly own: number[];
+    readonly groups: Map<string, Group>;
+  }
+  const root: Group = { own: [], groups: new Map() };
+  for (const [index, { path }] of tracks.entries()) {
+    let group = root;
+    for (const name of path) {
+      const next = group.groups.get(name) ?? { own: [], groups: new Map() };
+      group.groups.set(name, next);
+      group = next;
+    }
+    group.own.push(index);
+  }
+  const flat = ({ own, groups }: Group): number[] => [...own, ...[...groups.values()].flatMap(flat)];
+  return flat(root);
+}
+
+/** Others that have a flow with it, by whether they were before it. */
+function linksOf(reader: TraceReader, event: number): { from: number[]; to: number[] } {
+  const [from, to] = [new Set<number>(), new Set<number>()];
+  for (const flow of reader.flows(event)) {
+    const events = [...reader.flowEvents(flow)];
+    const at = events.indexOf(event);
+    for (const [index, other] of events.entries()) if (index !== at) (index < at ? from : to).add(other);
+  }
+  return { from: [...from], to: [...to] };
+}
