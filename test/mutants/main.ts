@@ -28,6 +28,7 @@ interface Verdict {
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string' },
+    by: { type: 'string', default: '' },
     jobs: { type: 'string', default: '1' },
     sample: { type: 'string' },
     new: { type: 'boolean', default: false },
@@ -127,7 +128,7 @@ async function survey(list: readonly Mutant[]): Promise<Map<string, string[]>> {
     reached.set(name, tests.add(test));
   };
   const station = new Station();
-  const last = await station.order({ mutants: list, survey: true, tests: [] }, (told) => {
+  const last = await station.order({ mutants: list, survey: true, tests: [], by: options.by }, (told) => {
     if (told.type !== 'surveyed') return;
     if (told.test === '') for (const name of told.passes) atStart.add(name);
     else {

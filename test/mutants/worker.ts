@@ -13,6 +13,8 @@ export interface Order {
   readonly survey: boolean;
   /** Names of tests, in this order; a survey runs all. */
   readonly tests: readonly string[];
+  /** Of a survey: only tests whose names contain it. */
+  readonly by?: string;
 }
 
 export type Told =
@@ -57,7 +59,7 @@ globalThis.sagradaMutant = new Saboteur((name, present) => {
   return name === only;
 }, registers);
 
-async function carryOut({ mutants, survey, tests }: Order): Promise<void> {
+async function carryOut({ mutants, survey, tests, by = '' }: Order): Promise<void> {
   only = survey ? undefined : mutants[0]?.name;
   if (!installed) install(mutants, survey);
   installed = true;
@@ -69,7 +71,9 @@ async function carryOut({ mutants, survey, tests }: Order): Promise<void> {
   const { runInProcess } = await import('../../src/exercise/in-process.ts');
   const { divide } = await import('../../src/exercise/needs.ts');
   const all = suites.flatMap((suite) => suite.tests.map((test) => ({ test, machine: suite.machine ?? 'gaudi-x2' })));
-  const chosen = survey ? all : tests.flatMap((id) => all.filter(({ test }) => test.id === id));
+  const chosen = survey
+    ? all.filter(({ test }) => test.id.includes(by))
+    : tests.flatMap((id) => all.filter(({ test }) => test.id === id));
   if (!survey && chosen.length < tests.length) {
     tell({ type: 'broken', text: `there is no test ${tests.find((id) => !all.some(({ test }) => test.id === id))}` });
     return;

@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
+import { events as eventRows } from '../../../specs/gaudi/events.ts';
+import type { Device } from '../../runtime/device.ts';
 import type { EventNotifier } from '../../runtime/events.ts';
 import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { values } from '../../uapi/rows.ts';
@@ -31,4 +33,22 @@ export async function told(t: TestContext, events: EventNotifier, bits: number):
     await setImmediate();
   }
   return seen;
+}
+
+/** Waits until an event has been counted more often than before, or a minute is over. @returns how much more often */
+export async function counted(
+  t: TestContext,
+  device: Device,
+  name: string,
+  before: Uint32Array,
+  least = 1,
+): Promise<number> {
+  const { id } = eventRows.find((event) => event.name === name) as (typeof eventRows)[number];
+  for (const end = t.target.driver.now() + MINUTE; ; ) {
+    const more = (device.info.hwEventsAggregate()[id] ?? 0) - (before[id] ?? 0);
+    if (more >= least || t.target.driver.now() >= end) return more;
+    t.signal.throwIfAborted();
+    t.target.driver.sleep(1_000_000);
+    await setImmediate();
+  }
 }

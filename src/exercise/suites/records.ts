@@ -1,8 +1,6 @@
 /** Records of errors and events, and being told of them; what questions about them want. */
 
 import assert from 'node:assert/strict';
-import { setImmediate } from 'node:timers/promises';
-import { events as eventRows } from '../../../specs/gaudi/events.ts';
 import { EFD_NONBLOCK } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { ControlDevice, Device } from '../../runtime/device.ts';
@@ -11,7 +9,7 @@ import { gaudi_engine_id } from '../../uapi/habanalabs/gaudi.ts';
 import { DRM_IOCTL_HL_INFO, hl_passthrough_type, type InfoName, infoOperations } from '../../uapi/habanalabs/info.ts';
 import { hl_user_mapping, razwiFlags } from '../../uapi/habanalabs/info-results.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
-import { EVENT, FAULT, told } from './events-lib.ts';
+import { counted, EVENT, FAULT, told } from './events-lib.ts';
 import { assertErrno, KiB, MiB, run } from './lib.ts';
 import { asNew, control, KILLING, LATE_EVENT, recovered, resets, SLOW } from './reset-lib.ts';
 import { assertValue } from './sync-lib.ts';
@@ -194,18 +192,6 @@ function notification(test: Declare): void {
     await release(t, device);
     await device.wait(work, { signal: t.signal });
   });
-}
-
-/** Waits until an event has been counted more often than before. @returns how much more often */
-async function counted(t: TestContext, device: Device, name: string, before: Uint32Array): Promise<number> {
-  const { id } = eventRows.find((event) => event.name === name) as (typeof eventRows)[number];
-  for (const end = t.target.driver.now() + 60e9; ; ) {
-    const more = (device.info.hwEventsAggregate()[id] ?? 0) - (before[id] ?? 0);
-    if (more > 0 || t.target.driver.now() >= end) return more;
-    t.signal.throwIfAborted();
-    t.target.driver.sleep(1_000_000);
-    await setImmediate();
-  }
 }
 
 async function release(t: TestContext, device: Device): Promise<void> {

@@ -8,6 +8,7 @@ import { fenceAddress, type SyncObject } from '../../runtime/sync.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { type Declare, suite } from '../suite.ts';
 import { assertSame, copy, fill, KiB, MiB, run } from './lib.ts';
+import { syncErrors } from './sync-errors.ts';
 import { assertValue, externalQueues, hold, meets, release } from './sync-lib.ts';
 import { signals } from './sync-signals.ts';
 import { submissions } from './sync-submissions.ts';
@@ -377,4 +378,5 @@ export const sync = suite('sync', 'Sync objects, monitors, fences; signals and w
   fences(test);
   signals(test);
   submissions(test);
+  syncErrors(test);
 });
