@@ -174,8 +174,8 @@ function unexamined(result: Result, error: unknown): Result {
   return { ...result, status: 'failed', failure: result.failure ?? { message } };
 }
 
-/** Standard input of the agent. */
-class Orders implements AsyncIterable<Uint8Array> {
+/** Standard input of a program elsewhere: what is sent, in order, and no end. */
+export class Orders implements AsyncIterable<Uint8Array> {
   readonly #orders: Uint8Array[] = [];
   #wake: (() => void) | undefined;
 

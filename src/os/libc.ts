@@ -15,6 +15,7 @@ const c = {
   read: lib.func('long read(int fd, _Out_ uint8_t *buffer, size_t length)'),
   write: lib.func('long write(int fd, const uint8_t *buffer, size_t length)'),
   ioctl: lib.func('int ioctl(int fd, ulong request, _Inout_ uint8_t *argument)'),
+  ioctlNumber: lib.func('ioctl', 'int', ['int', 'ulong', 'ulong']),
   mmap: lib.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
   munmap: lib.func('int munmap(void *address, size_t length)'),
   memfdCreate: lib.func('int memfd_create(const char *name, uint flags)'),
@@ -83,6 +84,11 @@ export function write(fd: number, buffer: Uint8Array): number {
 /** `argument` is read and written in place. @returns what the driver returned, 0 or positive. */
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   return checked('ioctl', c.ioctl(fd, request, argument));
+}
+
+/** An ioctl whose argument is a number. */
+export function ioctlNumber(fd: number, request: number, argument: number): number {
+  return checked('ioctl', c.ioctlNumber(fd, request, argument));
 }
 
 /** Flags of `open` (asm-generic/fcntl.h). */

@@ -53,3 +53,8 @@ export function isUnexpected({ level, text }: LogRecord, index: number, { helper
   if (level > ERROR_LEVEL) return false;
   return index < loaded || !DRIVER_LINE.test(text) || cardFaults.some((pattern) => pattern.test(text));
 }
+
+/** Of a line that came after the drivers were loaded. */
+export function isAlarm({ level, text }: Pick<LogRecord, 'level' | 'text'>): boolean {
+  return isUnexpected({ level, text, seconds: 0 }, 0, { helper: true, loaded: 0 });
+}

@@ -42,7 +42,7 @@ describe('a sequence as text', () => {
           assert.doesNotMatch((error as Error).message, /\n/);
         }
       }),
-      seed,
+      { seed: seed() },
     );
   });
 
@@ -52,7 +52,7 @@ describe('a sequence as text', () => {
         assert.deepEqual(parseSequence(textOf(steps)), steps);
         assert.deepEqual(parseSequence(`\n// why\n  ${textOf(steps).replaceAll('\n', '\n  ')}\n`), steps);
       }),
-      seed,
+      { seed: seed() },
     );
   });
 });
@@ -84,7 +84,7 @@ describe('a changed sequence', () => {
           assert.equal(changed[0]?.operation, 'open_compute');
         }
       }),
-      seed,
+      { seed: seed() },
     );
   });
 
@@ -114,7 +114,7 @@ describe('a changed sequence', () => {
         assert.equal(left.length, steps.filter((_, i) => !gone(i)).length);
         assert.ok(resourcesOf(left).length <= resourcesOf(steps).length);
       }),
-      seed,
+      { seed: seed() },
     );
   });
 });
