@@ -5,6 +5,7 @@
 export const longTests: ReadonlySet<string> = new Set([
   'memory: mappings of every size from a byte to 64 MiB',
   'memory: two hundred mappings do not overlap',
+  'memory: page tables that are empty are used again',
   'dma: host to HBM and back, 64 MiB',
   'dma: host to SRAM and back, 16 MiB',
   'dma: both directions at once',

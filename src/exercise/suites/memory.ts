@@ -3,6 +3,7 @@ import { HostBuffer } from '../../runtime/memory.ts';
 import { DRM_IOCTL_HL_MEMORY, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { suite, type TestContext } from '../suite.ts';
 import { assertErrno, assertSame, call, copy, fill, KiB, MiB, pages } from './lib.ts';
+import { mappings } from './memory-mappings.ts';
 
 const OP = memoryOperations;
 const PAGE = 4 * KiB;
@@ -172,4 +173,6 @@ export const memory = suite('memory', 'Host memory through the MMU, and the acco
     await copy(t, DOWN, result.deviceAddress, dram.address, size);
     assertSame(result.bytes, source.bytes, 'copied');
   });
+
+  mappings(test);
 });
