@@ -24,6 +24,8 @@ export const longTests: ReadonlySet<string> = new Set([
   'queues: DMA_1_2: two hundred submissions are done in their order',
   'queues: every internal DMA queue runs packets in host memory',
   'queues: every internal DMA queue runs packets in HBM',
+  'queues: errors of queues are told of, each by its engine, and end what is behind them',
+  'queues: a reset leaves nothing of predicates, and no monitor armed',
   'tpc: a kernel waits for what another core writes',
   'tpc: DMA goes on beside a kernel',
   'tpc: an illegal instruction is told of, and ends with a reset',

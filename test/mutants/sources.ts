@@ -124,7 +124,7 @@ export const sourceMutants: readonly Mutant[] = [
     ['a payload to an odd address is written', 'low % 4 !== 0', 'false'],
     ['a payload goes to the low half of its address', "registers.get('MON_PAY_ADDRH', monitor) * 2 ** 32 + low", 'low'],
     ['a reset leaves monitors armed', 'for (const group of this.#armed) group.clear();', ''],
-    ['a write that fails is not told', 'this.#ports.onInterrupt(SEI_CAUSE.AXI_RESPONSE_ERR, 0);', ';'],
+    ['a write that fails is not told', 'this.#ports.onInterrupt(SEI_CAUSE.AXI_RESPONSE_ERR, 0)', 'Number()'],
     ['disarming leaves the monitor waiting', 'if ((value & STATUS.VALID) === 0) return;', ''],
   ]),
   ...within('dma', 'src/gaudi/dma-transfer.ts', [

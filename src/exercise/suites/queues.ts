@@ -8,6 +8,7 @@ import { chunkFlags } from '../../uapi/habanalabs/cs.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, copy, fill, KiB, MiB, run } from './lib.ts';
+import { queueErrors } from './queues-errors.ts';
 import { arbiter, internal, runBeside } from './queues-internal.ts';
 import { internalPackets } from './queues-packets.ts';
 import { assertValue, externalQueues, hold, release } from './sync-lib.ts';
@@ -360,5 +361,6 @@ export const queues = suite(
     packets(test);
     internalPackets(test);
     arbiter(test);
+    queueErrors(test);
   },
 );
