@@ -16,11 +16,13 @@ const files: Readonly<Record<string, () => Promise<CommandFile>>> = {
   disasm: () => import('./disasm.ts'),
   doctor: () => import('./doctor.ts'),
   exercise: () => import('./exercise.ts'),
+  fuzz: () => import('./fuzz.ts'),
   history: () => import('./history.ts'),
   isa: () => import('./isa.ts'),
   report: () => import('./report.ts'),
   run: () => import('./run.ts'),
   tpc: () => import('./tpc.ts'),
+  view: () => import('./view.ts'),
   vm: () => import('./vm.ts'),
 };
 

@@ -2,10 +2,15 @@
 
 import { enableCompileCache, registerHooks } from 'node:module';
 
-const front = new URL('../index.ts', import.meta.url).href;
+const places: Readonly<Record<string, string>> = {
+  sagrada: new URL('../index.ts', import.meta.url).href,
+  'sagrada/sequences': new URL('../exercise/fuzz/replay.ts', import.meta.url).href,
+};
 
 enableCompileCache();
 registerHooks({
-  resolve: (specifier, context, next) =>
-    specifier === 'sagrada' ? { url: front, shortCircuit: true } : next(specifier, context),
+  resolve(specifier, context, next) {
+    const url = Object.hasOwn(places, specifier) ? places[specifier] : undefined;
+    return url === undefined ? next(specifier, context) : { url, shortCircuit: true };
+  },
 });

@@ -61,6 +61,9 @@ export async function bundle(entry: string, directory: string): Promise<string> 
             external: true,
           }));
           b.onResolve({ filter: /^sagrada$/ }, () => ({ path: path.join(root, 'src', 'index.ts') }));
+          b.onResolve({ filter: /^sagrada\/sequences$/ }, () => ({
+            path: path.join(root, 'src', 'exercise', 'fuzz', 'replay.ts'),
+          }));
           // a guest is slow: programs for tensor cores are assembled here
           b.onLoad({ filter: /[/\\]exercise[/\\]tpc-programs\.ts$/ }, async () => ({ contents: await programs() }));
         },

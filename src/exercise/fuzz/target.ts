@@ -33,7 +33,12 @@ export class Target {
     this.#patience = patience;
   }
 
-  /** @throws UserError when it cannot be started */
+  /** Of whom it is that something is reached: the kernel, or the model. */
+  get place(): string {
+    return this.station.system.split(',')[0] ?? '';
+  }
+
+  /** Starts it, or starts it anew. @throws UserError when it cannot be started */
   async start(): Promise<void> {
     const ready = Promise.withResolvers<void>();
     this.#hear = (answer) => {
