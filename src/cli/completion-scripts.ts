@@ -16,7 +16,18 @@ _sagrada() {
     line=\${line:\${#cut}}
   done
   local quote=
-  if [[ $word == [\\"\\']* ]]; then quote=\${word:0:1} word=\${word:1}; fi
+  if [[ $word == [\\"\\']* ]]; then
+    quote=\${word:0:1} word=\${word:1}
+  else
+    cut=$word word=
+    while [[ $cut == *\\\\* ]]; do
+      word+=\${cut%%\\\\*}
+      cut=\${cut#*\\\\}
+      word+=\${cut:0:1}
+      cut=\${cut:1}
+    done
+    word+=$cut
+  fi
   answer=$("\${COMP_WORDS[0]}" completion words -- "\${words[@]:1}" "$word" 2>/dev/null) || return
   while IFS=$'\\t' read -r value _; do
     case $value in
@@ -71,7 +82,7 @@ if [[ \${funcstack[1]} == _sagrada ]]; then _sagrada "$@"; else compdef _sagrada
 export const fish = `# fish completion of sagrada
 function __sagrada_complete
   set -l before (commandline -opc)
-  set -l current (commandline -ct)
+  set -l current (string unescape -- (commandline -ct))
   set -l files none
   for line in ($before[1] completion words -- $before[2..] "$current" 2>/dev/null)
     switch $line
@@ -87,11 +98,11 @@ function __sagrada_complete
   switch $files
     case files
       for path in (__fish_complete_path $start)
-        echo $prefix$path
+        echo "$prefix$path"
       end
     case folders
       for path in (__fish_complete_directories $start '')
-        echo $prefix$path
+        echo "$prefix$path"
       end
   end
 end
