@@ -127,7 +127,7 @@ test('in fish', async () => {
   for (const [typed, completed] of LINES) {
     // fish closes the quote itself
     const line = typed.replaceAll('"', '');
-    const last = line.replace(/.*(?:--grep | )/, '');
+    const [head = ''] = /^.*(?:--grep | (?!.*--grep))/.exec(line) ?? [];
     const script = `${places}sagrada completion fish | source\ncomplete -C '${line.replaceAll(/(?<=--grep .*) /g, '\\ ')}'`;
     const { stdout, stderr } = spawnSync(program, [...args, '--no-config', '-c', script], {
       cwd: work,
@@ -135,7 +135,7 @@ test('in fish', async () => {
       encoding: 'utf8',
     });
     assert.equal(stderr, '');
-    const word = completed
+    const word = completed.replaceAll('"', '').slice(head.length).trimEnd();
       .replaceAll('"', '')
       .slice(line.length - last.length)
       .trimEnd();
