@@ -1,4 +1,5 @@
 import { suite } from '../suite.ts';
+import { messageTests } from './p2p-messages.ts';
 import { registrationTests } from './p2p-registration.ts';
 import { transferTests } from './p2p-transfers.ts';
 import { workTests } from './p2p-work.ts';
@@ -9,6 +10,7 @@ export const p2p = suite(
   (test) => {
     transferTests(test);
     workTests(test);
+    messageTests(test);
     registrationTests(test);
   },
   { machine: 'gaudi-x2-efa-x2' },
