@@ -136,9 +136,6 @@ test('in fish', async () => {
     });
     assert.equal(stderr, '');
     const word = completed.replaceAll('"', '').slice(head.length).trimEnd();
-      .replaceAll('"', '')
-      .slice(line.length - last.length)
-      .trimEnd();
     const [found = ''] = stdout.split(/[\t\n]/, 1);
     assert.ok(found.startsWith(word), `${line}: ${word}, but ${stdout}`);
   }
