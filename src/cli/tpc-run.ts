@@ -1,6 +1,7 @@
 /** `sagrada tpc run`: a kernel on a core that stands alone. */
 
 import { closeSync, openSync, writeSync } from 'node:fs';
+import path from 'node:path';
 import { Command } from 'commander';
 import { slots } from '../isa/vliw/bundle.ts';
 import { UserError } from '../sim/errors.ts';
@@ -8,7 +9,10 @@ import type { TpcStatistics } from '../tpc/core.ts';
 import { cutIndexSpace } from '../tpc/index-space.ts';
 import { readElement } from '../tpc/run/elements.ts';
 import { writeNpy } from '../tpc/run/npy.ts';
+import { recordProgram, StepRecorder } from '../tpc/run/recording.ts';
 import { addStatistics, flopsAt, type Stand } from '../tpc/run/stand.ts';
+import { createTraceFile, TraceFile } from '../trace/file.ts';
+import { TraceRecorder } from '../trace/recorder.ts';
 import { addExamples } from './help.ts';
 import { print, writeOutput } from './isa-input.ts';
 import { addKernelOptions, type KernelOptions, type PreparedKernel, prepareKernel, whole } from './tpc-kernel.ts';
@@ -19,6 +23,7 @@ interface Options extends KernelOptions {
   readonly print?: boolean;
   readonly outFile?: readonly string[];
   readonly trace?: string;
+  readonly bundles?: string;
   readonly stats?: boolean;
   readonly json?: boolean;
   readonly compile: boolean;
@@ -49,7 +54,11 @@ bounds read as. Sizes are told with dimension 0, along which vectors lie, first;
       ...before,
       text,
     ])
-    .option('--trace <file>', 'write each bundle that is done to a file')
+    .option(
+      '--trace <file>',
+      'write a trace: each bundle that is done and the registers it changes, for "sagrada view" and ui.perfetto.dev',
+    )
+    .option('--bundles <file>', 'write each bundle that is done to a file, as a line of text')
     .option('--stats', 'print bundles, slots, cycles and speed')
     .option('--json', 'print results and figures as JSON')
     .option('--no-compile', 'interpret only: do not compile hot loops to WebAssembly')
@@ -80,28 +89,87 @@ async function run(file: string, texts: Parameters<typeof prepareKernel>[1], opt
 
 function runParts(kernel: PreparedKernel, options: Options): Outcome {
   const parts = cutIndexSpace(kernel.indexSpace, options.cores);
-  const stand = kernel.stand(options.compile && options.trace === undefined);
+  const stand = kernel.stand(options.compile && options.trace === undefined && options.bundles === undefined);
   const statistics: TpcStatistics[] = [];
   const began = performance.now();
-  const trace = options.trace === undefined ? undefined : openTrace(options.trace);
+  using follower = followerOf(kernel, stand, options);
   try {
     parts.forEach((part, n) => {
       stand.start(part);
-      if (trace === undefined) stand.finish(options.budget);
-      else traced(kernel, stand, n, options.budget, trace);
+      if (follower === undefined) stand.finish(options.budget);
+      else follow(follower, stand, n, options.budget);
       statistics.push(stand.core.statistics);
     });
   } catch (error) {
     const text = stand.explain(error);
     throw text === undefined ? error : new UserError(text);
-  } finally {
-    if (trace !== undefined) closeSync(trace);
   }
   const seconds = (performance.now() - began) / 1000;
   return { stand, statistics: addStatistics(statistics), parts: parts.length, seconds };
 }
 
-function openTrace(file: string): number {
+/** Writes down what a core does, bundle by bundle. */
+interface Follower extends Disposable {
+  /** @param part of the index space, from 0 */
+  start(part: number): void;
+  step(): void;
+}
+
+function followerOf(kernel: PreparedKernel, stand: Stand, options: Options): Follower | undefined {
+  const { trace, bundles } = options;
+  if (trace !== undefined && bundles !== undefined) throw new UserError('--trace and --bundles: one of them at a time');
+  if (trace !== undefined) return intoTrace(kernel, stand, trace);
+  return bundles === undefined ? undefined : intoText(kernel, stand, bundles);
+}
+
+/** A core each for the parts, which begin at the same time; a cycle is a nanosecond. */
+function intoTrace({ program }: PreparedKernel, stand: Stand, file: string): Follower {
+  createTraceFile(file);
+  const sink = new TraceFile(file);
+  const now = () => stand.core.statistics.cycles;
+  const recorder = new TraceRecorder({ sink, sequence: 1, root: path.basename(program.file), now });
+  recorder.track().instant('machine', 'tpc', { clock: 'virtual', target: 'model' });
+  recordProgram(program, recorder.track('program'));
+  let steps: StepRecorder | undefined;
+  return {
+    start(part) {
+      steps = new StepRecorder(stand, program, recorder.track(`core ${part}`));
+    },
+    step: () => steps?.step(),
+    [Symbol.dispose]() {
+      recorder.close();
+      sink[Symbol.dispose]();
+    },
+  };
+}
+
+/** A line for each bundle: core, cycle, place, text. */
+function intoText({ program }: PreparedKernel, stand: Stand, file: string): Follower {
+  const { core } = stand;
+  const descriptor = openForWriting(file);
+  const lines: string[] = [];
+  let current = 0;
+  const flush = () => {
+    if (lines.length > 0) writeSync(descriptor, `${lines.join('\n')}\n`);
+    lines.length = 0;
+  };
+  return {
+    start(part) {
+      current = part;
+    },
+    step() {
+      lines.push(`${current} ${core.statistics.cycles} ${program.place(core.pc)}: ${program.text(core.pc)}`);
+      if (lines.length >= 4096) flush();
+      core.step();
+    },
+    [Symbol.dispose]() {
+      flush();
+      closeSync(descriptor);
+    },
+  };
+}
+
+function openForWriting(file: string): number {
   try {
     return openSync(file, 'w');
   } catch (error) {
@@ -109,25 +177,13 @@ function openTrace(file: string): number {
   }
 }
 
-/** A line for each bundle: core, cycle, place, text. */
-function traced(kernel: PreparedKernel, stand: Stand, part: number, budget: number, trace: number): void {
+function follow(follower: Follower, stand: Stand, part: number, budget: number): void {
   const { core } = stand;
-  const lines: string[] = [];
-  const flush = () => {
-    if (lines.length > 0) writeSync(trace, `${lines.join('\n')}\n`);
-    lines.length = 0;
-  };
   core.machine.readConfig();
-  try {
-    for (let done = 0; core.status === 'ready' || core.status === 'debug'; done++) {
-      if (done >= budget) stand.finish(0);
-      const { pc } = core;
-      lines.push(`${part} ${core.statistics.cycles} ${kernel.program.place(pc)}: ${kernel.program.text(pc)}`);
-      if (lines.length >= 4096) flush();
-      core.step();
-    }
-  } finally {
-    flush();
+  follower.start(part);
+  for (let done = 0; core.status === 'ready' || core.status === 'debug'; done++) {
+    if (done >= budget) stand.finish(0);
+    follower.step();
   }
 }
 

@@ -10,11 +10,9 @@ import { UserError } from '../sim/errors.ts';
 import { pageFiles } from '../view/bundle.ts';
 import { exportedDocument } from '../view/document.ts';
 import { serveView } from '../view/server.ts';
+import { addExamples } from './help.ts';
 import { interruptible } from './interruption.ts';
 import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
-
-/** Where `--trace` without a name writes, and `sagrada view` without one looks. */
-const DEFAULT_TRACE = 'sagrada.pftrace';
 
 interface Options extends ResultsOptions {
   readonly export?: string;
@@ -26,9 +24,15 @@ export function command(): Command {
     .description(
       'show traces in a browser: timeline, topology, memory, sync objects, TPC programs, coverage; while they are still being written, too',
     )
-    .argument('[file...]', 'traces that --trace has written; two are compared', [DEFAULT_TRACE])
+    .argument('<file...>', 'traces that --trace has written; two are compared')
     .option('--export <file>', 'write the page with the traces in it, as one HTML file, and end')
     .option('--port <n>', 'on loopback (default: a free one)', portNumber);
+  addExamples(
+    view,
+    ['sagrada view run.pftrace', 'print the address of the page'],
+    ['sagrada view before.pftrace after.pftrace', 'compare two runs'],
+    ['sagrada view run.pftrace --export run.html', 'for a bug report'],
+  );
   return addResultsOptions(view).action(run);
 }
 

@@ -141,10 +141,10 @@ describe('sagrada tpc run', () => {
     assert.match(stdout, /^floating point +1024 operations$/m);
   });
 
-  it('--trace writes a line for each bundle', () => {
-    const args = ['--in', 'x=f32[4]:ones', '--out', 'y', '--trace', 'trace.txt', '--json'];
+  it('--bundles writes a line for each bundle', () => {
+    const args = ['--in', 'x=f32[4]:ones', '--out', 'y', '--bundles', 'bundles.txt', '--json'];
     const { stdout } = sagrada(['tpc', 'run', kernel('relu'), ...args]);
-    const lines = readFileSync(path.join(folder, 'trace.txt'), 'utf8').trimEnd().split('\n');
+    const lines = readFileSync(path.join(folder, 'bundles.txt'), 'utf8').trimEnd().split('\n');
     assert.equal(lines.length, JSON.parse(stdout).bundles);
     assert.match(lines[0] as string, /^0 0 .*relu.tpc:\d+: nop; mov_irf_dim 0 S4, I1$/);
   });

@@ -123,7 +123,7 @@ class Disassembler {
   }
 
   #listing(text: string, offset: number): string {
-    const bytes = Buffer.from(this.#bytes.subarray(offset, offset + BUNDLE_BYTES)).toString('hex');
+    const bytes = this.#bytes.slice(offset, offset + BUNDLE_BYTES).toHex();
     return `${text.padEnd(80)} // ${offset.toString(16).padStart(4, '0')}: ${bytes}`;
   }
 }

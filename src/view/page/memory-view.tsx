@@ -7,8 +7,10 @@ import { bytesText, timeText } from './store.ts';
 
 const WIDTH = 860;
 const BAR = 30;
-/** Cells into which a memory is divided where regions are too small to be drawn to scale. */
+/** A region is drawn at least so wide, pixels. */
 const LEAST = 3;
+/** Regions that are listed. */
+const MOST_ROWS = 200;
 
 export function MemoryView({ data, selected, onSelect }: ViewProperties) {
   const all = useMemo(() => regions(data), [data]);
@@ -76,7 +78,7 @@ function Space({ space, all, alive, onSelect }: SpaceProperties) {
         aria-label={`${space}: ${alive.length} regions; the table says which`}
       >
         <rect width={WIDTH} height={BAR} style={{ fill: 'var(--panel)', stroke: 'var(--line)' }} />
-        {alive.map((region) => {
+        {visible(alive, places).map((region) => {
           const left = places(region.address);
           const wide = Math.max(LEAST, places(region.address + BigInt(region.size)) - left);
           return (
@@ -96,7 +98,10 @@ function Space({ space, all, alive, onSelect }: SpaceProperties) {
         })}
       </svg>
       <details>
-        <summary>{alive.length} regions</summary>
+        <summary>
+          {alive.length.toLocaleString('en')} regions
+          {alive.length > MOST_ROWS ? `, the first ${MOST_ROWS} of them` : ''}
+        </summary>
         <table>
           <thead>
             <tr>
@@ -107,7 +112,7 @@ function Space({ space, all, alive, onSelect }: SpaceProperties) {
             </tr>
           </thead>
           <tbody>
-            {alive.map((region) => (
+            {alive.slice(0, MOST_ROWS).map((region) => (
               <tr key={region.event}>
                 <td class="value">0x{region.address.toString(16)}</td>
                 <td>{bytesText(region.size)}</td>
@@ -124,6 +129,17 @@ function Space({ space, all, alive, onSelect }: SpaceProperties) {
       </details>
     </section>
   );
+}
+
+/** Of regions that would be drawn over each other, the last. */
+function visible(regions: readonly Region[], places: (address: bigint) => number): Region[] {
+  const drawn = new Map<string, Region>();
+  for (const region of regions) {
+    const left = Math.round(places(region.address));
+    const right = Math.round(places(region.address + BigInt(region.size)));
+    drawn.set(`${region.kind === 'export'} ${left} ${right}`, region);
+  }
+  return [...drawn.values()];
 }
 
 /**

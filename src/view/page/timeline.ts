@@ -48,15 +48,22 @@ export class Timeline {
   measure: readonly [number, number] | undefined;
   readonly closed = new Set<string>();
   #rows: Row[] = [];
-  readonly #laneOf = new Map<number, Lane[]>();
+  /** By the path of their track. */
+  readonly #lanesOf = new Map<string, Lane[]>();
+  /** Paths that others are below. */
+  readonly #groups = new Set<string>();
 
   constructor(data: TraceData) {
     this.data = data;
     this.span = Math.max(LEAST_SPAN, data.duration * 1.02);
     for (const lane of data.lanes) {
-      const lanes = this.#laneOf.get(lane.track);
+      const name = data.tracks[lane.track]?.path.join('/') ?? '';
+      const lanes = this.#lanesOf.get(name);
       if (lanes) lanes.push(lane);
-      else this.#laneOf.set(lane.track, [lane]);
+      else this.#lanesOf.set(name, [lane]);
+    }
+    for (const { path } of data.tracks) {
+      for (let level = 1; level < path.length; level++) this.#groups.add(path.slice(0, level).join('/'));
     }
     this.layOut();
   }
@@ -71,28 +78,30 @@ export class Timeline {
     return last ? last.top + last.height : 0;
   }
 
-  /** Puts the rows below each other, but for those of groups that are closed. */
+  /** Puts the rows below each other, but for those of groups that are closed. A group's own events are in its heading's row. */
   layOut(): void {
     const rows: Row[] = [];
-    let top = RULER;
+    const { tracks } = this.data;
     const shown = new Set<string>();
-    for (const [track, { path }] of this.data.tracks.entries()) {
-      const lanes = this.#laneOf.get(track);
-      if (!lanes) continue;
-      let hidden = false;
-      for (let level = 0; level < path.length - 1 && !hidden; level++) {
-        const group = path.slice(0, level + 1).join('/');
-        if (!shown.has(group)) {
-          shown.add(group);
-          rows.push({ top, height: ROW, lanes: [], label: path[level] ?? '', level, group });
-          top += ROW;
-        }
-        hidden = this.closed.has(group);
-      }
-      if (hidden) continue;
-      const height = lanes.length * ROW + TRACK_GAP;
-      rows.push({ top, height, lanes, label: path.at(-1) ?? '', level: path.length - 1, group: undefined });
+    let top = RULER;
+    const add = (path: readonly string[], level: number, lanes: readonly Lane[]) => {
+      const name = path.slice(0, level + 1).join('/');
+      const group = this.#groups.has(name) ? name : undefined;
+      if (shown.has(name)) return;
+      shown.add(name);
+      const height = Math.max(1, lanes.length) * ROW + (lanes.length > 0 ? TRACK_GAP : 0);
+      rows.push({ top, height, lanes, label: path[level] ?? '', level, group });
       top += height;
+    };
+    for (const { path } of tracks) {
+      const whole = path.join('/');
+      // an engine that did nothing would only take room
+      if (!this.#lanesOf.has(whole) && !this.#groups.has(whole)) continue;
+      for (let level = 0; level < path.length; level++) {
+        const name = path.slice(0, level + 1).join('/');
+        add(path, level, this.#lanesOf.get(name) ?? []);
+        if (this.closed.has(name)) break;
+      }
     }
     this.#rows = rows;
   }

@@ -6,8 +6,10 @@ import { type Transfer, transfers } from './facts.ts';
 import { bytesText, timeText } from './store.ts';
 
 const HOST = 'host';
-const SWITCH = { x: 400, y: 210 };
-const ROOT = { x: 190, y: 210 };
+/** Right edge of the host's memory, middle of the switch and of the devices. */
+const ROOT = { x: 150 };
+const SWITCH = { x: 385 };
+const DEVICES = { x: 690 };
 const BOX = { width: 130, height: 46 };
 
 interface Flow {
@@ -34,7 +36,7 @@ export function TopologyView({ data, onSelect }: ViewProperties) {
   const most = Math.max(1, ...[...devices, HOST].flatMap((name) => [load(name, 'from'), load(name, 'to')]));
   const height = Math.max(420, devices.length * 78 + 20);
   const middle = height / 2;
-  const place = (index: number) => ({ x: 660, y: (height / devices.length) * (index + 0.5) });
+  const place = (index: number) => ({ x: DEVICES.x, y: (height / devices.length) * (index + 0.5) });
   return (
     <div class="scroll">
       <p>
@@ -61,7 +63,7 @@ export function TopologyView({ data, onSelect }: ViewProperties) {
       >
         <Link
           from={{ x: ROOT.x, y: middle }}
-          to={{ x: SWITCH.x, y: middle }}
+          to={{ x: SWITCH.x - BOX.width / 2, y: middle }}
           there={load(HOST, 'from')}
           back={load(HOST, 'to')}
           most={most}
@@ -69,8 +71,8 @@ export function TopologyView({ data, onSelect }: ViewProperties) {
         {devices.map((name, index) => (
           <Link
             key={name}
-            from={{ x: SWITCH.x, y: middle }}
-            to={place(index)}
+            from={{ x: SWITCH.x + BOX.width / 2, y: middle }}
+            to={{ ...place(index), x: place(index).x - BOX.width / 2 }}
             there={load(name, 'to')}
             back={load(name, 'from')}
             most={most}
@@ -173,7 +175,6 @@ function Link({
       to.x + across.x * off,
       to.y + across.y * off,
     ];
-    const at = 0.52;
     return (
       <>
         <line
@@ -187,7 +188,7 @@ function Link({
           }}
         />
         {bytes > 0 && (
-          <text x={x1 + (x2 - x1) * at} y={y1 + (y2 - y1) * at + (side < 0 ? -8 : 18)} text-anchor="middle">
+          <text x={(x1 + x2) / 2} y={(y1 + y2) / 2 + (side < 0 ? -9 : 19)} text-anchor="middle">
             {text}
           </text>
         )}
