@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, Option } from 'commander';
 import { Results, type Run } from '../exercise/coverage/results.ts';
-import { lastRuns, summarise } from '../exercise/coverage/summary.ts';
+import { complaints, lastRuns, summarise } from '../exercise/coverage/summary.ts';
 import { coverageFormats } from '../exercise/report/coverage.ts';
 import { UserError } from '../sim/errors.ts';
 import { addExamples } from './help.ts';
@@ -19,6 +19,7 @@ interface Options extends ResultsOptions {
   readonly run?: readonly string[];
   readonly merge?: readonly string[];
   readonly output?: string;
+  readonly check?: boolean;
 }
 
 export function command(): Command {
@@ -38,12 +39,14 @@ export function command(): Command {
       '--merge <file...>',
       'put the runs of these files together first: in --results, or else for this report only',
     )
-    .option('--output <file>', 'write the report there');
+    .option('--output <file>', 'write the report there')
+    .option('--check', 'end with 1 when a test of these runs has failed, or a part is missing or was cut off');
   return addExamples(
     addResultsOptions(report).action(run),
     ['sagrada report', 'text for mail'],
     ['sagrada report --format html --output report.html', 'a page that needs nothing else'],
     ['sagrada report --merge part*.sqlite --results all.sqlite', 'of a run in parts, which are put together'],
+    ['sagrada report --merge part*.sqlite --check --output report.txt', 'the same, for CI'],
   );
 }
 
@@ -53,14 +56,20 @@ function run(options: Options): void {
   const runs: readonly Run[] = options.run ? options.run.map((id) => results.run(id)) : lastRuns(results.runs());
   if (runs.length === 0) throw new UserError('no run has been kept: "sagrada exercise" makes one');
   const text = coverageFormats[options.json ? 'json' : options.format](summarise(results, runs));
-  if (options.output === undefined) {
-    process.stdout.write(text);
-    return;
-  }
+  if (options.output === undefined) process.stdout.write(text);
+  else write(options.output, text);
+  if (!options.check) return;
+  // of what was put together every run counts, also one that a later one of the same tests has made good
+  const wrong = complaints(results, options.merge && !options.run ? results.runs() : runs);
+  for (const line of wrong) console.error(`sagrada: ${line}`);
+  if (wrong.length > 0) process.exitCode = 1;
+}
+
+function write(file: string, text: string): void {
   try {
-    writeFileSync(options.output, text);
+    writeFileSync(file, text);
   } catch (error) {
-    throw new UserError(`--output ${options.output}: ${(error as Error).message}`);
+    throw new UserError(`--output ${file}: ${(error as Error).message}`);
   }
 }
 

@@ -80,6 +80,30 @@ export function lastRuns(runs: readonly Run[]): readonly Run[] {
   return chosen;
 }
 
+/** Why these runs do not show that all is well, a line each: tests that failed, runs that were cut off, parts that are missing. */
+export function complaints(results: Results, runs: readonly Run[]): readonly string[] {
+  const lines: string[] = [];
+  for (const run of runs) {
+    const tests = results.tests(run);
+    const failed = tests.filter(({ status }) => status === 'failed').map(({ id }) => id);
+    const more = failed.length > 3 ? `, and ${failed.length - 3} more` : '';
+    if (failed.length > 0)
+      lines.push(`run ${run.id}: ${failed.length} failed: ${failed.slice(0, 3).join('; ')}${more}`);
+    if (run.seconds === undefined) lines.push(`run ${run.id} was cut off`);
+    else if (!tests.some(({ status }) => status === 'passed')) lines.push(`run ${run.id}: no test has passed`);
+  }
+  const sharded = runs.filter(({ shards }) => shards > 1);
+  const key = (run: Run) => JSON.stringify([place(run), run.seed, run.shards, run.whole]);
+  for (const parts of Map.groupBy(sharded, key).values()) {
+    const [{ target, system, shards }] = parts as [Run];
+    const there = new Set(parts.map(({ shard }) => shard));
+    const missing = Array.from({ length: shards }, (_, i) => i + 1).filter((shard) => !there.has(shard));
+    if (missing.length > 0)
+      lines.push(`${target}, ${system}: of ${shards} parts these are missing: ${missing.join(', ')}`);
+  }
+  return lines;
+}
+
 /** Of two targets that were compared, the points are those of the second, which is the kernel. */
 const kindOf = ({ target }: Run) => target.split(',').at(-1) as string;
 
