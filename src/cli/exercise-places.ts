@@ -31,6 +31,8 @@ export interface PlaceOptions extends MachineOptions {
   readonly perSuite?: boolean;
   /** Suites that run at a time on `model`. */
   readonly jobs?: number;
+  /** File that what happens is recorded into. */
+  readonly trace?: string;
 }
 
 /** Where the suites run. */
@@ -75,15 +77,17 @@ export class InProcess implements Place {
 
   async run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]> {
     const config = only === undefined ? this.#config : { ...this.#config, only };
-    const { traceRegisters, jobs = availableParallelism() } = this.#options;
+    const { traceRegisters, trace, jobs = availableParallelism() } = this.#options;
     const machine = this.#machineOptions;
     const signal = this.#signal;
     const together = config.trace === true;
     if (!traceRegisters) {
       const own = this.#options.perSuite && !together ? { machineOf } : {};
-      return runInLanes(config, { machine, ...own, jobs, together, signal }, emit);
+      const traced = trace === undefined ? {} : { trace };
+      return runInLanes(config, { machine, ...own, ...traced, jobs, together, signal }, emit);
     }
-    this.#machine ??= new ModelMachine(machine);
+    const place = trace === undefined ? {} : { trace: { file: trace, sequence: 1, root: 'model' } };
+    this.#machine ??= new ModelMachine({ ...machine, ...place });
     return runInProcess(chosenTests(config), this.#machine, config, emit, signal);
   }
 

@@ -13,6 +13,7 @@ import { ErrorLog, type ModelError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { Random } from '../sim/random.ts';
 import type { RegisterUse } from '../sim/registers.ts';
+import type { TraceRecorder } from '../trace/recorder.ts';
 import { AdminCommands } from './admin-commands.ts';
 import { AdminQueue } from './admin-queue.ts';
 import { type AenqGroup, AsyncEvents } from './aenq.ts';
@@ -45,6 +46,8 @@ export interface EfaOptions {
   readonly memory?: (name: string, size: number) => Memory;
   /** Told of every error of the model; they are also counted in `errors`. */
   readonly onError?: (error: ModelError) => void;
+  /** Told what happens in the NIC. */
+  readonly trace?: TraceRecorder | undefined;
 }
 
 export interface Efa extends PciFunction {

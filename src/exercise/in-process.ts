@@ -32,8 +32,10 @@ export async function runInProcess(
     },
   };
   machine.takeRefusals();
+  const testTrack = machine.trace?.recorder.track('tests');
   let reported: Result | undefined;
   const hold = (event: RunEvent) => {
+    if (event.type === 'start') testTrack?.begin('test', event.id, {});
     if (event.type === 'result') reported = event.result;
     else emit(event);
   };
@@ -43,6 +45,8 @@ export async function runInProcess(
     const known = failsAfterAll(reported as Result, judged) ? explained(judged, explain()) : judged;
     const result = meter.add(known, traffic());
     results.push(result);
+    testTrack?.end('test', { outcome: result.status, message: result.failure?.message });
+    machine.trace?.recorder.flush();
     emit({ type: 'result', result });
     // a test may never wait for anything but virtual time: signals and the terminal have their turn here
     await setImmediate();

@@ -5,6 +5,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
+import type { TracePlace } from '../machine/trace.ts';
 import type { Result, RunEvent } from './events.ts';
 import { divide } from './needs.ts';
 import { runRemotely, type Station } from './remote.ts';
@@ -17,6 +18,8 @@ export interface LaneOptions {
   readonly machineOf?: (suite: string) => string | undefined;
   /** Suites that run at a time, at most. */
   readonly jobs: number;
+  /** File that all machines record what happens into; `createTraceFile` has made it. */
+  readonly trace?: string;
   /** All suites on one machine, one after the other: a comparison wants what ran before to be the same. */
   readonly together?: boolean;
   /** Ends the run at once. */
@@ -26,7 +29,7 @@ export interface LaneOptions {
 /** @returns the results, which `emit` has been told of too. @throws the signal's reason, or what kept a machine from starting */
 export async function runInLanes(
   config: RunConfig,
-  { machine, machineOf, jobs, together = false, signal }: LaneOptions,
+  { machine, machineOf, jobs, trace, together = false, signal }: LaneOptions,
   emit: (event: RunEvent) => void,
 ): Promise<readonly Result[]> {
   const machineFor = (suite: string) => ({ ...machine, machine: machineOf?.(suite) ?? machine.machine });
@@ -40,12 +43,16 @@ export async function runInLanes(
     emit(event);
   });
   let next = 0;
-  const stations = Array.from({ length: Math.min(jobs, suites.length) }, () => new WorkerStation());
+  const stations = Array.from({ length: Math.min(jobs, suites.length) }, () => new WorkerStation(suites.length));
   const lane = async (station: WorkerStation) => {
     for (let i = next++; i < suites.length; i = next++) {
       const list = suites[i] ?? [];
       const only = list.map(({ id }) => id);
       station.machine = machineFor(list[0]?.suite ?? '');
+      if (trace !== undefined) {
+        const root = together ? 'model' : (list[0]?.suite ?? '');
+        station.trace = { file: trace, root, sequence: i + 1 };
+      }
       await runRemotely(station, { ...config, only }, (event) => {
         if ((event.type === 'start' || event.type === 'result') && !signal.aborted) queue.add(i, event);
       });
@@ -122,10 +129,17 @@ class InOrder<T> {
 /** A worker thread that runs lists of tests, one after the other. */
 class WorkerStation implements Station {
   readonly system = 'the worker thread';
-  /** Where the next list runs. */
+  /** Where the next list runs, and where it is recorded. */
   machine: ModelMachineOptions | undefined;
+  trace: TracePlace | undefined;
+  readonly #lists: number;
   #worker: Worker | undefined;
   #closed = false;
+
+  /** @param lists of tests that there are, for all stations */
+  constructor(lists: number) {
+    this.#lists = lists;
+  }
 
   launch(config: RunConfig, onLine: (line: string) => void): Promise<number> {
     this.#worker ??= this.#start();
@@ -136,7 +150,10 @@ class WorkerStation implements Station {
       else onLine(line);
     };
     worker.on('message', hear).on('error', reject).on('exit', resolve);
-    worker.postMessage({ config, machine: this.machine });
+    const { trace } = this;
+    worker.postMessage({ config, machine: trace ? { ...this.machine, trace } : this.machine });
+    // what is launched again begins anew, on another machine
+    if (trace) this.trace = { ...trace, sequence: trace.sequence + this.#lists, root: `${trace.root} again` };
     return promise.finally(() => worker.off('message', hear).off('error', reject).off('exit', resolve));
   }
 

@@ -57,6 +57,8 @@ export interface ChipBus {
    * @throws BusError
    */
   write32(who: Initiator, address: number, value: number): Steps | undefined;
+  /** What is at an address, for a person: a register's name, or that of a memory. */
+  describe?(address: number): string;
   /** @throws BusError */
   read32(who: Initiator, address: number): Steps<number>;
 }

@@ -8,9 +8,6 @@
 import { type ErrorLog, ModelError } from '../sim/errors.ts';
 import type { RegisterUse } from '../sim/registers.ts';
 
-/** Told of every access when tracing. `name` is the register's full name. */
-export type RegisterTrace = (access: { name: string; kind: 'read' | 'write'; value: number }) => void;
-
 /** What the space needs of a block of registers, whatever its rows are: a `RegisterBlock` is one. */
 export interface Registers {
   readonly spec: { readonly size: number; readonly words: readonly unknown[] };
@@ -59,7 +56,6 @@ export class ConfigurationSpace {
   readonly #blocks = new Map<Placement, PlacedBlock>();
   readonly #byName = new Map<string, Placement>();
   #at = 0;
-  trace: RegisterTrace | undefined;
   /** Answers while the chip is held in reset, and instead of the blocks. */
   held = false;
 
@@ -87,14 +83,12 @@ export class ConfigurationSpace {
     } catch (error) {
       this.#report(error);
     }
-    if (this.trace) this.trace({ name: this.nameAt(offset), kind: 'read', value });
     return value;
   }
 
   /** Writes a register with its side effects. @param offset bytes from CFG_BASE, a multiple of 4 */
   write32(offset: number, value: number): void {
     if (this.held) return;
-    if (this.trace) this.trace({ name: this.nameAt(offset), kind: 'write', value });
     try {
       this.#locate(offset).write32(this.#at, value);
     } catch (error) {
@@ -107,6 +101,11 @@ export class ConfigurationSpace {
     const page = this.#pages[offset >>> PAGE_SHIFT];
     if (!page) return 0;
     return this.#locate(offset).words[this.#at >>> 2] ?? 0;
+  }
+
+  /** What the hardware itself leaves in a register: no access, and without side effects. */
+  store32(offset: number, value: number): void {
+    this.#locate(offset).words[this.#at >>> 2] = value;
   }
 
   /** Registers of a block by its name; makes them. @throws Error for a name that was not placed */
@@ -136,6 +135,16 @@ export class ConfigurationSpace {
   nameAt(offset: number): string {
     if (!this.#pages[offset >>> PAGE_SHIFT]) return `CFG+0x${offset.toString(16)}`;
     return this.#locate(offset).nameAt(this.#at);
+  }
+
+  /** As `nameAt`, also where no register is known. */
+  describe(offset: number): string {
+    try {
+      return this.nameAt(offset);
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+      return error.where;
+    }
   }
 
   /** Registers of the blocks whose names `which` accepts go back to their reset values. */

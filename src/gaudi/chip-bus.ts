@@ -12,12 +12,15 @@ import type { Memory } from '../sim/memory.ts';
 import { completion, type Steps } from '../sim/process.ts';
 import { BusError, type ChipBus, type Initiator } from './bus.ts';
 import type { RangeProtection } from './chip-bus-protection.ts';
+import type { FaultPoints } from './faults/points.ts';
 import type { Mmu } from './mmu.ts';
 
 /** The configuration space. Offsets are bytes from CFG_BASE, multiples of 4. */
 export interface RegisterSpace {
   read32(offset: number): number;
   write32(offset: number, value: number): void;
+  /** Name of a register. */
+  describe?(offset: number): string;
 }
 
 export interface MemoryRange {
@@ -42,6 +45,8 @@ export interface ChipBusPorts {
    * once until the driver clears them; and each time the host does not answer. Of page faults the MMU tells.
    */
   onAccessError(error: BusError, who: Initiator): void;
+  /** What goes wrong with accesses. */
+  readonly faults?: FaultPoints;
 }
 
 type Access = 'read' | 'write';
@@ -99,6 +104,13 @@ export class GaudiBus implements ChipBus {
     }
   }
 
+  describe(address: number): string {
+    if (address >= HOST_BASE) return 'host';
+    if (address >= CFG_BASE) return this.#ports.cfg.describe?.(address - CFG_BASE) ?? 'CFG';
+    const range = this.#memories.find(({ base, memory }) => address >= base && address < base + memory.size);
+    return range?.name ?? 'nothing';
+  }
+
   *read(who: Initiator, address: number, target: Uint8Array): Steps {
     for (let done = 0; done < target.length; ) {
       done += yield* this.#readRun(who, address + done, target.subarray(done));
@@ -120,8 +132,12 @@ export class GaudiBus implements ChipBus {
       case 'registers':
         this.#ports.cfg.write32(target.offset, value >>> 0);
         return undefined;
-      case 'host':
-        return this.#host(who, address, WORD, 'write', (port, done) => port.store32(target.address, value >>> 0, done));
+      case 'host': {
+        const fault = this.#ports.faults?.message.ask({ who: who.name, value: value >>> 0 });
+        if (fault === 'lost') return undefined;
+        const word = fault ?? value >>> 0;
+        return this.#host(who, address, WORD, 'write', (port, done) => port.store32(target.address, word, done));
+      }
     }
   }
 
@@ -282,6 +298,7 @@ export class GaudiBus implements ChipBus {
 
   /** @param asked the address that the initiator used, for errors */
   #physical(who: Initiator, asked: number, address: number, length: number, access: Access): Target {
+    if (this.#ports.faults && !this.#asking) this.#fail(this.#ports.faults, who, asked, address, length, access);
     if (address >= HOST_BASE) {
       const left = HOST_BASE + HOST_SIZE - address;
       if (left <= 0) throw this.#error('decode', who, asked, access, length);
@@ -306,6 +323,14 @@ export class GaudiBus implements ChipBus {
       }
     }
     throw this.#error('decode', who, asked, access, Math.min(length, next - address));
+  }
+
+  /** @throws BusError where the access is to go wrong */
+  #fail(faults: FaultPoints, who: Initiator, asked: number, address: number, length: number, access: Access): void {
+    const occasion = { who: who.name, access };
+    const span = Math.min(length, PAGE);
+    if (faults.access.ask(occasion)) throw this.#error('access', who, asked, access, span);
+    if (address >= HOST_BASE && faults.hostAccess.ask(occasion)) throw this.#error('host', who, asked, access, span);
   }
 
   #error(kind: BusError['kind'], who: Initiator, address: number, access: Access, span: number): BusError {

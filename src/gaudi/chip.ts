@@ -19,6 +19,7 @@ import type { ErrorLog } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { Random } from '../sim/random.ts';
 import { type BlockSpec, type Bodies, RegisterBlock, type Rows } from '../sim/registers.ts';
+import type { TraceScope } from '../trace/recorder.ts';
 import { Card } from './card.ts';
 import type { ConfigurationSpace, PlacedBlock } from './cfg.ts';
 import { GaudiBus } from './chip-bus.ts';
@@ -29,6 +30,8 @@ import { CpuCp } from './cpucp.ts';
 import { DeviceCpu } from './device-cpu.ts';
 import { DmaCore, type DmaTiming, defaultDmaTiming } from './dma-core.ts';
 import type { Engine } from './engine.ts';
+import type { EccPlace } from './faults/bodies.ts';
+import type { Faults } from './faults/injector.ts';
 import { EventQueue, eventNamed } from './event-queue.ts';
 import { Firmware, type FirmwareOptions } from './firmware.ts';
 import { Mme } from './mme.ts';
@@ -69,6 +72,10 @@ export interface ChipPorts {
   /** The host, as the outbound address translation shows it. */
   readonly host: OutboundPort;
   raiseMsi(vector: number): void;
+  /** What goes wrong. */
+  readonly faults: Faults;
+  /** Where what happens is told. */
+  readonly trace?: TraceScope | undefined;
 }
 
 /** How long units stay in reset, ns. */
@@ -104,8 +111,14 @@ export class Chip {
   constructor(options: ChipOptions, ports: ChipPorts) {
     this.#options = options;
     this.#ports = ports;
-    const { clock, errors, cfg, memories } = ports;
-    this.mmu = new Mmu({ clock, hbm: memories.hbm, onFault: () => this.#interrupt('MMU_PAGE_FAULT') });
+    const { clock, errors, cfg, memories, trace, faults } = ports;
+    this.mmu = new Mmu({
+      clock,
+      hbm: memories.hbm,
+      track: trace?.track('MMU'),
+      fault: (access) => faults.points.translation.ask(access) === true,
+      onFault: () => this.#interrupt('MMU_PAGE_FAULT'),
+    });
     this.bus = new GaudiBus({
       mmu: this.mmu,
       memories: [
@@ -117,6 +130,7 @@ export class Chip {
       cfg,
       protection: new RangeProtection((name) => cfg.accessed(name)?.words),
       dma: (): DmaPort => ports.host,
+      faults: faults.points,
       onAccessError: (error, who) => {
         // What the device CPU's own accesses meet, its firmware knows.
         if (who.name === 'CPU') return;
@@ -147,6 +161,8 @@ export class Chip {
           bus: this.bus,
           timing: { ...defaultDmaTiming, ...options.dmaTiming },
           delay: options.delay(`DMA${n}_CORE`),
+          track: trace?.track(`DMA${n}_CORE`),
+          fault: () => faults.points.transfer.ask({ core: `DMA${n}_CORE` }),
           onError: (error) => errors.report(error),
         }),
     );
@@ -158,6 +174,8 @@ export class Chip {
           errors,
           hertz: () => this.clocks.current('TPC'),
           delay: options.delay(`TPC${n}_CFG`),
+          track: trace?.track(`TPC${n}`),
+          fault: () => faults.points.kernel.ask({ core: `TPC${n}` }) === true,
           onInterrupt: () => this.#interrupt(`TPC${n}_KRN_ERR`),
         }),
     );
@@ -178,6 +196,9 @@ export class Chip {
       errors,
       consumed: () => this.#cpuIf.get('EQ_RD_OFFS'),
       hostAccess: () => this.firmware.hostAccess,
+      track: trace?.track('firmware'),
+      fault: (name) => faults.points.event.ask({ name }),
+      opened: () => faults.signal('ready'),
       raiseInterrupt: () => ports.raiseMsi(0),
     });
     this.firmware = this.#makeFirmware(cpu);
@@ -194,6 +215,7 @@ export class Chip {
     this.#ports.pcie.reset();
     this.psoc.reset(cold);
     this.#clear(this.#ports.memories);
+    this.#ports.faults.signal('boot');
     this.#boot();
   }
 
@@ -211,6 +233,37 @@ export class Chip {
   /** Raises an event of specs/gaudi/events.ts as if the firmware had met it. @param payload up to 56 bytes */
   raiseEvent(name: string, payload?: Uint8Array): void {
     this.events.raise(eventNamed(name), payload);
+  }
+
+  /** The queue manager of an engine, e.g. of `DMA0`. */
+  queueManager(engine: string): Qman {
+    const qman = this.#qmans.find(({ name }) => name === `${engine}_QM`);
+    if (!qman) throw new Error(`no queue manager of ${engine}`);
+    return qman;
+  }
+
+  /** A tensor core, by its name. */
+  tensorCore(name: string): Tpc {
+    const tpc = this.#tpcs.find((core) => core.name === name);
+    if (!tpc) throw new Error(`no tensor core ${name}`);
+    return tpc;
+  }
+
+  /**
+   * Has the ECC registers of a memory's block tell of an error, as far as it has some.
+   * @param memory as its events name it, e.g. `TPC0` or `MME0_ACC`
+   */
+  setEccError(memory: string, kind: 'SERR' | 'DERR', { address, syndrome, index }: EccPlace): boolean {
+    const { cfg } = this.#ports;
+    const name = memory.replace(/^TPC\d$/, '$&_CFG').replace(/^DMA\d$/, '$&_CORE');
+    const base = cfg.baseOf(name);
+    if (base === undefined) return false;
+    const { rows } = common;
+    const at = (row: 'ECC_SERR' | 'ECC_DERR') => base + rows[row].offset + 4 * (index >>> 5);
+    cfg.store32(base + rows.ECC_ADDRESS.offset, address);
+    cfg.store32(base + rows.ECC_SYNDROME.offset, syndrome);
+    cfg.store32(at(`ECC_${kind}`), 1 << (index & 31));
+    return true;
   }
 
   /** Ends all processes. */
@@ -260,6 +313,7 @@ export class Chip {
           true,
         ),
       resetEngines: () => this.#resetUnits(this.psoc.softResetUnits(), false),
+      faults: this.#ports.faults.points,
       reporting: (candidates) => candidates.filter((event) => this.#reports(event)),
     });
   }
@@ -270,6 +324,7 @@ export class Chip {
       clock,
       bus: this.bus,
       delay: this.#options.delay(`SYNC_MNGR_${corner}`),
+      track: this.#ports.trace?.track(`SYNC_MNGR_${corner}`),
       onInterrupt: (cause, log) => {
         // struct hl_eq_sm_sei_data: log, cause.
         const payload = new Uint8Array(8);
@@ -292,6 +347,8 @@ export class Chip {
         errors,
         ...(this.#options.qmanTiming ? { timing: this.#options.qmanTiming } : {}),
         delay: this.#options.delay(name),
+        fault: () => this.#ports.faults.points.packet.ask({ queue: name }) === true,
+        trace: this.#ports.trace?.scope(name),
         timestamp: () => this.timestamp.block.read32(this.timestamp.block.offsetOf('CNTCVL')),
       });
     return [
@@ -421,12 +478,15 @@ export class Chip {
     if (has(/^HBM_\d$/)) this.#empty(memories.hbm);
     if (has(/^IF_/)) memories.sram.zero(0, memories.sram.size);
     if (!has(/^PSOC$/)) return;
+    this.#ports.faults.signal('reset');
+    const stuck = this.#ports.faults.points.reset.ask({}) === true;
     memories.scratchpad.zero(0, memories.scratchpad.size);
     cfg.held = true;
     this.#release?.cancel();
     this.#release = this.#ports.clock.at(this.#ports.clock.now() + RESET_NS, () => {
       cfg.held = false;
-      if (restart && has(/^CPU$/)) this.#boot();
+      if (stuck) this.#btmEnd = Number.POSITIVE_INFINITY;
+      else if (restart && has(/^CPU$/)) this.#boot();
     });
   }
 

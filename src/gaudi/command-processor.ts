@@ -8,6 +8,7 @@ import { gaudiQman, type PacketName } from '../../specs/gaudi-qman.ts';
 import type { Timer } from '../sim/clock.ts';
 import { ModelError } from '../sim/errors.ts';
 import { Condition, type Steps } from '../sim/process.ts';
+import { following, type Track } from '../trace/recorder.ts';
 import type { Arbiter } from './arbiter.ts';
 import { BusError, type Initiator } from './bus.ts';
 import type { CommandQueue } from './command-queue.ts';
@@ -33,6 +34,8 @@ interface Message {
   readonly who: Initiator;
   readonly address: number;
   readonly value: number;
+  /** What it follows from, in a trace. */
+  readonly flow: number;
   /** When it arrives, if none before it is late. */
   readonly due: number;
 }
@@ -68,6 +71,14 @@ export class CommandProcessor {
   readonly scalars = new Uint32Array(4);
   /** Fence counter that a FENCE packet waits for. */
   waitingFor: number | undefined;
+  /** Where is told what it executes, what it sends, and what packets belong to now. */
+  readonly track: Track | undefined;
+  readonly #messageTrack: Track | undefined;
+  #flow = 0;
+  /** What a fence counter was last increased for. */
+  readonly fenceFlows = [0, 0, 0, 0];
+  /** NOPs in a row so far, which are told of as one. */
+  #nopsTold = 0;
   readonly #queue: CommandQueue;
   readonly #unit: number;
   readonly #arrived = new Condition();
@@ -88,6 +99,8 @@ export class CommandProcessor {
     this.#unit = unitBit.cp(index);
     this.plain = initiator(qm, 'CP', index);
     this.trusted = initiator(qm, 'CP', index, this.#unit);
+    this.track = queue.trace?.track;
+    this.#messageTrack = qm.trace?.track(`CP${index} messages`);
   }
 
   get idle(): boolean {
@@ -113,6 +126,7 @@ export class CommandProcessor {
     this.#messages = [];
     this.#executing = false;
     this.#nops = 0;
+    this.#nopsTold = 0;
     this.#debt = 0;
     this.predicates = 1;
     this.scalars.fill(0);
@@ -127,6 +141,10 @@ export class CommandProcessor {
     const count = block.get('CP_FENCE_CNT', fence, this.index) + amount;
     if (count > FENCE_MAX) this.fault(qmanError.fenceOverflow << fence);
     block.set('CP_FENCE_CNT', Math.min(count, FENCE_MAX), fence, this.index);
+    if (this.track) {
+      this.fenceFlows[fence] = this.track.trace.cause;
+      this.#messageTrack?.instant('fence_count', `FENCE ${fence}`, { fence, value: Math.min(count, FENCE_MAX) });
+    }
     this.wake.notify();
   }
 
@@ -193,7 +211,7 @@ export class CommandProcessor {
     const packet = this.#decode(words);
     if (!packet) return;
     this.words = words;
-    yield* this.#perform(packet);
+    yield* this.track ? this.#traced(packet, words, 0) : this.#perform(packet);
   }
 
   *#run(): Steps {
@@ -212,8 +230,25 @@ export class CommandProcessor {
         continue;
       }
       if (queue.available < length && !(yield* queue.fetch(length))) continue;
+      if (this.qm.fault()) {
+        queue.consume(length);
+        this.fault(qmanError.undefinedOpcode);
+        yield this.qm.timing.packetNs;
+        continue;
+      }
       this.words = this.#copy(queue.data, queue.from, length);
       const packet = this.#decode(this.words);
+      const { trace } = queue;
+      if (trace) {
+        const { address } = trace;
+        trace.begin();
+        this.#flow = trace.flow;
+        queue.consume(length);
+        if (packet) yield* this.#traced(packet, this.words, address);
+        if (trace.whole) this.#endNops();
+        trace.end();
+        continue;
+      }
       queue.consume(length);
       if (packet) yield* this.#perform(packet);
     }
@@ -266,6 +301,30 @@ export class CommandProcessor {
     this.qm.errors.report(new ModelError(error.category, `${this.qm.name}.CP${this.index}`, error.message));
   }
 
+  /** As `#perform`, told. */
+  *#traced(packet: Packet, words: Uint32Array, address: number): Steps {
+    const track = this.track as Track;
+    if (packet.name === 'NOP' && packet.fields.eb === 0 && packet.fields.mb === 0) {
+      if (this.#nopsTold++ === 0) track.begin('packet', 'NOP', { address }, 0);
+      yield* this.#perform(packet);
+      return;
+    }
+    this.#endNops();
+    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    track.begin('packet', packet.name, { address, words: bytes }, 0);
+    try {
+      yield* following(track.trace, this.#flow, this.#perform(packet));
+    } finally {
+      track.end('packet');
+    }
+  }
+
+  #endNops(): void {
+    if (this.#nopsTold === 0) return;
+    this.track?.end('packet', { count: this.#nopsTold });
+    this.#nopsTold = 0;
+  }
+
   *#perform(packet: Packet): Steps {
     const { fields } = packet;
     const wait = this.qm.delay();
@@ -302,7 +361,8 @@ export class CommandProcessor {
 
   #send(who: Initiator, address: number, value: number): void {
     const { clock, timing } = this.qm;
-    this.#messages.push({ who, address, value, due: clock.now() + timing.messageNs });
+    const flow = this.track?.trace.cause ?? 0;
+    this.#messages.push({ who, address, value, flow, due: clock.now() + timing.messageNs });
     this.#posted.notify();
   }
 
@@ -315,6 +375,16 @@ export class CommandProcessor {
     this.#debt = 0;
   }
 
+  /** A message arrives, and that is told. */
+  *#arrive(track: Track, { who, address, value, flow }: Message): Steps {
+    const { bus } = this.qm;
+    const target = bus.describe?.(address);
+    // a sync manager tells of what that changes
+    if (!target?.startsWith('SYNC_MNGR')) track.instant('message', target, { address, value }, flow);
+    const steps = track.trace.causing(flow, () => bus.write32(who, address, value));
+    if (steps) yield* following(track.trace, flow, steps);
+  }
+
   *#deliver(): Steps {
     const { bus, clock } = this.qm;
     for (;;) {
@@ -325,8 +395,11 @@ export class CommandProcessor {
       }
       yield Math.max(0, message.due - clock.now());
       try {
-        const steps = bus.write32(message.who, message.address, message.value);
-        if (steps) yield* steps;
+        if (this.#messageTrack) yield* this.#arrive(this.#messageTrack, message);
+        else {
+          const steps = bus.write32(message.who, message.address, message.value);
+          if (steps) yield* steps;
+        }
       } catch (error) {
         if (error instanceof ModelError) this.#report(error);
         else if (!(error instanceof BusError)) throw error;

@@ -8,6 +8,7 @@ import { qmanError } from '../../specs/gaudi/registers/qman.ts';
 import { ModelError } from '../sim/errors.ts';
 import { Condition, type Steps } from '../sim/process.ts';
 import { BusError, type Initiator } from './bus.ts';
+import { BufferTrace, DoorbellTrace } from './command-queue-trace.ts';
 import { addressOf, initiator, type QmanContext, running, unitBit } from './qman-context.ts';
 
 /** Bytes of a PQ entry: address 64 bits, size 32, control 32 (include/common/qman_if.h, struct hl_bd). */
@@ -27,6 +28,8 @@ export interface CommandBuffer {
   /** Bytes. */
   readonly size: number;
   readonly control: number;
+  /** What it is executed for; 0: not known. */
+  readonly flow?: number;
 }
 
 /** The ring of one stream. */
@@ -40,9 +43,11 @@ export class PrefetchQueue {
   readonly #who: Initiator;
   #buffered: CommandBuffer[] = [];
   #reading = false;
+  readonly #trace: DoorbellTrace | undefined;
 
   constructor(qm: QmanContext, index: number, target: CommandQueue) {
     this.#qm = qm;
+    this.#trace = qm.trace && new DoorbellTrace(qm.trace.track(`PQ${index}`), `${qm.name}.PQ_PI[${index}]`);
     this.#index = index;
     this.#unit = unitBit.pqf(index);
     this.#target = target;
@@ -72,12 +77,14 @@ export class PrefetchQueue {
   reset(): void {
     this.#buffered = [];
     this.#reading = false;
+    this.#trace?.reset();
     this.#qm.spawn(`PQ${this.#index}`, this.#run());
   }
 
   /** Tells of a doorbell that overtakes the consumer; the queue is then read as it stands, as the hardware does. */
-  checkDoorbell(): void {
+  rung(): void {
     const size = this.#size();
+    this.#trace?.rung(this.#qm.block.get('PQ_PI', this.#index), 2 * (size ?? 0));
     if (size === undefined || this.#pending() <= size) return;
     const where = `${this.#qm.name}.PQ_PI[${this.#index}]`;
     this.#qm.errors.report(new ModelError('guest', where, `${this.#pending()} entries in a queue of ${size}`));
@@ -120,7 +127,8 @@ export class PrefetchQueue {
     if (failed) faults.raise(i, qmanError.pqfRead, this.#unit);
     else {
       const [lo, hi, bytes, control] = entry as unknown as [number, number, number, number];
-      this.#buffered.push({ lo, hi, size: bytes, control });
+      const buffer = { lo, hi, size: bytes, control };
+      this.#buffered.push(this.#trace ? { ...buffer, flow: this.#trace.flowOf(consumed % (2 * size)) } : buffer);
     }
   }
 
@@ -160,9 +168,12 @@ export class CommandQueue {
   #data = new Uint32Array(CHUNK / 4);
   #from = 0;
   #to = 0;
+  /** Where what is consumed comes from. */
+  readonly trace: BufferTrace | undefined;
 
   constructor(qm: QmanContext, index: number) {
     this.#qm = qm;
+    this.trace = qm.trace && new BufferTrace(qm.trace.track(`CP${index}`));
     this.#index = index;
     this.#unit = unitBit.cqf(index);
     this.#who = initiator(qm, 'CQ', index, this.#unit);
@@ -210,6 +221,7 @@ export class CommandQueue {
 
   consume(words: number): void {
     this.#from += words;
+    this.trace?.consumed(words);
   }
 
   /** Drops what is queued and read. */
@@ -218,6 +230,7 @@ export class CommandQueue {
     this.#fifo = [];
     this.#current = undefined;
     this.#from = this.#to = 0;
+    this.trace?.dropped();
     this.roomMade.notify();
   }
 
@@ -288,10 +301,12 @@ export class CommandQueue {
       this.#epoch++;
       this.#current = undefined;
       this.#from = this.#to = 0;
+      this.trace?.dropped();
       faults.raise(this.#index, qmanError.cqfRead, this.#unit);
       return;
     }
     this.#to += bytes / 4;
+    this.trace?.read(buffer, this.#read, bytes);
     this.#read += bytes;
     if (this.#read === size) this.#nextRound();
   }

@@ -5,15 +5,19 @@ import { ELBI } from '../../specs/gaudi/registers/pcie.ts';
 import { SharedMemory } from '../os/shared-memory.ts';
 import { Endpoint } from '../pci/endpoint.ts';
 import type { PciFunction, Region, ResetKind } from '../pci/function.ts';
+import { Link } from '../pci/link.ts';
 import type { FunctionPorts } from '../pci/ports.ts';
 import { memoryRegion, registerRegion } from '../pci/register-region.ts';
 import { ErrorLog, ModelError, UserError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { Random } from '../sim/random.ts';
 import type { RegisterUse } from '../sim/registers.ts';
-import { ConfigurationSpace, type RegisterTrace } from './cfg.ts';
+import type { TraceRecorder, TraceScope, Track } from '../trace/recorder.ts';
+import { ConfigurationSpace } from './cfg.ts';
 import { Chip } from './chip.ts';
 import type { DmaTiming } from './dma-core.ts';
+import type { FaultyCard } from './faults/bodies.ts';
+import { Faults } from './faults/injector.ts';
 import type { Protocol } from './firmware.ts';
 import { BarWindow, type DeviceRange, type OutboundPort, Pcie } from './pcie.ts';
 import type { QmanTiming } from './qman-context.ts';
@@ -38,10 +42,12 @@ export interface GaudiOptions {
    * again is added by the seed.
    */
   readonly delays?: Readonly<Record<string, number>>;
+  /** What is to go wrong: `NAME[:word[.word]][@when]` each (faults/parse.ts). */
+  readonly faults?: readonly string[];
   /** Told of every error of the model; they are also counted in `errors`. */
   readonly onError?: (error: ModelError) => void;
-  /** Told of every access of a register. */
-  readonly trace?: RegisterTrace;
+  /** Told what happens in the card. */
+  readonly trace?: TraceRecorder | undefined;
 }
 
 export interface GaudiStats {
@@ -65,6 +71,12 @@ export interface Gaudi extends PciFunction {
   stats(): GaudiStats;
   /** Raises an event of specs/gaudi/events.ts, as if the firmware had met it. @param payload up to 56 bytes */
   raiseEvent(name: string, payload?: Uint8Array): void;
+  /** Has something go wrong: `NAME[:word[.word]][@when]`; without `@when` at once or at its next occasion. @throws UserError */
+  injectFault(text: string): void;
+  /** Ends the faults that wait or last. */
+  clearFaults(): void;
+  /** Faults that have happened since the last call, each as often as it has. */
+  takeHappenedFaults(): readonly string[];
   /** Engines and queue managers that have work, by name. */
   busyEngines(): readonly string[];
 }
@@ -93,6 +105,7 @@ class GaudiFunction implements Gaudi {
   readonly errors: ErrorLog;
   readonly #options: GaudiOptions;
   readonly #endpoint: Endpoint;
+  readonly config: Region;
   readonly #cfg: ConfigurationSpace;
   readonly #pcie: Pcie;
   readonly #memories: { hbm: Memory; sram: Memory; scratchpad: Memory; pcieFirmware: Memory };
@@ -100,14 +113,23 @@ class GaudiFunction implements Gaudi {
   #chip: Chip | undefined;
   #host: OutboundPort | undefined;
   #ports: FunctionPorts | undefined;
+  readonly #link: Link;
+  #faults: Faults | undefined;
   #interrupts = 0;
+  readonly #trace: TraceScope | undefined;
+  /** What the host does to the card. */
+  readonly #hostTrack: Track | undefined;
   /** Names of the blocks that can be delayed. */
   readonly #delayed = new Set<string>();
 
   constructor(options: GaudiOptions) {
     this.#options = options;
     this.name = options.name;
-    this.errors = new ErrorLog(options.onError);
+    this.errors = new ErrorLog((error) => {
+      const { category, where, message } = error;
+      this.#hostTrack?.instant('refusal', category, { where, text: message });
+      options.onError?.(error);
+    });
     const make = options.memory ?? ((name, size) => new SharedMemory(name, size));
     this.#memories = {
       hbm: make(`${options.name}-hbm`, addressMap.HBM_SIZE),
@@ -116,15 +138,18 @@ class GaudiFunction implements Gaudi {
       pcieFirmware: make(`${options.name}-pcie-firmware`, addressMap.PCIE_FW_SRAM_SIZE),
     };
     this.#cfg = new ConfigurationSpace(addressMap.CFG_SIZE, this.errors);
-    this.#cfg.trace = options.trace;
+    this.#trace = options.trace?.scope(options.name);
+    this.#hostTrack = this.#trace?.track('host');
+    const registers = this.#hostRegisters();
     this.#pcie = new Pcie({
       errors: this.errors,
-      read32: (offset) => this.#cfg.read32(offset),
-      write32: (offset, value) => this.#cfg.write32(offset, value),
+      read32: (offset) => registers.read32(offset),
+      write32: (offset, value) => registers.write32(offset, value),
       readConfig: (offset) => this.#readConfig(offset),
       raiseMsi: (vector) => this.#raiseMsi(vector),
     });
     this.#windows = this.#makeWindows();
+    this.#link = new Link(options.name);
     this.#pcie.onInboundChange = () => {
       for (const window of this.#windows) window.check();
     };
@@ -134,9 +159,9 @@ class GaudiFunction implements Gaudi {
       name: options.name,
       ids: IDS,
       bars: [
-        { index: 0, ...memory64, region: bar0 },
-        { index: 2, ...memory64, region: bar2 },
-        { index: 4, ...memory64, region: bar4 },
+        { index: 0, ...memory64, region: this.#link.region(bar0) },
+        { index: 2, ...memory64, region: this.#link.region(bar2) },
+        { index: 4, ...memory64, region: this.#link.region(bar4) },
       ],
       pcie: { flr: true, linkSpeed: 4, linkWidth: 16 },
       power: { at: 0x40 },
@@ -145,10 +170,7 @@ class GaudiFunction implements Gaudi {
       connected: (ports) => this.#connected(ports),
       reset: (kind) => this.#reset(kind),
     });
-  }
-
-  get config(): Region {
-    return this.#endpoint.config;
+    this.config = this.#link.region(this.#endpoint.config);
   }
 
   get bars() {
@@ -160,7 +182,7 @@ class GaudiFunction implements Gaudi {
   }
 
   connect(ports: FunctionPorts): void {
-    this.#endpoint.connect(ports);
+    this.#endpoint.connect(this.#link.ports(ports));
   }
 
   reset(kind: ResetKind): void {
@@ -197,6 +219,19 @@ class GaudiFunction implements Gaudi {
     this.#connectedChip().raiseEvent(name, payload);
   }
 
+  injectFault(text: string): void {
+    if (!this.#faults) throw new Error(`${this.name} is not connected`);
+    this.#faults.inject(text);
+  }
+
+  clearFaults(): void {
+    this.#faults?.clear();
+  }
+
+  takeHappenedFaults(): readonly string[] {
+    return this.#faults?.takeHappened() ?? [];
+  }
+
   busyEngines(): readonly string[] {
     return this.#chip?.busyEngines() ?? [];
   }
@@ -205,6 +240,14 @@ class GaudiFunction implements Gaudi {
     this.#ports = ports;
     const host = this.#pcie.outbound(ports.dma);
     this.#host = host;
+    this.#faults = new Faults(ports.clock, {
+      clock: ports.clock,
+      ...chipFaults(() => this.#connectedChip()),
+      setLink: (up) => {
+        this.#link.up = up;
+      },
+    });
+    for (const text of this.#options.faults ?? []) this.#faults.inject(text, true);
     this.#chip = new Chip(
       {
         firmware: {
@@ -225,6 +268,8 @@ class GaudiFunction implements Gaudi {
         pcie: this.#pcie,
         host,
         raiseMsi: (vector) => this.#raiseMsi(vector),
+        faults: this.#faults,
+        trace: this.#trace,
       },
     );
     this.#checkDelays();
@@ -249,12 +294,41 @@ class GaudiFunction implements Gaudi {
   }
 
   #reset(kind: ResetKind): void {
+    this.#hostTrack?.instant('reset', kind, {});
     this.#chip?.powerOn(kind === 'conventional');
   }
 
   #raiseMsi(vector: number): void {
+    const fault = this.#faults?.points.interrupt.ask({ vector });
+    if (fault === 'lost') return;
+    const clock = this.#ports?.clock;
+    if (typeof fault === 'number') clock?.at(clock.now() + fault, () => this.#sendMsi(vector));
+    else this.#sendMsi(vector);
+    if (fault === 'twice') this.#sendMsi(vector);
+  }
+
+  #sendMsi(vector: number): void {
     this.#interrupts++;
+    this.#hostTrack?.instant('interrupt', `MSI ${vector}`, { kind: 'msi', vector });
     this.#ports?.interrupt('msi', vector);
+  }
+
+  /** The registers as the host has them. */
+  #hostRegisters(): { read32(offset: number): number; write32(offset: number, value: number): void } {
+    const cfg = this.#cfg;
+    const track = this.#hostTrack;
+    if (!track) return cfg;
+    return {
+      read32: (offset) => {
+        const value = cfg.read32(offset);
+        track.instant('register_read', cfg.describe(offset), { address: offset, value });
+        return value;
+      },
+      write32: (offset, value) => {
+        track.instant('register_write', cfg.describe(offset), { address: offset, value });
+        cfg.write32(offset, value);
+      },
+    };
   }
 
   #readConfig(offset: number): number {
@@ -295,7 +369,7 @@ class GaudiFunction implements Gaudi {
       {
         name: 'CFG',
         base: addressMap.CFG_BASE,
-        region: registerRegion(`${this.name}-cfg`, addressMap.CFG_SIZE, this.#cfg, this.errors),
+        region: registerRegion(`${this.name}-cfg`, addressMap.CFG_SIZE, this.#hostRegisters(), this.errors),
       },
     ];
     const window = (bar: number, size: number, usual: number) =>
@@ -313,4 +387,15 @@ class GaudiFunction implements Gaudi {
     };
     return registerRegion(`${this.name}-flash`, SPI_FLASH_SIZE, { read32: refuse, write32: refuse }, this.errors);
   }
+}
+
+/** What faults do to the blocks of a chip. */
+function chipFaults(chip: () => Chip): Omit<FaultyCard, 'clock' | 'setLink'> {
+  return {
+    raiseEvent: (name, payload) => chip().raiseEvent(name, payload),
+    eccError: (memory, kind, place) => chip().setEccError(memory, kind, place),
+    queueError: (engine, stream, causes) => chip().queueManager(engine).fail(stream, causes),
+    arbiterError: (engine, causes) => chip().queueManager(engine).failArbiter(causes),
+    kernelError: (engine, cause) => chip().tensorCore(engine).fail(cause),
+  };
 }

@@ -24,6 +24,7 @@ import type { Clock } from '../sim/clock.ts';
 import { ModelError } from '../sim/errors.ts';
 import { Condition, Process, type Steps } from '../sim/process.ts';
 import { RegisterBlock } from '../sim/registers.ts';
+import { following, type Track } from '../trace/recorder.ts';
 import { BusError, type Initiator } from './bus.ts';
 import { type DmaBus, DmaMover } from './dma-mover.ts';
 import { type Descriptor, descriptor, type Shape, slices } from './dma-transfer.ts';
@@ -48,6 +49,9 @@ export interface DmaCorePorts {
   readonly timing?: DmaTiming;
   /** Nanoseconds by which the next transfer is late, for tests of ordering; asked once per transfer. */
   delay?(): number;
+  /** What goes wrong with the next transfer: it fails for a cause, or the engine stands still until it is reset. */
+  fault?(): number | 'stuck' | undefined;
+  readonly track?: Track | undefined;
   /** Told of what the engine cannot do once a transfer is under way; the transfer ends without completion. */
   onError(error: ModelError): void;
 }
@@ -70,7 +74,7 @@ export class DmaCore implements Engine {
   readonly #who: Initiator;
   readonly #errorSender: Initiator;
   #process: Process | undefined;
-  readonly #queue: { readonly work: Descriptor; readonly number: number }[] = [];
+  readonly #queue: { readonly work: Descriptor; readonly number: number; readonly flow: number }[] = [];
   /** Transfers accepted, and those of them that are done, since the last reset. */
   #accepted = 0;
   #done = 0;
@@ -160,11 +164,14 @@ export class DmaCore implements Engine {
     if (offset >= this.registers.spec.size) {
       throw new ModelError('unimplemented', `${this.name}+0x${offset.toString(16)}`, 'write of an unknown register');
     }
+    const { track } = this.#ports;
+    const flow = track?.trace.cause ?? 0;
     if (offset === this.registers.offsetOf('COMMIT')) {
       const resets = this.#resets;
       while (this.#queue.length >= QUEUE && resets === this.#resets) yield this.#changed;
     }
-    this.registers.write32(offset, value);
+    if (track) track.trace.causing(flow, () => this.registers.write32(offset, value));
+    else this.registers.write32(offset, value);
   }
 
   drain(): Steps | undefined {
@@ -216,7 +223,8 @@ export class DmaCore implements Engine {
       return;
     }
     this.registers.set('COMMIT', value);
-    this.#queue.push({ work: descriptor(this.registers, value), number: ++this.#accepted });
+    const flow = this.#ports.track?.trace.cause ?? 0;
+    this.#queue.push({ work: descriptor(this.registers, value), number: ++this.#accepted, flow });
     this.#changed.notify();
   }
 
@@ -251,7 +259,8 @@ export class DmaCore implements Engine {
       }
       yield* this.#hold();
       try {
-        yield* this.#transfer(next.work);
+        const { track } = this.#ports;
+        yield* track ? this.#traced(track, next) : this.#transfer(next.work);
       } catch (error) {
         this.#report(error);
       }
@@ -259,6 +268,23 @@ export class DmaCore implements Engine {
       this.#queue.shift();
       this.#done = next.number;
       this.#changed.notify();
+    }
+  }
+
+  *#traced(track: Track, { work, flow }: { readonly work: Descriptor; readonly flow: number }): Steps {
+    const { source, destination } = work;
+    const rows = destination.counts.reduce((product, count) => product * count, 1);
+    const fields = {
+      source: source?.base ?? new DataView(work.pattern.buffer).getUint32(0, true),
+      destination: destination.base,
+      bytes: destination.row * rows,
+      rows,
+    };
+    track.begin('dma', source ? 'copy' : 'fill', fields, flow);
+    try {
+      yield* following(track.trace, flow, this.#transfer(work));
+    } finally {
+      track.end('dma');
     }
   }
 
@@ -278,6 +304,9 @@ export class DmaCore implements Engine {
     const zero = !host && !work.source && work.pattern.every((byte) => byte === 0);
     let due = clock.now() + this.#timing.latency + (this.#ports.delay?.() ?? 0);
     yield Math.max(0, due - clock.now());
+    const fault = this.#ports.fault?.();
+    if (fault === 'stuck') for (;;) yield this.#changed;
+    if (fault !== undefined) yield* this.#fail(fault);
     const resets = this.#resets;
     for (const slice of slices(work, zero ? ZERO_SLICE : SLICE, SLICE_PIECES)) {
       due += slice.reduce((bytes, piece) => bytes + piece.length, 0) * perByte;

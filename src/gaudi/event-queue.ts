@@ -7,6 +7,7 @@ import { EQ } from '../../specs/gaudi/cpucp.ts';
 import { type EventRow, events } from '../../specs/gaudi/events.ts';
 import { type ErrorLog, ModelError } from '../sim/errors.ts';
 import { Condition, type Steps } from '../sim/process.ts';
+import type { Track } from '../trace/recorder.ts';
 import { BusError } from './bus.ts';
 import type { DeviceCpu } from './device-cpu.ts';
 
@@ -37,6 +38,11 @@ export interface EventQueuePorts {
   /** Whether the firmware may access the host now. */
   hostAccess(): boolean;
   raiseInterrupt(): void;
+  /** What goes wrong with an event: it is left out, but counted, or has another number. */
+  fault?(name: string): number | 'lost' | undefined;
+  /** The driver takes events from now on. */
+  opened?(): void;
+  readonly track?: Track | undefined;
 }
 
 interface Pending {
@@ -55,6 +61,8 @@ export class EventQueue {
   #entries = 0;
   /** Entries written, counting on. */
   #produced = 0;
+  /** Of the last entry. */
+  #number = 0;
   /** Whether entries carry a running number (DEV_STS0.EQ_INDEX_EN). */
   #numbered = false;
   #open = false;
@@ -68,6 +76,7 @@ export class EventQueue {
     this.#base = base;
     this.#entries = length / EQ.ENTRY_SIZE;
     this.#produced = 0;
+    this.#number = 0;
     this.#numbered = numbered;
   }
 
@@ -75,6 +84,7 @@ export class EventQueue {
   open(): void {
     this.#open = true;
     this.changed.notify();
+    this.#ports.opened?.();
   }
 
   reset(): void {
@@ -129,13 +139,17 @@ export class EventQueue {
 
   *#write(event: EventRow, payload: Uint8Array): Steps {
     const { cpu } = this.#ports;
+    const fault = this.#ports.fault?.(event.name);
+    this.#number++;
+    if (fault === 'lost') return;
     const address = this.#base + (this.#produced % this.#entries) * EQ.ENTRY_SIZE;
     const data = new Uint8Array(EVENT_PAYLOAD);
     data.set(payload);
     yield* cpu.write(address + EQ.data, data);
     this.#produced++;
-    const index = this.#numbered ? this.#produced & EQ.INDEX_MASK : 0;
-    yield* cpu.write32(address + EQ.ctl, (EQ.READY | (event.id << EQ.TYPE_SHIFT) | index) >>> 0);
+    const index = this.#numbered ? this.#number & EQ.INDEX_MASK : 0;
+    yield* cpu.write32(address + EQ.ctl, (EQ.READY | ((fault ?? event.id) << EQ.TYPE_SHIFT) | index) >>> 0);
+    this.#ports.track?.instant('device_event', event.name, { id: event.id });
     this.#ports.raiseInterrupt();
   }
 }

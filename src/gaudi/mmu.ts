@@ -11,7 +11,9 @@ import type { Clock } from '../sim/clock.ts';
 import { ModelError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { RegisterBlock } from '../sim/registers.ts';
+import type { Track } from '../trace/recorder.ts';
 import { BusError, type Initiator } from './bus.ts';
+import type { Access } from './faults/points.ts';
 import { LARGE_PAGE, SMALL_PAGE, Stlb } from './stlb.ts';
 
 const SHIFTS = [48, 39, 30, 21, 12] as const;
@@ -31,6 +33,9 @@ export interface MmuPorts {
   readonly hbm: Memory;
   /** The interrupt: called when a fault was captured and SPI_MASK lets it through. */
   onFault(cause: 'page-fault'): void;
+  /** Whether the page of this access is not found, although it is there. */
+  fault?(access: Access): boolean;
+  readonly track?: Track | undefined;
 }
 
 export class Mmu {
@@ -90,6 +95,10 @@ export class Mmu {
   ): { address: number; length: number } {
     const asid = who.asid();
     this.#region = -1;
+    if (this.#ports.fault?.({ who: who.name, access })) {
+      this.#hole = SMALL_PAGE - (virtual % SMALL_PAGE);
+      throw this.#pageFault(who, virtual, access);
+    }
     if (!this.#find(asid, virtual)) throw this.#pageFault(who, virtual, access);
     const offset = virtual % this.#size;
     const address = this.#page + offset;
@@ -134,6 +143,7 @@ export class Mmu {
   /** The first fault is captured and raises the interrupt; the next does once the driver has cleared the capture. */
   #pageFault(who: Initiator, virtual: number, access: 'read' | 'write'): BusError {
     this.captureRazwi(who, access);
+    this.#ports.track?.instant('page_fault', undefined, { asid: who.asid(), virtual, access, initiator: who.name });
     this.#cause = (this.#cause | SPI.PAGE_FAULT) >>> 0;
     if (this.registers.get('PAGE_ERROR_CAPTURE') === 0) {
       const high = Math.floor(virtual / 2 ** 32) & ERROR_CAPTURE.VA_49_32;
@@ -206,13 +216,21 @@ export class Mmu {
         }
         this.#size = LARGE_PAGE;
         this.stlb.insertLarge(asid, virtual, this.#page);
+        this.#tell(asid, virtual, hop);
         return true;
       }
       if (hop < LAST_HOP) this.#table = this.#page;
       table = this.#page;
     }
     this.#region = Math.floor(virtual / LARGE_PAGE);
+    this.#tell(asid, virtual, LAST_HOP);
     return this.#found(asid, virtual);
+  }
+
+  /** The page was found in the table of a hop. */
+  #tell(asid: number, virtual: number, hop: number): void {
+    const page = hop === LAST_HOP ? SMALL_PAGE : LARGE_PAGE;
+    this.#ports.track?.instant('page_walk', undefined, { asid, virtual, physical: this.#page, page, hops: hop + 1 });
   }
 
   /** A small page, at `#page`. */

@@ -32,7 +32,11 @@ export const packetBodies: PacketBodies<Body, [cp: CommandProcessor]> = {
   FENCE: function* (fields, cp) {
     const { block } = cp.qm;
     cp.waitingFor = fields.id;
+    const { track } = cp;
+    const count = block.get('CP_FENCE_CNT', fields.id, cp.index);
+    track?.begin('fence', `FENCE ${fields.id}`, { fence: fields.id, target: fields.target, count }, 0);
     while (block.get('CP_FENCE_CNT', fields.id, cp.index) < fields.target || !cp.running) yield cp.wake;
+    track?.end('fence', {}, cp.fenceFlows[fields.id]);
     cp.waitingFor = undefined;
     cp.takeFromFence(fields.id, fields.dec);
   },

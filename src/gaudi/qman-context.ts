@@ -5,6 +5,7 @@ import type { Clock } from '../sim/clock.ts';
 import type { ErrorLog } from '../sim/errors.ts';
 import { Condition, type Steps } from '../sim/process.ts';
 import type { RegisterBlock } from '../sim/registers.ts';
+import type { TraceScope } from '../trace/recorder.ts';
 import { BusError, type ChipBus, type Initiator } from './bus.ts';
 import type { Engine } from './engine.ts';
 import type { QmanFaults } from './qman-faults.ts';
@@ -36,8 +37,12 @@ export interface QmanContext {
   readonly faults: QmanFaults;
   /** Nanoseconds to wait before the next packet, beyond its own time. */
   readonly delay: () => number;
+  /** Whether the packet that has been fetched is one that does not exist. */
+  readonly fault: () => boolean;
   /** Low half of the time stamp counter, for messages that write it. */
   readonly timestamp: (() => number) | undefined;
+  /** Tracks of the queue manager. */
+  readonly trace: TraceScope | undefined;
   /** Starts a process that lives until the next reset. */
   spawn(name: string, steps: Steps): void;
 }

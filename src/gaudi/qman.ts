@@ -9,6 +9,7 @@ import type { Clock } from '../sim/clock.ts';
 import { type ErrorLog, ModelError } from '../sim/errors.ts';
 import { Process, type Steps } from '../sim/process.ts';
 import { type Bodies, type Body, RegisterBlock } from '../sim/registers.ts';
+import type { TraceScope } from '../trace/recorder.ts';
 import { Arbiter } from './arbiter.ts';
 import type { ChipBus } from './bus.ts';
 import { CommandProcessor } from './command-processor.ts';
@@ -28,6 +29,10 @@ export interface QmanOptions {
   readonly timing?: Partial<QmanTiming>;
   /** Nanoseconds to wait before the next packet, asked before each. Default: 0. */
   readonly delay?: () => number;
+  /** Whether the packet that has been fetched is one that does not exist. */
+  readonly fault?: () => boolean;
+  /** Where what happens is told. */
+  readonly trace?: TraceScope | undefined;
   /** Low half of the time stamp counter, for messages that write it. Without it such messages are `unimplemented`. */
   readonly timestamp?: () => number;
 }
@@ -68,7 +73,9 @@ export class Qman {
       timing: { packetNs: 5, messageNs: 50, cycleNs: 1, ...options.timing },
       block: this.block,
       delay: options.delay ?? (() => 0),
+      fault: options.fault ?? (() => false),
       timestamp: options.timestamp,
+      trace: options.trace,
       spawn: (part: string, steps: Steps) => {
         this.#processes.push(new Process(clock, `${name}.${part}`, steps, ended));
       },
@@ -87,6 +94,16 @@ export class Qman {
     };
     this.#processors = this.#queues.map((queue, i) => new CommandProcessor(qm, i, queue, peers));
     this.reset();
+  }
+
+  /** A stream meets errors. @param stream 0 to 4 @param causes bits of GLBL_STS1 */
+  fail(stream: number, causes: number): void {
+    this.#faults.raise(stream, causes, unitBit.cp(stream));
+  }
+
+  /** The arbiter meets errors. @param causes bits of ARB_ERR_CAUSE */
+  failArbiter(causes: number): void {
+    this.#faults.raiseArbiter(causes);
   }
 
   /** Whether anything is under way here; the engine's own work is not counted. */
@@ -247,7 +264,7 @@ export class Qman {
       PQ_BASE_HI: word,
       PQ_SIZE: word,
       PQ_PI: stored('PQ_PI', (_, index) => {
-        (this.#rings[index] as PrefetchQueue).checkDoorbell();
+        (this.#rings[index] as PrefetchQueue).rung();
         (this.#rings[index] as PrefetchQueue).wake.notify();
       }),
       PQ_CI: stored('PQ_CI', (_, index) => (this.#rings[index] as PrefetchQueue).wake.notify()),

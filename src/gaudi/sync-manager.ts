@@ -21,6 +21,7 @@ import type { Clock } from '../sim/clock.ts';
 import { ModelError } from '../sim/errors.ts';
 import { Condition, Process, type Steps } from '../sim/process.ts';
 import { RegisterBlock } from '../sim/registers.ts';
+import { following, type Track } from '../trace/recorder.ts';
 import { BusError, type ChipBus, type Initiator } from './bus.ts';
 
 export interface SyncManagerPorts {
@@ -28,6 +29,7 @@ export interface SyncManagerPorts {
   readonly bus: ChipBus;
   /** Nanoseconds before the next message leaves; asked once per message. Without it they leave at once. */
   delay?(): number;
+  readonly track?: Track | undefined;
   /**
    * An error interrupt. `log` is the group of the object (overflow), the address 31:0 (unaligned), or the AXI id
    * (nothing answered), as struct hl_eq_sm_sei_data has it.
@@ -40,6 +42,8 @@ export interface SyncManagerPorts {
 interface Message {
   readonly address: number;
   readonly value: number;
+  /** What it follows from, in a trace. */
+  readonly flow: number;
 }
 
 const ALL = (1 << GROUP_SIZE) - 1;
@@ -106,6 +110,7 @@ export class SyncManager {
 
   #writeObject(index: number, value: number): void {
     const operand = value & SOB.VALUE;
+    const before = this.#objects[index] as number;
     let next = operand;
     if (value & SOB.ADD) {
       const sum = operand + (this.#objects[index] as number);
@@ -119,6 +124,8 @@ export class SyncManager {
       }
     }
     this.#objects[index] = next;
+    if (next !== before)
+      this.#ports.track?.instant('sync_object', `SOB ${index}`, { object: index, value: next, before });
     const group = this.#armed[Math.floor(index / GROUP_SIZE)] as Set<number>;
     if (group.size === 0) return;
     // In order of their numbers; firing takes them out of the set.
@@ -144,6 +151,7 @@ export class SyncManager {
   #arm(monitor: number, value: number): void {
     this.#disarm(monitor);
     this.registers.set('MON_ARM', value, monitor);
+    if (this.#ports.track) this.#tellArmed(this.#ports.track, monitor, value);
     let pending = ~((value & ARM.MASK) >>> ARM.MASK_SHIFT) & ALL;
     const group = value & ARM.SID;
     for (let i = 0; i < GROUP_SIZE; i++) {
@@ -152,6 +160,21 @@ export class SyncManager {
     this.#status[monitor] = STATUS.VALID | (pending << STATUS.PENDING_SHIFT);
     (this.#armed[group] as Set<number>).add(monitor);
     this.#fireIfMet(monitor);
+  }
+
+  #tellArmed(track: Track, monitor: number, arm: number): void {
+    const { registers } = this;
+    const mask = (arm & ARM.MASK) >>> ARM.MASK_SHIFT;
+    const first = (arm & ARM.SID) * GROUP_SIZE;
+    const objects = Array.from({ length: GROUP_SIZE }, (_, i) => first + i).filter((_, i) => (mask & (1 << i)) === 0);
+    track.instant('monitor_arm', `MON ${monitor}`, {
+      monitor,
+      objects: objects.join(' '),
+      target: arm >>> ARM.SOD_SHIFT,
+      mode: arm & ARM.SOP ? 'equal' : 'at least',
+      address: registers.get('MON_PAY_ADDRH', monitor) * 2 ** 32 + registers.get('MON_PAY_ADDRL', monitor),
+      data: registers.get('MON_PAY_DATA', monitor),
+    });
   }
 
   #writeStatus(monitor: number, value: number): void {
@@ -177,8 +200,19 @@ export class SyncManager {
       return;
     }
     const address = registers.get('MON_PAY_ADDRH', monitor) * 2 ** 32 + low;
-    this.#messages.push({ address, value: registers.get('MON_PAY_DATA', monitor) });
+    const value = registers.get('MON_PAY_DATA', monitor);
+    const { track } = this.#ports;
+    track?.instant('monitor_fire', `MON ${monitor}`, { monitor, address, data: value });
+    this.#messages.push({ address, value, flow: track?.trace.cause ?? 0 });
     this.#queued.notify();
+  }
+
+  /** A message leaves, and that is told. */
+  *#send(track: Track, { address, value }: Message): Steps {
+    const { bus } = this.#ports;
+    track.instant('message', bus.describe?.(address), { address, value });
+    const steps = bus.write32(this.#who, address, value);
+    if (steps) yield* steps;
   }
 
   *#run(): Steps {
@@ -193,8 +227,12 @@ export class SyncManager {
       const delay = this.#ports.delay?.() ?? 0;
       if (delay > 0) yield delay;
       try {
-        const steps = this.#ports.bus.write32(this.#who, message.address, message.value);
-        if (steps) yield* steps;
+        const { bus, track } = this.#ports;
+        if (track) yield* following(track.trace, message.flow, this.#send(track, message));
+        else {
+          const steps = bus.write32(this.#who, message.address, message.value);
+          if (steps) yield* steps;
+        }
       } catch (error) {
         if (error instanceof ModelError) this.#ports.onError(error);
         // One master port: its AXI id is 0.

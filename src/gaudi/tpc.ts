@@ -16,6 +16,7 @@ import { RegisterBlock } from '../sim/registers.ts';
 import { TpcCore, type TpcPorts } from '../tpc/core.ts';
 import { LOOP_COUNTER, SCRATCH } from '../tpc/layout.ts';
 import { interruptCauses } from '../tpc/ports.ts';
+import { following, type Track } from '../trace/recorder.ts';
 import { BusError, type ChipBus, type Initiator } from './bus.ts';
 import type { Engine } from './engine.ts';
 import { isRegister, TpcMemory } from './tpc-memory.ts';
@@ -33,6 +34,9 @@ export interface TpcEnginePorts {
   readonly compile?: boolean;
   /** Nanoseconds by which the next kernel is late, for tests of ordering; asked once per kernel. */
   delay?(): number;
+  /** Whether the next kernel stands still at its beginning. */
+  fault?(): boolean;
+  readonly track?: Track | undefined;
 }
 
 /** The configuration's place in the engine's window (gaudi_blocks.h: TPC0_CFG 0xE06000, window at 0xE00000). */
@@ -58,7 +62,9 @@ const LONG_BUNDLE_NS = 1_000;
 const NAP_NS = 10_000;
 const LONGEST_NAP_NS = 5_000_000;
 
-type Job = { readonly kind: 'cache' } | { readonly kind: 'kernel'; readonly descriptor: Uint32Array };
+type Job =
+  | { readonly kind: 'cache' }
+  | { readonly kind: 'kernel'; readonly descriptor: Uint32Array; readonly flow: number };
 
 export class Tpc implements Engine {
   readonly name: string;
@@ -192,7 +198,11 @@ export class Tpc implements Engine {
     }
     const first = this.block.offsetOf('QM_TENSOR_BASE_ADDR_LOW', 0) / 4;
     this.executed++;
-    this.#accept({ kind: 'kernel', descriptor: this.block.words.slice(first, first + DESCRIPTOR) });
+    this.#accept({
+      kind: 'kernel',
+      descriptor: this.block.words.slice(first, first + DESCRIPTOR),
+      flow: this.#ports.track?.trace.cause ?? 0,
+    });
   }
 
   #accept(job: Job): void {
@@ -222,7 +232,7 @@ export class Tpc implements Engine {
       if (job.kind === 'cache') {
         yield CACHE_NS;
         yield* this.#hold();
-      } else if (!(yield* this.#kernel(job.descriptor))) {
+      } else if (!(yield* this.#launched(job))) {
         if (resets !== this.#resets) return;
         // The core stands where it is until it is reset; that ends the process.
         for (;;) yield this.#changed;
@@ -238,11 +248,30 @@ export class Tpc implements Engine {
     while (this.block.get('TPC_STALL') & 1) yield this.#changed;
   }
 
+  *#launched({ descriptor, flow }: Job & { readonly kind: 'kernel' }): Steps<boolean> {
+    const { track } = this.#ports;
+    if (!track) return yield* this.#kernel(descriptor);
+    const [high, low] = ['KERNEL_KERNEL_BASE_ADDRESS_HIGH', 'KERNEL_KERNEL_BASE_ADDRESS_LOW'] as const;
+    const first = this.block.offsetOf('KERNEL_TENSOR_BASE_ADDR_LOW', 0);
+    const word = (name: typeof high | typeof low) => descriptor[(this.block.offsetOf(name) - first) / 4] as number;
+    track.begin('tpc_kernel', undefined, { address: word(high) * 2 ** 32 + word(low) }, flow);
+    let outcome = 'given up';
+    try {
+      const done = yield* following(track.trace, flow, this.#kernel(descriptor));
+      outcome = done ? 'halted' : 'stopped by an error';
+      return done;
+    } finally {
+      const { bundles, cycles, stalls } = this.#core?.statistics ?? { bundles: 0, cycles: 0, stalls: 0 };
+      track.end('tpc_kernel', { bundles, cycles, stalls, outcome });
+    }
+  }
+
   /** @returns false where the core cannot go on */
   *#kernel(descriptor: Uint32Array): Steps<boolean> {
     const { block } = this;
     yield LAUNCH_NS + (this.#ports.delay?.() ?? 0);
     yield* this.#hold();
+    if (this.#ports.fault?.()) for (;;) yield this.#changed;
     block.words.set(descriptor, block.offsetOf('KERNEL_TENSOR_BASE_ADDR_LOW', 0) / 4);
     this.#core ??= this.#makeCore();
     try {
@@ -281,6 +310,7 @@ export class Tpc implements Engine {
     let due = clock.now();
     let nap = NAP_NS;
     let cycles = 0;
+    let told = { bundles: 0, stalls: 0 };
     for (;;) {
       yield* this.#hold();
       let status = core.run(SLICE);
@@ -297,6 +327,11 @@ export class Tpc implements Engine {
       due = Math.max(due, clock.now() - LONGEST_NAP_NS);
       due += Math.max(slow, ((statistics.cycles - cycles) * 1e9) / this.#ports.hertz());
       cycles = statistics.cycles;
+      if (this.#ports.track && statistics.stalls > told.stalls) {
+        const stalled = { bundles: statistics.bundles - told.bundles, cycles: statistics.stalls - told.stalls };
+        this.#ports.track.instant('tpc_stall', undefined, { pc: core.pc, ...stalled }, 0);
+        told = statistics;
+      }
       yield Math.max(0, due - clock.now());
       if (resets !== this.#resets) return false;
       if (status === 'halted') return true;
@@ -351,6 +386,11 @@ export class Tpc implements Engine {
   #accessFailed(error: BusError): void {
     if (isRegister(error.address)) this.#raise(error.access === 'read' ? CAUSE.LBW_RRESP_ERR : CAUSE.LBW_BRESP_ERR);
     else this.#raise(error.access === 'read' ? CAUSE.HBW_RRESP_ERR : CAUSE.HBW_BRESP_ERR);
+  }
+
+  /** Something of the core itself has failed. @param cause its number in TPC_INTR_CAUSE */
+  fail(cause: number): void {
+    this.#raise(cause);
   }
 
   /** Notes a cause that is not masked. One that is set already is not told again. */

@@ -12,6 +12,7 @@ import type { ModelError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { buildMachine, machineDescription } from './machines.ts';
 import { tpcFirmware } from './tpc-firmware.ts';
+import { MachineTrace, type TracePlace } from './trace.ts';
 
 export interface ModelMachineOptions {
   /** Of machines.ts. */
@@ -24,6 +25,8 @@ export interface ModelMachineOptions {
   readonly seed?: number;
   /** Makes the memories of the cards; default: each anew. */
   readonly memory?: (name: string, size: number) => Memory;
+  /** Where what happens is recorded; default: nowhere. */
+  readonly trace?: TracePlace;
 }
 
 /** What a device model refused. */
@@ -38,25 +41,33 @@ export class ModelMachine implements Disposable {
   readonly nics: readonly Efa[];
   /** By which the cards reach each other and the host. */
   readonly fabric: Fabric;
+  /** What records what happens, where that was asked for. */
+  readonly trace: MachineTrace | undefined;
   readonly #functions: readonly PciFunction[];
   #refusals: Refusal[] = [];
 
   /** @throws UserError for a machine that does not exist */
-  constructor({ machine, delays = {}, firmware = 'comms', seed = 1, memory }: ModelMachineOptions) {
+  constructor({ machine, delays = {}, firmware = 'comms', seed = 1, memory, trace: place }: ModelMachineOptions) {
+    const description = machineDescription(machine);
+    const clock = new VirtualClock();
+    const now = () => clock.now();
+    const traced = { clock: 'virtual', now, target: 'model', machine, seed } as const;
+    this.trace = place && new MachineTrace({ place, ...traced });
+    const trace = this.trace?.recorder;
     const cards: Gaudi[] = [];
     const nics: Efa[] = [];
     const network = new Network({ seed });
-    const built = buildMachine(machineDescription(machine), {
+    const built = buildMachine(description, {
       gaudi: (name) => {
         const onError = this.#refuser(name);
         const made = memory ? { memory } : {};
-        const card = gaudi({ name, firmware, seed, delays, location: cards.length, onError, ...made });
+        const card = gaudi({ name, firmware, seed, delays, location: cards.length, onError, trace, ...made });
         cards.push(card);
         return card;
       },
       efa: (name) => {
         const made = memory ? { memory } : {};
-        const nic = efa({ name, network, seed, onError: this.#refuser(name), ...made });
+        const nic = efa({ name, network, seed, onError: this.#refuser(name), trace, ...made });
         nics.push(nic);
         return nic;
       },
@@ -65,8 +76,11 @@ export class ModelMachine implements Disposable {
     this.cards = cards;
     this.nics = nics;
     this.fabric = built.fabric;
+    this.fabric.trace = trace;
+    this.trace?.describe(description, built.topology);
     this.driver = new ModelDriver({
-      clock: new VirtualClock(),
+      clock,
+      trace,
       cards,
       nics,
       fabric: built.fabric,
@@ -83,6 +97,7 @@ export class ModelMachine implements Disposable {
 
   [Symbol.dispose](): void {
     for (const device of this.#functions) device.close();
+    this.trace?.[Symbol.dispose]();
   }
 
   #refuser(device: string): (error: ModelError) => void {

@@ -6,6 +6,7 @@
  * are not looked at: who enumerates (firmware, a kernel) sets them to cover the BARs below.
  */
 
+import type { TraceRecorder, Track } from '../trace/recorder.ts';
 import type { Bar, PciFunction } from './function.ts';
 import { PciError } from './pci-error.ts';
 import type { DmaPort, Done } from './ports.ts';
@@ -38,6 +39,8 @@ interface Aperture {
 
 export class Fabric {
   readonly topology: Topology;
+  /** Told of what is moved; for ports that are made afterwards. */
+  trace: TraceRecorder | undefined;
   readonly #traffic: Traffic[] = [];
 
   /** @param topology complete: all functions are in their places. */
@@ -101,6 +104,7 @@ class FabricPort implements DmaPort {
   readonly #hostTraffic: Traffic;
   readonly #peerTraffic = new Map<Aperture, Map<Route, Traffic>>();
   readonly #word = new Uint8Array(4);
+  readonly #track: Track | undefined;
   /** Set by `#find`: where the run that it looked up ends. */
   #end = 0;
 
@@ -109,6 +113,7 @@ class FabricPort implements DmaPort {
     this.#self = self;
     this.#host = host;
     this.#apertures = fabric.apertures();
+    this.#track = fabric.trace?.track(self.name, 'PCI Express');
     this.#hostTraffic = fabric.counter(self.name, 'host', 'host');
   }
 
@@ -117,14 +122,14 @@ class FabricPort implements DmaPort {
     if (this.#end < address + length) return undefined;
     if (!peer) {
       const view = this.#host.view(address, length, access);
-      if (view) this.#count(this.#hostTraffic, access, length);
+      if (view) this.#count(this.#hostTraffic, access, length, address);
       return view;
     }
     const route = this.#route(peer);
     if (route === 'none') return undefined;
     const memory = this.#memoryAt(peer, address, length);
     if (!memory) return undefined;
-    this.#count(this.#peerCounter(peer, route), access, length);
+    this.#count(this.#peerCounter(peer, route), access, length, address);
     return memory.piece.memory.bytes.subarray(memory.at, memory.at + length);
   }
 
@@ -196,7 +201,7 @@ class FabricPort implements DmaPort {
           done(error);
           return;
         }
-        this.#count(counter, access, n);
+        this.#count(counter, access, n, at);
         if (at + n < end) next(at + n);
         else done();
       });
@@ -256,8 +261,11 @@ class FabricPort implements DmaPort {
     return counter;
   }
 
-  #count(counter: Traffic, access: 'read' | 'write', bytes: number): void {
+  #count(counter: Traffic, access: 'read' | 'write', bytes: number, address: number): void {
     if (access === 'read') counter.read += bytes;
     else counter.written += bytes;
+    if (!this.#track) return;
+    const { from, to, route } = counter;
+    this.#track.instant('bus', `${access} ${to}`, { from, to, route, access, address, bytes, peer: route !== 'host' });
   }
 }

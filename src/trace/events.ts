@@ -102,15 +102,19 @@ export const traceEvents = {
     { fd: signed('descriptor, -1: none'), file: name('what it is of'), detail: text('its arguments') },
     { result: signed('what it returned, or -errno') },
   ),
-  submission: instant('driver', 'The driver has put a command buffer into a hardware queue.', {
-    sequence: number('of the submission'),
+  submission: instant(
+    'driver',
+    'The driver puts a command buffer into a hardware queue. The event’s name is the queue’s.',
+    {
+      queue: name('hardware queue'),
+      entry: number('of the queue, where its end is told'),
+      address: address('device address of the command buffer'),
+      size: bytes('of the command buffer'),
+    },
+  ),
+  completion: instant('driver', 'The driver finds a command buffer executed. The event’s name is the queue’s.', {
     queue: name('hardware queue'),
-    address: address('device address of the command buffer'),
-    size: bytes('of the command buffer'),
-  }),
-  completion: instant('driver', 'The driver has found a submission done.', {
-    sequence: number('of the submission'),
-    result: signed('0, or -errno'),
+    entry: number('of the queue'),
   }),
   log: instant('driver', 'A line of the kernel’s log.', { level: number('of syslog'), text: text('the line') }),
   memory: instant(
@@ -149,9 +153,8 @@ export const traceEvents = {
     {
       address: address('where it was read; 0 where it was made of scalars'),
       words: raw('the packet'),
-      count: number('of it in a row (NOPs)'),
     },
-    {},
+    { count: number('how often in a row (NOPs)') },
   ),
   message: instant(
     'commands',
@@ -175,18 +178,15 @@ export const traceEvents = {
     },
     {},
   ),
-  bus: instant(
-    'data',
-    'Bytes go over PCI Express. The event’s name is the route: host, or the kind of way to a peer.',
-    {
-      from: name('who asks'),
-      to: name('who answers'),
-      access: name('read or write, as `from` sees it'),
-      address: address('bus address'),
-      bytes: bytes('how many'),
-      peer: flag('between two devices, past the memory of the host'),
-    },
-  ),
+  bus: instant('data', 'Bytes go over PCI Express. The event’s name says which way.', {
+    route: name('`host`: memory of the host; else the way to a peer'),
+    from: name('who asks'),
+    to: name('who answers'),
+    access: name('read or write, as `from` sees it'),
+    address: address('bus address'),
+    bytes: bytes('how many'),
+    peer: flag('between two devices, past the memory of the host'),
+  }),
   fence: slice(
     'synchronization',
     'A stream waits in a FENCE.',
@@ -230,17 +230,38 @@ export const traceEvents = {
   tpc_kernel: slice(
     'compute',
     'A TPC runs a kernel.',
-    { address: address('of its first instruction'), tensors: number('that are valid') },
+    { address: address('of its first instruction') },
     {
       bundles: number('instructions executed'),
       cycles: number('that they took', 'cycles'),
       stalls: number('of these in which nothing was issued', 'cycles'),
-      outcome: name('halted, reset or an error'),
+      outcome: name('halted, stopped by an error, or given up by a reset'),
     },
   ),
-  tpc_stall: instant('compute', 'Why a TPC kernel has waited, summed up at its end. The event’s name is the cause.', {
-    cycles: number('waited', 'cycles'),
+  tpc_stall: instant('compute', 'A TPC kernel has stalled: its instructions waited for what they read.', {
+    pc: address('where it is now'),
+    bundles: number('instructions since the last such event'),
+    cycles: number('of these in which nothing was issued', 'cycles'),
   }),
+  tpc_program: instant(
+    'compute',
+    'Code of a kernel that is followed bundle by bundle, in pieces. The event’s name is its file’s.',
+    {
+      offset: address('of the piece from the first bundle, in bytes'),
+      code: raw('bundles of 32 bytes'),
+    },
+  ),
+  tpc_bundle: instant('compute', 'A core that is followed does a bundle. The event’s name is its text.', {
+    offset: address('of the bundle from the first, in bytes'),
+    cycle: number('in which it is issued', 'cycles'),
+  }),
+  tpc_register: instant(
+    'compute',
+    'A register has another value after the bundle before. The event’s name is the register’s.',
+    {
+      value: raw('its bytes, lane 0 first'),
+    },
+  ),
   page_walk: instant('memory', 'The MMU finds a page in the tables, as the cache does not know it.', {
     asid: number('address space'),
     virtual: address('that was asked for'),

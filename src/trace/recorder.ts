@@ -124,6 +124,10 @@ export class TraceRecorder {
     return track;
   }
 
+  scope(name: string): TraceScope {
+    return new TraceScope(this, [name]);
+  }
+
   /** A new flow. */
   flow(): number {
     this.#flows = (this.#flows + 1) % FLOWS;
@@ -156,7 +160,7 @@ export class TraceRecorder {
   /** @internal */
   record(
     type: number,
-    uuid: number,
+    track: Track,
     code: EventCode,
     name: string | undefined,
     fields: AnyFields,
@@ -166,6 +170,7 @@ export class TraceRecorder {
     if (this.#closed) return;
     this.#events++;
     const chunk = this.#chunk;
+    if (!track.told) this.#tell(track);
     // names go before the event that uses them
     const nameIid = type === TYPE.end ? 0 : this.#nameIid(name ?? code.key);
     const rows = type === TYPE.end ? code.results : code.fields;
@@ -178,7 +183,7 @@ export class TraceRecorder {
     }
     chunk.beginPacket(this.#sequence, FLAGS.needed);
     chunk.timestamp(this.#now());
-    chunk.beginEvent(type, uuid);
+    chunk.beginEvent(type, track.uuid);
     if (type !== TYPE.end) {
       chunk.category(code.iid);
       if (nameIid > 0) chunk.nameIid(nameIid);
@@ -258,12 +263,60 @@ export class TraceRecorder {
 
   #makeTrack(key: string, name: string, parent: Track | undefined): Track {
     const uuid = this.#sequence * TRACKS + this.#tracks.size + 1;
-    const track = new Track(this, uuid);
+    const track = new Track(this, uuid, name, parent);
     this.#tracks.set(key, track);
+    return track;
+  }
+
+  /** Describes a track, after those above it. */
+  #tell(track: Track): void {
+    track.told = true;
+    const { uuid, name, parent } = track;
+    if (parent && !parent.told) this.#tell(parent);
     this.#chunk.beginPacket(this.#sequence, 0);
     this.#chunk.track(uuid, name, parent?.uuid);
     this.#chunk.endPacket();
-    return track;
+  }
+}
+
+/** The tracks of one device, or of another part of a machine. */
+export class TraceScope {
+  readonly trace: TraceRecorder;
+  readonly #path: readonly string[];
+
+  constructor(trace: TraceRecorder, path: readonly string[]) {
+    this.trace = trace;
+    this.#path = path;
+  }
+
+  /** @param path below the scope's own */
+  track(...path: readonly string[]): Track {
+    return this.trace.track(...this.#path, ...path);
+  }
+
+  scope(name: string): TraceScope {
+    return new TraceScope(this.trace, [...this.#path, name]);
+  }
+}
+
+/** Carries out `steps` as something that follows from `flow`, whenever it is their turn. */
+export function* following<Y, T>(
+  trace: TraceRecorder,
+  flow: number,
+  steps: Generator<Y, T, void>,
+): Generator<Y, T, void> {
+  let ended = false;
+  try {
+    for (;;) {
+      const result = trace.causing(flow, () => steps.next());
+      if (result.done) {
+        ended = true;
+        return result.value;
+      }
+      yield result.value;
+    }
+  } finally {
+    if (!ended) steps.return(undefined as T);
   }
 }
 
@@ -272,31 +325,39 @@ export class Track {
   readonly trace: TraceRecorder;
   /** @internal */
   readonly uuid: number;
+  /** @internal */
+  readonly name: string;
+  /** @internal */
+  readonly parent: Track | undefined;
+  /** @internal Whether the file knows of it: it does once something happens on it. */
+  told = false;
   readonly #open: SliceName[] = [];
 
   /** @internal */
-  constructor(trace: TraceRecorder, uuid: number) {
+  constructor(trace: TraceRecorder, uuid: number, name: string, parent: Track | undefined) {
     this.trace = trace;
     this.uuid = uuid;
+    this.name = name;
+    this.parent = parent;
   }
 
   /** @param name default: the kind's. @param flow that the event belongs to; default: what it follows from */
   instant<N extends InstantName>(kind: N, name: string | undefined, fields: EventFields<N>, flow?: number): void {
     const { trace } = this;
-    trace.record(TYPE.instant, this.uuid, codes[kind], name, fields, flow ?? trace.cause, false);
+    trace.record(TYPE.instant, this, codes[kind], name, fields, flow ?? trace.cause, false);
   }
 
   begin<N extends SliceName>(kind: N, name: string | undefined, fields: EventFields<N>, flow?: number): void {
     const { trace } = this;
     this.#open.push(kind);
-    trace.record(TYPE.begin, this.uuid, codes[kind], name, fields, flow ?? trace.cause, false);
+    trace.record(TYPE.begin, this, codes[kind], name, fields, flow ?? trace.cause, false);
   }
 
   /** Ends the innermost slice; nothing where none is open. @param flow that ends with it */
   end<N extends SliceName>(kind: N, results?: EventResults<N>, flow = 0): void {
     if (this.#open.at(-1) !== kind) return;
     this.#open.pop();
-    this.trace.record(TYPE.end, this.uuid, codes[kind], undefined, results, flow, true);
+    this.trace.record(TYPE.end, this, codes[kind], undefined, results, flow, true);
   }
 
   /** Ends all slices: what was under way will not go on. */

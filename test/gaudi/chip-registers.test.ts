@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import { blocks, instances } from '../../specs/gaudi/blocks.ts';
 import { tpcGaudi } from '../../specs/tpc/gaudi.ts';
 import { assembleVliw } from '../../src/isa/vliw/assembler.ts';
+import { TraceReader } from '../../src/trace/reader.ts';
+import { TraceRecorder } from '../../src/trace/recorder.ts';
 import { MS, REG, TestHost } from './test-host.ts';
 
 describe('configuration space', () => {
@@ -51,14 +53,25 @@ describe('configuration space', () => {
   });
 
   it('traces accesses in their order', () => {
-    const trace: string[] = [];
-    using host = new TestHost({
-      trace: ({ name, kind, value }) => trace.push(`${kind} ${name} 0x${value.toString(16)}`),
-    }).enable();
-    trace.length = 0;
+    const reader = new TraceReader();
+    const sink = { write: (chunk: Uint8Array) => reader.append(chunk.slice()) };
+    const trace = new TraceRecorder({ sink, sequence: 1, root: 'test', now: () => 0 });
+    using host = new TestHost({ trace }).enable();
+    const before = trace.events;
     host.write(0xc4_b178, 0xabc);
     host.read(0xc4_b178);
-    assert.deepEqual(trace, ['write PSOC_GLOBAL_CONF.RDWR_TEST 0xabc', 'read PSOC_GLOBAL_CONF.RDWR_TEST 0xabc']);
+    trace.flush();
+    const { name, category } = reader.columns();
+    const told = Array.from({ length: reader.count - before }, (_, i) => {
+      const event = before + i;
+      const value = reader.fields(event).value as number;
+      const kind = reader.categories[category[event] as number];
+      return `${kind} ${reader.names[name[event] as number]} 0x${value.toString(16)}`;
+    });
+    assert.deepEqual(told, [
+      'register_write PSOC_GLOBAL_CONF.RDWR_TEST 0xabc',
+      'register_read PSOC_GLOBAL_CONF.RDWR_TEST 0xabc',
+    ]);
   });
 });
 

@@ -8,6 +8,7 @@ import type { Fabric } from '../../pci/fabric.ts';
 import type { PciFunction } from '../../pci/function.ts';
 import type { VirtualClock } from '../../sim/clock.ts';
 import type { Steps } from '../../sim/process.ts';
+import type { TraceRecorder } from '../../trace/recorder.ts';
 import { DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
 import { DRM_IOCTL_HL_CS } from '../../uapi/habanalabs/cs.ts';
 import { DRM_IOCTL_HL_DEBUG } from '../../uapi/habanalabs/debug.ts';
@@ -67,6 +68,8 @@ export interface ModelDriverOptions {
   readonly fabric: Fabric;
   /** Firmware files by their path below /lib/firmware. */
   readonly firmware: Readonly<Record<string, Uint8Array>>;
+  /** Told what happens in the driver. */
+  readonly trace?: TraceRecorder | undefined;
 }
 
 /** The compute node, open. */
@@ -135,7 +138,7 @@ export class ModelDriver extends Program implements System {
 
   /** The cards are found and initialised, in virtual time. */
   constructor(options: ModelDriverOptions) {
-    super(new Kernel(options.clock, options.firmware), process.pid);
+    super(new Kernel(options.clock, options.firmware, options.trace), process.pid);
     this.programs.set(this.pid, this);
     this.#cards = options.cards.map((fn, number) => {
       const card = new Card(pciAddress(number), this.kernel, new PciDevice(fn, number));
@@ -167,11 +170,14 @@ export class ModelDriver extends Program implements System {
     if (this.#nics.length > 0) this.#addBus();
   }
 
-  #connect(fn: PciFunction, { clock, fabric }: ModelDriverOptions, interrupt: (vector: number) => void): void {
+  #connect(fn: PciFunction, { clock, fabric, trace }: ModelDriverOptions, interrupt: (vector: number) => void): void {
     fn.connect({
       clock,
       dma: fabric.portFor(fn, this.kernel.memory),
-      interrupt: (_kind, vector) => void clock.at(clock.now(), () => interrupt(vector)),
+      interrupt: (_kind, vector) => {
+        const cause = trace?.cause ?? 0;
+        clock.at(clock.now(), () => (trace ? trace.causing(cause, () => interrupt(vector)) : interrupt(vector)));
+      },
     });
   }
 

@@ -2,6 +2,7 @@
 
 import type { VirtualClock } from '../../sim/clock.ts';
 import { Condition, Process, type Steps, type Wait } from '../../sim/process.ts';
+import type { TraceRecorder, Track } from '../../trace/recorder.ts';
 import type { Descriptors } from './files.ts';
 import { type AddressSpace, HostMemory } from './host-memory.ts';
 
@@ -43,6 +44,10 @@ export class Kernel {
   #current: Task | undefined;
   /** Is told what happens: submissions, completions, and what is logged. */
   observer: ((text: string) => void) | undefined;
+  readonly trace: TraceRecorder | undefined;
+  /** Programs that have begun. */
+  programs = 0;
+  readonly #logTrack: Track | undefined;
   readonly #firmware: Readonly<Record<string, Uint8Array>>;
   #log: LogLine[] = [];
   /** When callers have waited long enough, by `performance.now()`. */
@@ -52,7 +57,9 @@ export class Kernel {
   readonly #waiting = new Set<Task>();
 
   /** @param firmware files by their path below /lib/firmware */
-  constructor(clock: VirtualClock, firmware: Readonly<Record<string, Uint8Array>> = {}) {
+  constructor(clock: VirtualClock, firmware: Readonly<Record<string, Uint8Array>> = {}, trace?: TraceRecorder) {
+    this.trace = trace;
+    this.#logTrack = trace?.track('driver', 'log');
     this.clock = clock;
     this.#firmware = firmware;
   }
@@ -133,6 +140,7 @@ export class Kernel {
   log(level: Level, device: string, text: string): void {
     if (this.#log.length >= LOG_LENGTH) this.#log.shift();
     this.#log.push({ level: LEVELS[level], text: `${device}: ${text}` });
+    this.#logTrack?.instant('log', device, { level: LEVELS[level], text });
     this.observer?.(`log: ${device}: ${text}`);
   }
 
@@ -145,7 +153,9 @@ export class Kernel {
 
   /** Lets time pass, in a system call. */
   pass(ns: number): void {
-    this.clock.runUntil(this.clock.now() + ns);
+    const run = () => this.clock.runUntil(this.clock.now() + ns);
+    if (this.trace) this.trace.causing(0, run);
+    else run();
   }
 
   /** Waits in a system call. @param deadline ns; @returns false when it came first, or when nothing is left that could happen */
@@ -156,7 +166,9 @@ export class Kernel {
       late ||= (++looks & 0xff) === 0 && !this.#overdue && performance.now() > this.#limit;
       return late || done();
     };
-    const over = this.clock.runTo(look, deadline);
+    // what happens meanwhile does not follow from what waits
+    const { trace } = this;
+    const over = trace ? trace.causing(0, () => this.clock.runTo(look, deadline)) : this.clock.runTo(look, deadline);
     if (late) {
       this.#overdue = true;
       for (const task of this.#waiting) task.waits?.notify();

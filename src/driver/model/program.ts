@@ -12,6 +12,7 @@ import type {
   RdmaDevice,
   Thread,
 } from '../driver.ts';
+import { type TracedCall, tracedCall } from './call-trace.ts';
 import { refuse } from './errno.ts';
 import { Descriptors, EventFile, type FileMapping, OpenFile } from './files.ts';
 import { AddressSpace } from './host-memory.ts';
@@ -54,7 +55,12 @@ export abstract class Program implements Driver {
   /** Those of doorbells, by their addresses. */
   readonly #doorbells = new Map<bigint, FileMapping>();
 
+  /** In traces, which do not depend on what number the system gives. */
+  readonly #number: number;
+  #threadCount = 0;
+
   constructor(kernel: Kernel, pid: number) {
+    this.#number = kernel.programs++;
     this.kernel = kernel;
     this.pid = pid;
     this.#memory = new AddressSpace(kernel.memory);
@@ -67,11 +73,14 @@ export abstract class Program implements Driver {
   protected abstract killed(): void;
 
   open(path: string, _flags: number): number {
-    return this.#call(this.#open(path));
+    return this.#call(this.#open(path), { name: 'open', detail: path });
   }
 
   close(fd: number): void {
-    this.#call(this.#steps(() => this.#descriptors.close(fd)));
+    this.#call(
+      this.#steps(() => this.#descriptors.close(fd)),
+      { name: 'close', fd },
+    );
   }
 
   dup(fd: number): number {
@@ -79,11 +88,14 @@ export abstract class Program implements Driver {
   }
 
   ioctl(fd: number, request: number, argument: Uint8Array): number {
-    return this.#call(this.#ioctl(fd, request, argument));
+    return this.#call(this.#ioctl(fd, request, argument), { name: 'ioctl', fd, request, argument });
   }
 
   mmap(fd: number, length: number, _protection: number, offset: bigint): Mapping {
-    return this.#call(this.#steps(() => this.#mmap(fd, length, offset)));
+    return this.#call(
+      this.#steps(() => this.#mmap(fd, length, offset)),
+      { name: 'mmap', fd, detail: `${length} bytes at 0x${offset.toString(16)}` },
+    );
   }
 
   allocate(length: number, options: MemoryOptions = {}): Mapping {
@@ -91,15 +103,15 @@ export abstract class Program implements Driver {
   }
 
   read(fd: number, buffer: Uint8Array): number {
-    return this.#call(this.#read(fd, buffer));
+    return this.#call(this.#read(fd, buffer), { name: 'read', fd });
   }
 
   write(fd: number, buffer: Uint8Array): number {
-    return this.#call(this.#write(fd, buffer));
+    return this.#call(this.#write(fd, buffer), { name: 'write', fd });
   }
 
   poll(fd: number, events: number, timeout: number): number {
-    return this.#call(this.#poll(fd, events, timeout));
+    return this.#call(this.#poll(fd, events, timeout), { name: 'poll', fd, detail: `${timeout} ms` });
   }
 
   describe(fd: number): string {
@@ -144,7 +156,8 @@ export abstract class Program implements Driver {
   }
 
   thread(): Thread {
-    return new ModelThread((steps) => this.#begin(steps), {
+    const thread = ++this.#threadCount;
+    return new ModelThread((steps, call) => this.#begin(steps, { ...call, thread }), {
       ioctl: (fd, request, argument) => this.#ioctl(fd, request, argument),
       read: (fd, buffer) => this.#read(fd, buffer),
       write: (fd, buffer) => this.#write(fd, buffer),
@@ -216,9 +229,17 @@ export abstract class Program implements Driver {
     }
   }
 
-  #call<T>(steps: Steps<T>): T {
+  #call<T>(steps: Steps<T>, call?: TracedCall): T {
     this.check();
-    return this.kernel.run(this.#inCall(this.#task, steps));
+    return this.kernel.run(this.#inCall(this.#task, this.#told(steps, call, 0)));
+  }
+
+  /** The call, told where a trace is kept. @param thread its number; 0: the program's first */
+  #told<T>(steps: Steps<T>, call: TracedCall | undefined, thread: number): Steps<T> {
+    const { trace } = this.kernel;
+    if (!trace || !call) return steps;
+    const file = call.fd === undefined ? undefined : this.#descriptors.find(call.fd)?.operations.name;
+    return tracedCall(trace.track('driver', `process ${this.#number}`, `thread ${thread}`), call, file, steps);
   }
 
   // biome-ignore lint/correctness/useYield: calls that do not sleep
@@ -226,15 +247,19 @@ export abstract class Program implements Driver {
     return body();
   }
 
-  #begin<T>(steps: Steps<T>): Call & { result(): T } {
+  #begin<T>(steps: Steps<T>, traced?: TracedCall & { readonly thread: number }): Call & { result(): T } {
     this.check();
     const task = this.#newTask();
     this.#threads.add(task);
-    const call = new PendingCall<T>(this.kernel, this.#inCall(task, steps), () => {
-      this.#threads.delete(task);
-      this.#calls.delete(call);
-      this.#returned.notify();
-    });
+    const call = new PendingCall<T>(
+      this.kernel,
+      this.#inCall(task, this.#told(steps, traced, traced?.thread ?? 0)),
+      () => {
+        this.#threads.delete(task);
+        this.#calls.delete(call);
+        this.#returned.notify();
+      },
+    );
     this.#calls.add(call);
     return call;
   }
@@ -414,40 +439,40 @@ interface Calls {
 }
 
 class ModelThread implements Thread {
-  readonly #start: (steps: Steps<number>) => Call;
+  readonly #start: (steps: Steps<number>, call: TracedCall) => Call;
   readonly #calls: Calls;
   #last: Call | undefined;
 
-  constructor(start: (steps: Steps<number>) => Call, calls: Calls) {
+  constructor(start: (steps: Steps<number>, call: TracedCall) => Call, calls: Calls) {
     this.#start = start;
     this.#calls = calls;
   }
 
   ioctl(fd: number, request: number, argument: Uint8Array): Call {
-    return this.#begin(() => this.#calls.ioctl(fd, request, argument));
+    return this.#begin(() => this.#calls.ioctl(fd, request, argument), { name: 'ioctl', fd, request, argument });
   }
 
   read(fd: number, buffer: Uint8Array): Call {
-    return this.#begin(() => this.#calls.read(fd, buffer));
+    return this.#begin(() => this.#calls.read(fd, buffer), { name: 'read', fd });
   }
 
   write(fd: number, buffer: Uint8Array): Call {
-    return this.#begin(() => this.#calls.write(fd, buffer));
+    return this.#begin(() => this.#calls.write(fd, buffer), { name: 'write', fd });
   }
 
   poll(fd: number, events: number, timeout: number): Call {
-    return this.#begin(() => this.#calls.poll(fd, events, timeout));
+    return this.#begin(() => this.#calls.poll(fd, events, timeout), { name: 'poll', fd, detail: `${timeout} ms` });
   }
 
   close(fd: number): Call {
-    return this.#begin(() => this.#calls.close(fd));
+    return this.#begin(() => this.#calls.close(fd), { name: 'close', fd });
   }
 
   [Symbol.dispose](): void {}
 
-  #begin(steps: () => Steps<number>): Call {
+  #begin(steps: () => Steps<number>, call: TracedCall): Call {
     if (this.#last && !this.#last.done) throw new Error('the thread is in a call');
-    this.#last = this.#start(steps());
+    this.#last = this.#start(steps(), call);
     return this.#last;
   }
 }

@@ -10,6 +10,7 @@ import { PROT } from '../../../specs/gaudi/registers/dma-core.ts';
 import { pcieCore } from '../../../specs/gaudi/registers/pcie.ts';
 import { gaudiQman } from '../../../specs/gaudi-qman.ts';
 import type { Steps } from '../../sim/process.ts';
+import type { Track } from '../../trace/recorder.ts';
 import { type QueueKind, queueNames, queueRow } from '../../uapi/habanalabs/gaudi.ts';
 import { blockOfEngine, dma, type QueuePlace, qman } from './engines.ts';
 import type { CoherentMemory } from './host-memory.ts';
@@ -43,6 +44,8 @@ export interface QueuedJob {
   readonly address: bigint;
   /** The end is told after the engine is done, not only the queue. */
   readonly engineBarrier: boolean;
+  /** What it is part of, in a trace. */
+  flow?: number;
 }
 
 /** An entry of a queue's ring. */
@@ -79,9 +82,11 @@ export class Queues<Job extends QueuedJob> {
   readonly #card: PciDevice;
   readonly #queues: readonly Queue<Job>[];
   readonly #fence: CoherentMemory;
+  readonly #track: Track | undefined;
 
   constructor(kernel: Kernel, card: PciDevice) {
     this.#kernel = kernel;
+    this.#track = kernel.trace?.track('driver', `queues of ${card.function.name}`);
     this.#card = card;
     this.#fence = kernel.memory.allocateCoherent(64);
     this.#queues = queueNames.map((name, id): Queue<Job> => {
@@ -146,6 +151,7 @@ export class Queues<Job extends QueuedJob> {
   /** Hands a command buffer to its queue. There is room. */
   schedule(job: Job, withCompletion: boolean): void {
     const queue = this.#queue(job.queue);
+    if (this.#track) job.flow = this.#track.trace.cause;
     if (!job.buffer) {
       this.#submit(queue, job.address, job.size, 0);
       return;
@@ -185,6 +191,8 @@ export class Queues<Job extends QueuedJob> {
           `${this.#card.function.name}: ${queueNames[queue.id]} tells the end of entry ${entry & CQ.INDEX}`,
         );
         const job = queue.shadow[entry & CQ.INDEX];
+        const name = queueNames[queue.id];
+        this.#track?.instant('completion', name, { queue: name, entry: entry & CQ.INDEX }, job?.flow ?? 0);
         queue.shadow[entry & CQ.INDEX] = undefined;
         this.release(queue.id, 1);
         if (job) jobs.push(job);
@@ -256,6 +264,8 @@ export class Queues<Job extends QueuedJob> {
     view.setUint32(at + 12, control, true);
     queue.pi = (queue.pi + 1) % (2 * queue.length);
     this.#kernel.observer?.(`${this.#card.function.name}: ${queueNames[queue.id]} is given ${size} bytes of packets`);
+    const name = queueNames[queue.id];
+    this.#track?.instant('submission', name, { queue: name, entry: control, address: Number(address), size });
     this.#card.write(queue.doorbell, queue.pi);
   }
 
