@@ -3,87 +3,16 @@
  * drawn, and makes the call. Left out is what is not the same twice by nature: work that never ends, resets.
  */
 
-import {
-  type Driver,
-  EFD_CLOEXEC,
-  EFD_NONBLOCK,
-  type Mapping,
-  O_CLOEXEC,
-  O_RDWR,
-  SystemError,
-} from '../../driver/driver.ts';
+import { type Driver, EFD_CLOEXEC, EFD_NONBLOCK, O_CLOEXEC, O_RDWR, SystemError } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
-import type { Random } from '../../sim/random.ts';
 import { cbFlags, cbOperations, DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
 import { csFlags, DRM_IOCTL_HL_CS, hl_cs_chunk } from '../../uapi/habanalabs/cs.ts';
 import { DRM_IOCTL_HL_INFO, hl_passthrough_type, infoOperations } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_MEMORY, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
-import { type Ioctl, values } from '../../uapi/rows.ts';
-import type { Struct } from '../../uapi/struct.ts';
-
-/** Kinds of resources, and what one is. */
-export interface Kinds {
-  compute: number;
-  control: number;
-  eventfd: number;
-  dmabuf: number;
-  /** Handle of a command buffer. */
-  cb: bigint;
-  /** A command buffer, mapped. */
-  packets: { readonly handle: bigint; readonly mapping: Mapping } | undefined;
-  memory: Mapping | undefined;
-  /** Device address of mapped memory. */
-  va: bigint;
-  timestamps: bigint;
-  /** Sequence number. */
-  submission: bigint;
-  /** Sequence number of a signal. */
-  signal: bigint;
-  reservation: number;
-}
-export type Kind = keyof Kinds;
-
-/** What is taken when there is nothing valid, or when something invalid is wanted. */
-export const INVALID: Kinds = {
-  compute: 999,
-  control: 999,
-  eventfd: 999,
-  dmabuf: 999,
-  cb: 0xbad_0000n,
-  packets: undefined,
-  memory: undefined,
-  va: 0x1_0bad_0000_0000n,
-  timestamps: 0x2000_0000_0bad_0000n,
-  submission: 99_999n,
-  signal: 99_999n,
-  reservation: 9_999,
-};
-
-export type Numbers = Readonly<Record<string, number>>;
-
-/** What an operation is given to make its call. */
-export interface World {
-  readonly driver: Driver;
-  /** Memory of the sequence itself that arguments point to; 64 KiB. */
-  readonly scratch: Mapping;
-  /** Waits for a submission, if there is one. */
-  settle(fd: number, submission: bigint): void;
-  /** Makes an ioctl and notes it. @returns the argument as it came back. @throws SystemError */
-  ioctl<Out, In>(fd: number, ioctl: Ioctl<Struct<Out, In>>, value: In): Out;
-}
-
-export interface Operation {
-  /** How often it is drawn, compared with the others. */
-  readonly weight: number;
-  readonly takes: readonly Kind[];
-  readonly makes?: Kind;
-  /** Index in `takes` of what is gone afterwards. */
-  readonly ends?: number;
-  draw?(random: Random): Numbers;
-  /** @returns what it makes. @throws SystemError */
-  perform(world: World, taken: readonly unknown[], numbers: Numbers): unknown;
-}
+import { values } from '../../uapi/rows.ts';
+import { INVALID, mostly, type Numbers, type Operation, operation, pick, type World } from './operation-rows.ts';
+import { moreOperations } from './operations-more.ts';
 
 const CB = values(cbOperations);
 const MEM = values(memoryOperations);
@@ -91,26 +20,6 @@ const FLAG = values(csFlags);
 const PAGE = 4096;
 /** Microseconds that a wait takes at most: more than any work of a sequence. */
 const LONG = 10_000_000;
-
-const pick = <T>(random: Random, list: readonly T[]): T => list[random.below(list.length)] as T;
-/** One of the valid ones, now and then of those that are not. */
-const mostly = (random: Random, valid: readonly number[], bad: readonly number[]) =>
-  pick(random, random.below(5) > 0 ? valid : bad);
-
-function operation<const T extends readonly Kind[]>(row: {
-  readonly weight: number;
-  readonly takes: T;
-  readonly makes?: Kind;
-  readonly ends?: number;
-  readonly draw?: (random: Random) => Numbers;
-  readonly perform: (
-    world: World,
-    taken: { readonly [I in keyof T]: Kinds[T[I]] },
-    numbers: Record<string, number>,
-  ) => unknown;
-}): Operation {
-  return row as unknown as Operation;
-}
 
 /** Questions whose answers follow from time or from how busy engines are; the others are compared member by member. */
 const RESTLESS =
@@ -183,6 +92,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       where: mostly(random, [1], [0, 2]),
       pad: mostly(random, [0], [1]),
     }),
+    wild: ['size', 'number', 'pad'],
     perform: (world, [fd], numbers) => ask(world, fd, numbers),
   }),
   info_control: operation({
@@ -195,6 +105,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       where: mostly(random, [1], [0, 2]),
       pad: 0,
     }),
+    wild: ['size', 'number'],
     perform: (world, [fd], numbers) => ask(world, fd, numbers),
   }),
   register_eventfd: operation({
@@ -211,6 +122,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       size: mostly(random, [16, 64, 4096, 5000, 0x1fffe0], [0, 0x1fffe1, 0x200000, 0xffffffff]),
       flags: mostly(random, [0], [cbFlags.HL_CB_FLAGS_MAP.value, 4]),
     }),
+    wild: ['size', 'flags'],
     perform: (world, [fd], { size = 0, flags = 0 }) =>
       world.ioctl(fd, DRM_IOCTL_HL_CB, { in: { op: CB.HL_CB_OP_CREATE, cb_size: size, flags } }).out.cb_handle,
   }),
@@ -218,6 +130,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     weight: 2,
     takes: ['compute', 'cb'],
     draw: (random) => ({ flags: mostly(random, [0], [cbFlags.HL_CB_FLAGS_GET_DEVICE_VA.value, 8]) }),
+    wild: ['flags'],
     perform: (world, [fd, cb_handle], { flags = 0 }) =>
       void world.ioctl(fd, DRM_IOCTL_HL_CB, { in: { op: CB.HL_CB_OP_INFO, cb_handle, flags } }),
   }),
@@ -233,6 +146,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     takes: ['compute', 'cb'],
     makes: 'packets',
     draw: (random) => ({ size: mostly(random, [PAGE], [2 * PAGE, 0x400000]) }),
+    wild: ['size'],
     perform: ({ driver }, [fd, handle], { size = PAGE }) => ({ handle, mapping: driver.mmap(fd, size, 3, handle) }),
   }),
   unmap: operation({ weight: 1, takes: ['packets'], ends: 0, perform: (_, [packets]) => packets?.mapping.unmap() }),
@@ -246,6 +160,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       hint: mostly(random, [0], [1, 2]),
       flags: mostly(random, [4, 4, 12], [0, 0x40, 0x80]),
     }),
+    wild: ['flags'],
     perform: (world, [fd, memory], { size = 0, offset = 0, hint = 0, flags = 0 }) => {
       const hint_addr = [0n, 0x1_0000_4000_0000n, 0x1234n][hint] ?? 0n;
       const host_virt_addr = memory === undefined ? 0x10_0000n : memory.address + BigInt(offset);
@@ -261,6 +176,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     takes: ['compute', 'va'],
     ends: 1,
     draw: (random) => ({ offset: mostly(random, [0], [1, PAGE]) }),
+    wild: ['offset'],
     perform: (world, [fd, va], { offset = 0 }) =>
       void world.ioctl(fd, DRM_IOCTL_HL_MEMORY, {
         in: { unmap: { device_virt_addr: va + BigInt(offset) }, op: MEM.HL_MEM_OP_UNMAP },
@@ -270,6 +186,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     weight: 2,
     takes: ['compute'],
     draw: (random) => ({ megabytes: mostly(random, [1, 2, 512], [0, 1 << 20]), flags: random.below(4) }),
+    wild: ['megabytes', 'flags'],
     perform: (world, [fd], { megabytes = 0, flags = 0 }) =>
       void world.ioctl(fd, DRM_IOCTL_HL_MEMORY, {
         in: { alloc: { mem_size: megabytes * 2 ** 20 }, op: MEM.HL_MEM_OP_ALLOC, flags },
@@ -291,6 +208,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       offset: mostly(random, [0], [PAGE]),
       flags: mostly(random, [O_CLOEXEC | O_RDWR], [0, 1, 0x40]),
     }),
+    wild: ['addr', 'size', 'offset', 'flags'],
     perform: (world, [fd], { addr = 0, size = 0, offset = 0, flags = 0 }) =>
       world.ioctl(fd, DRM_IOCTL_HL_MEMORY, {
         in: { export_dmabuf_fd: { addr, mem_size: size, offset }, op: MEM.HL_MEM_OP_EXPORT_DMABUF_FD, flags },
@@ -326,6 +244,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       ),
       packet: mostly(random, [0], [1, 2, 3, 4]),
     }),
+    wild: ['queue', 'size'],
     perform(world, [fd, packets], { queue = 0, size = 0, flags = 0, packet = 0 }) {
       const bytes = packets?.mapping.bytes;
       if (bytes !== undefined && bytes.length > 0) bytes.set(packetsOf(packet));
@@ -342,6 +261,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       restore: pick(random, [0, 0, 1]),
       flags: pick(random, [0, 0, 2, 4, 8, 0x1000, 0x2000, 0x4000, 0x8000, 0x1_0000]),
     }),
+    wild: ['count'],
     perform(world, [fd], { count = 0, where = 0, restore = 0, flags = 0 }) {
       const place = where === 0 ? 0n : world.scratch.address;
       world.scratch.bytes.fill(0);
@@ -356,12 +276,14 @@ export const operations: Readonly<Record<string, Operation>> = {
     takes: ['compute'],
     makes: 'signal',
     draw: (random) => ({ queue: mostly(random, [0, 1, 6], [8, 9, 200]) }),
+    wild: ['queue'],
     perform: (world, [fd], { queue = 0 }) => submit(world, fd, FLAG.HL_CS_FLAGS_SIGNAL, { queue_index: queue }),
   }),
   wait_for_signal: operation({
     weight: 2,
     takes: ['compute', 'signal'],
     draw: (random) => ({ queue: mostly(random, [2, 4], [8, 9, 200]), count: mostly(random, [1], [0, 2]) }),
+    wild: ['queue'],
     perform(world, [fd, signal], { queue = 0, count = 1 }) {
       // a wait for a signal that has come takes no sequence number, so that it has to be known whether it has
       world.settle(fd, signal);
@@ -378,6 +300,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       count: mostly(random, [1, 3, 100], [0, 0x8000, 0xffff_ffff]),
       queue: mostly(random, [0, 1], [8, 9, 200]),
     }),
+    wild: ['count', 'queue'],
     perform: (world, [fd], { count = 0, queue = 0 }) =>
       world.ioctl(fd, DRM_IOCTL_HL_CS, {
         in: {
@@ -400,6 +323,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     weight: 4,
     takes: ['compute', 'submission'],
     draw: (random) => ({ flags: mostly(random, [0], [2, 6, 0x1000]) }),
+    wild: ['flags'],
     perform: (world, [fd, seq], { flags = 0 }) =>
       void world.ioctl(fd, DRM_IOCTL_HL_WAIT_CS, { in: { seq, timeout_us: LONG, flags } }),
   }),
@@ -407,6 +331,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     weight: 2,
     takes: ['compute', 'submission', 'submission'],
     draw: (random) => ({ count: mostly(random, [1, 2], [0, 33, 255]), where: mostly(random, [1], [0]) }),
+    wild: ['count'],
     perform(world, [fd, first, second], { count = 0, where = 1 }) {
       world.scratch.bytes.fill(0, 0, 1024);
       const list = new DataView(world.scratch.bytes.buffer, world.scratch.bytes.byteOffset);
@@ -416,6 +341,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       world.ioctl(fd, DRM_IOCTL_HL_WAIT_CS, { in: { seq, timeout_us: LONG, seq_arr_len: count, flags: 4 } });
     },
   }),
+  ...moreOperations,
 };
 
 /** While the driver cleans up after the last user it answers EAGAIN. */

@@ -9,7 +9,8 @@ import { csFlags, DRM_IOCTL_HL_CS } from '../../uapi/habanalabs/cs.ts';
 import { DRM_IOCTL_HL_INFO } from '../../uapi/habanalabs/info.ts';
 import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { type Suite, suite } from '../suite.ts';
-import { INVALID, type Kind, type Numbers, operations, type World } from './operations.ts';
+import { INVALID, type Kind, type Numbers, type World } from './operation-rows.ts';
+import { operations } from './operations.ts';
 import { compared, History } from './recorder.ts';
 
 /** Steps of a sequence. */
@@ -164,7 +165,8 @@ export function perform(
   const scratch = driver.allocate(64 * 1024);
   const values = new Map<number, unknown>();
   const open = new DisposableStack();
-  const submissions: { fd: number; seq: bigint }[] = [];
+  const files = new Set<number>();
+  let submissions: Submitted[] = [];
   const history = new History();
   let outcome = '';
   const world: World = {
@@ -178,6 +180,10 @@ export function perform(
           DRM_IOCTL_HL_WAIT_CS.argument.encode({ in: { seq, timeout_us: 60_000_000 } }),
         ),
       );
+    },
+    settleAll(fd) {
+      for (const each of submissions) if (each.fd === fd) world.settle(fd, each.seq);
+      submissions = submissions.filter((each) => each.fd !== fd);
     },
     ioctl(fd, ioctl, value) {
       const before = ioctl.argument.encode(value);
@@ -202,7 +208,14 @@ export function perform(
       try {
         const value = row.perform(world, taken, step.numbers);
         if (row.makes) values.set(index, value);
-        keep(row.makes, value, open, world, taken, submissions);
+        keep(row.makes, value, { open, files, world, submissions }, taken);
+        const ended = row.ends === undefined ? undefined : taken[row.ends];
+        const kind = row.ends === undefined ? undefined : row.takes[row.ends];
+        if (kind !== undefined && FILES.has(kind)) {
+          // its number may be another file's from now on
+          files.delete(ended as number);
+          values.set(step.takes[row.ends ?? 0] ?? -1, INVALID[kind]);
+        }
       } catch (error) {
         if (error instanceof SystemError) outcome = error.code;
         else if (!(error instanceof Refused)) throw error;
@@ -215,6 +228,9 @@ export function perform(
     scratch.unmap();
   }
 }
+
+/** Kinds that are descriptors. */
+const FILES: ReadonlySet<Kind> = new Set(['compute', 'control', 'eventfd', 'dmabuf']);
 
 /** The ioctl was refused, which `outcome` says. */
 class Refused extends Error {}
@@ -229,22 +245,35 @@ function attempt(call: () => unknown): string {
   }
 }
 
-/** What has to be given back when the sequence ends. */
-function keep(
-  kind: Kind | undefined,
-  value: unknown,
-  open: DisposableStack,
-  world: World,
-  taken: readonly unknown[],
-  submissions: { fd: number; seq: bigint }[],
-): void {
+/** Work that was submitted through a file. */
+interface Submitted {
+  readonly fd: number;
+  readonly seq: bigint;
+}
+
+/** What a sequence has at some time. */
+interface Belongings {
+  /** Gives back the rest in the end. */
+  readonly open: DisposableStack;
+  /** Descriptors that are open. */
+  readonly files: Set<number>;
+  readonly submissions: Submitted[];
+  readonly world: World;
+}
+
+/** Notes what has to be given back when the sequence ends. */
+function keep(kind: Kind | undefined, value: unknown, belongings: Belongings, taken: readonly unknown[]): void {
+  const { open, files, world, submissions } = belongings;
+  const file = taken[0] as number;
   switch (kind) {
     case 'compute':
     case 'control':
     case 'eventfd':
     case 'dmabuf':
-      // a sequence may have closed it
-      open.defer(() => void attempt(() => world.driver.close(value as number)));
+      files.add(value as number);
+      open.defer(() => {
+        if (files.delete(value as number)) attempt(() => world.driver.close(value as number));
+      });
       break;
     case 'reservation': {
       // a card that is closed with one is reset, which takes seconds
@@ -253,7 +282,9 @@ function keep(
         cs_flags: csFlags.HL_CS_FLAGS_UNRESERVE_SIGNALS_ONLY.value,
       };
       const argument = DRM_IOCTL_HL_CS.argument.encode({ in: give });
-      open.defer(() => void attempt(() => world.driver.ioctl(taken[0] as number, DRM_IOCTL_HL_CS.request, argument)));
+      open.defer(() => {
+        if (files.has(file)) attempt(() => world.driver.ioctl(file, DRM_IOCTL_HL_CS.request, argument));
+      });
       break;
     }
     case 'memory':
@@ -264,6 +295,6 @@ function keep(
       break;
     case 'submission':
     case 'signal':
-      submissions.push({ fd: taken[0] as number, seq: value as bigint });
+      submissions.push({ fd: file, seq: value as bigint });
   }
 }

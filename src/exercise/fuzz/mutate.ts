@@ -81,6 +81,18 @@ const changes: readonly { readonly weight: number; readonly make: Change }[] = [
     },
   },
   {
+    weight: 1,
+    make(random, steps) {
+      const at = random.below(steps.length);
+      const step = steps[at] as Step;
+      const wild = operations[step.operation]?.wild ?? [];
+      const key = wild[random.below(wild.length)];
+      return key === undefined
+        ? undefined
+        : steps.with(at, { ...step, numbers: { ...step.numbers, [key]: anyNumber(random) } });
+    },
+  },
+  {
     weight: 3,
     make(random, steps) {
       const at = random.below(steps.length);
@@ -110,6 +122,12 @@ export interface Source {
   readonly corpus: readonly (readonly Step[])[];
   /** Operations, as `lottery` gives them. */
   readonly names: readonly string[];
+}
+
+/** Of 32 bits: a power of two or next to one, or whatever. */
+function anyNumber(random: Random): number {
+  if (random.below(4) === 0) return random.next();
+  return Math.max(0, Math.min(2 ** random.below(33) + random.below(3) - 1, 2 ** 32 - 1));
 }
 
 const drawn = changes.flatMap(({ weight, make }) => new Array<Change>(weight).fill(make));
