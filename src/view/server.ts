@@ -40,7 +40,7 @@ const HEADERS = {
 /** The report is a document of its own with its style in it, and no script. */
 const REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
 
-type Answer = (request: IncomingMessage, response: ServerResponse, url: URL) => void | Promise<void>;
+type Answer = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => void | Promise<void>;
 
 export async function serveView(options: ViewOptions): Promise<View> {
   const files = await pageFiles();
@@ -53,19 +53,21 @@ export async function serveView(options: ViewOptions): Promise<View> {
       response.end(body());
     };
   const setup = (): PageSetup => ({ traces: traces(), live: true, report: options.report !== undefined });
-  const answers: Record<string, Answer> = {
-    '': text('text/html', servedDocument),
-    'page.js': text('text/javascript', () => files.script),
-    'style.css': text('text/css', () => files.style),
-    'setup.json': text('application/json', () => JSON.stringify(setup())),
-  };
-  for (const [index, file] of options.files.entries()) answers[`trace/${index}`] = part(file);
+  const answers = new Map<string, Answer>(
+    Object.entries({
+      '': text('text/html', servedDocument),
+      'page.js': text('text/javascript', () => files.script),
+      'style.css': text('text/css', () => files.style),
+      'setup.json': text('application/json', () => JSON.stringify(setup())),
+    }),
+  );
+  for (const [index, file] of options.files.entries()) answers.set(`trace/${index}`, part(file));
   const { report } = options;
   if (report) {
-    answers['report.html'] = (request, response, url) => {
+    answers.set('report.html', (request, response, query) => {
       response.setHeader('content-security-policy', REPORT_POLICY);
-      return text('text/html', report)(request, response, url);
-    };
+      return text('text/html', report)(request, response, query);
+    });
   }
 
   const server = createServer((request, response) => {
@@ -81,12 +83,13 @@ export async function serveView(options: ViewOptions): Promise<View> {
     // A page of another origin whose name was made to resolve to loopback sends its own name.
     if (!isLoopback(request.headers.host)) return refuse(response, 421, 'this is served to 127.0.0.1 only');
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, 'only GET');
-    const url = new URL(request.url ?? '/', 'http://127.0.0.1');
-    const [, given = '', ...rest] = url.pathname.split('/');
-    const found = same(given, token) && url.pathname !== `/${given}` ? answers[rest.join('/')] : undefined;
+    // Not through URL: what is asked for is compared as it is, and no part of it is a path.
+    const [place = '', query = ''] = (request.url ?? '').split('?', 2);
+    const [, given = '', ...rest] = place.split('/');
+    const found = same(given, token) && rest.length > 0 ? answers.get(rest.join('/')) : undefined;
     if (!found)
       return refuse(response, 404, 'not found: the address has to be the one that "sagrada view" has printed');
-    await found(request, response, url);
+    await found(request, response, new URLSearchParams(query));
   }
 
   await new Promise<void>((resolve, reject) => {
@@ -106,8 +109,8 @@ export async function serveView(options: ViewOptions): Promise<View> {
 
 /** Answers with the bytes of a file from `?from=N` on, which are none where it has not grown. */
 function part(file: string): Answer {
-  return async (_request, response, url) => {
-    const from = Number(url.searchParams.get('from') ?? 0);
+  return async (_request, response, query) => {
+    const from = Number(query.get('from') ?? 0);
     const { size } = statSync(file);
     if (!Number.isSafeInteger(from) || from < 0) return refuse(response, 400, 'from: a number of bytes is expected');
     response.setHeader('content-type', 'application/octet-stream');
