@@ -32,7 +32,15 @@ export const BOOT_ERR0 = {
   DRAM_INIT_FAIL: 1 << 0,
   FIT_CORRUPTED: 1 << 1,
   TS_INIT_FAIL: 1 << 2,
+  DRAM_SKIPPED: 1 << 3,
   BMC_WAIT_SKIPPED: 1 << 4,
+  SECURITY_NOT_RDY: 1 << 7,
+  SECURITY_FAIL: 1 << 8,
+  EFUSE_FAIL: 1 << 9,
+  PLL_FAIL: 1 << 12,
+  BINNING_FAIL: 1 << 19,
+  EEPROM_FAIL: 1 << 22,
+  ENG_ARC_MEM_SCRUB_FAIL: 1 << 23,
   ENABLED: 0x8000_0000,
 } as const;
 

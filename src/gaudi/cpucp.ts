@@ -280,6 +280,11 @@ const bodies: Readonly<Record<PacketName, PacketBody>> = {
   },
 };
 
+/** Name of a packet, by its opcode. */
+export function packetName(opcode: number): string {
+  return names.get(opcode) ?? `opcode ${opcode}`;
+}
+
 const names = new Map<number, PacketName>(
   (Object.keys(packets) as PacketName[]).map((name) => [packets[name].opcode, name]),
 );

@@ -36,9 +36,10 @@ import type { RegisterBlock } from '../sim/registers.ts';
 import { BusError } from './bus.ts';
 import { putString, versions } from './card.ts';
 import { Comms, type CommsAction } from './comms.ts';
-import type { CpuCp } from './cpucp.ts';
+import { type CpuCp, type CpuCpReply, type CpuCpRequest, packetName } from './cpucp.ts';
 import { CpuAddressError, type DeviceCpu } from './device-cpu.ts';
 import { type EventQueue, eventNamed } from './event-queue.ts';
+import type { BootStage, FaultPoints } from './faults/points.ts';
 
 export type Protocol = 'static' | 'comms';
 
@@ -62,6 +63,8 @@ export interface FirmwarePorts {
   programClocks(): void;
   /** Linux has been started. */
   linuxStarted(): void;
+  /** What goes wrong. */
+  readonly faults?: FaultPoints;
   resetChip(): void;
   resetEngines(): void;
   /** Instances of a shared error line that have something to report. */
@@ -110,6 +113,8 @@ export class Firmware {
   readonly #ports: FirmwarePorts;
   readonly #comms: Comms;
   readonly #mail = new Condition();
+  /** What a processor that hangs waits for. */
+  readonly #never = new Condition();
   readonly #messages: number[] = [];
   readonly #interrupts: number[] = [];
   #processes: Process[] = [];
@@ -202,7 +207,9 @@ export class Firmware {
     const { psoc } = this.#ports;
     this.#status(BOOT_STATUS.IN_BTL);
     yield TIMING.bootRom;
+    yield* this.#begin('rom');
     this.#status(BOOT_STATUS.IN_PREBOOT);
+    yield* this.#begin('preboot');
     yield TIMING.preboot;
     this.#ports.programClocks();
     this.#version('PREBOOT_VER_OFFSET', SRAM_LAYOUT.preboot, versions.preboot);
@@ -216,6 +223,7 @@ export class Firmware {
 
     this.#status(BOOT_STATUS.IN_UBOOT);
     yield TIMING.bootLoader;
+    yield* this.#begin('boot-loader');
     this.#version('UBOOT_VER_OFFSET', SRAM_LAYOUT.bootFit, versions.bootFit);
     this.#features(this.modern ? DEV_STS0.DRAM_INIT_EN : 0);
     this.#stage = 'boot-loader';
@@ -223,6 +231,7 @@ export class Firmware {
     yield* this.#image();
 
     yield TIMING.linux;
+    yield* this.#begin('linux');
     this.#features(this.modern ? FEATURES : 0);
     this.#stage = 'linux';
     this.#messages.length = 0;
@@ -230,6 +239,15 @@ export class Firmware {
     this.#status(BOOT_STATUS.SRAM_AVAIL);
     this.#spawn('events', this.#ports.events.send());
     yield* this.#linux();
+  }
+
+  /** Where a stage of the boot may go wrong. */
+  *#begin(stage: BootStage): Steps {
+    const fault = this.#ports.faults?.boot.ask({ stage });
+    if (fault === 'stuck') for (;;) yield this.#never;
+    if (fault === undefined) return;
+    const { psoc } = this.#ports;
+    psoc.set('CPU_BOOT_ERR0', (psoc.get('CPU_BOOT_ERR0') | fault) >>> 0);
   }
 
   /** Until the driver has loaded the next image and let it start. */
@@ -461,7 +479,7 @@ export class Firmware {
 
   /** @param entry device address of the queue's entry @param producer what acknowledges it */
   *#packet(entry: number, producer: number): Steps {
-    const { cpu, cpucp } = this.#ports;
+    const { cpu } = this.#ports;
     const descriptor = new Uint8Array(ENTRY.SIZE);
     yield* cpu.read(entry, descriptor);
     const bd = new DataView(descriptor.buffer);
@@ -477,12 +495,10 @@ export class Firmware {
     const ctl = view.getUint32(PACKET.ctl, true);
     const value = view.getBigUint64(PACKET.value, true);
     const index = view.getUint32(PACKET.index, true);
-    const reply = yield* cpucp.execute((ctl >>> PACKET.OPCODE_SHIFT) & PACKET.OPCODE_MASK, {
-      value,
-      index,
-      port: view.getUint32(PACKET.port_index, true),
-      array: arrayOf(view),
-    });
+    const opcode = (ctl >>> PACKET.OPCODE_SHIFT) & PACKET.OPCODE_MASK;
+    const port = view.getUint32(PACKET.port_index, true);
+    const reply = yield* this.#answer(opcode, { value, index, port, array: arrayOf(view) });
+    if (!reply) return;
     let rc = reply.rc;
     let answer = reply.value ?? value;
     if (reply.data) {
@@ -499,6 +515,17 @@ export class Firmware {
     view.setUint32(PACKET.ctl, ((ctl & ~PACKET.RC_MASK) | (rc << PACKET.RC_SHIFT)) >>> 0, true);
     yield* cpu.write(address, packet.subarray(0, PACKET.fence));
     yield* cpu.write32(address + PACKET.fence, this.modern ? producer : PACKET.FENCE_VALUE);
+  }
+
+  /** @returns undefined where the driver gets no answer */
+  *#answer(opcode: number, request: CpuCpRequest): Steps<CpuCpReply | undefined> {
+    const { cpucp, faults } = this.#ports;
+    const fault = faults?.request.ask({ packet: packetName(opcode) });
+    if (fault === 'silent') return undefined;
+    if (typeof fault === 'object') return fault;
+    if (typeof fault === 'number') yield fault;
+    const reply = yield* cpucp.execute(opcode, request);
+    return fault === 'wrong' ? { ...reply, value: BigInt.asUintN(64, ~(reply.value ?? request.value)) } : reply;
   }
 }
 
