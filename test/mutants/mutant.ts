@@ -41,29 +41,30 @@ const HARMLESS = /\.(get|min|max|floor|sort)\(|#meets\(/g;
 
 /** The source, telling `sagradaMutant.reached` when what an edit would change is executed, or has another value. */
 export function mark(source: string, edits: readonly (Edit & { readonly name: string })[]): string {
-  const insertions = edits.flatMap((edit) => {
+  const insertions = edits.flatMap((edit, order) => {
     const at = place(source, edit);
     const call = `globalThis.sagradaMutant.reached(${JSON.stringify(edit.name)})`;
-    if (/[;{}]$/.test(edit.find)) return [{ at, text: `${call};`, opens: true, length: 0 }];
+    if (/[;{}]$/.test(edit.find)) return [{ at, text: `${call};`, opens: true, length: 0, order }];
     const { length } = edit.find;
     if (CALL.test(edit.replace.replaceAll(HARMLESS, ''))) {
       return [
-        { at, text: `(${call}, `, opens: true, length },
-        { at: at + length, text: ')', opens: false, length },
+        { at, text: `(${call}, `, opens: true, length, order },
+        { at: at + length, text: ')', opens: false, length, order },
       ];
     }
     const compare = `globalThis.sagradaMutant.differs(${JSON.stringify(edit.name)}, `;
     return [
-      { at, text: compare, opens: true, length },
-      { at: at + length, text: `, () => (${edit.replace}))`, opens: false, length },
+      { at, text: compare, opens: true, length, order },
+      { at: at + length, text: `, () => (${edit.replace}))`, opens: false, length, order },
     ];
   });
-  // what ends goes before what begins; of two that begin at one place the longer is the outer one, and a statement outside of both
+  // what ends goes before what begins; of two that begin at one place the longer is the outer one, and a statement outside of both;
+  // of two that are the same text the first
   const outer = (length: number) => (length === 0 ? Infinity : length);
   insertions.sort((a, b) => {
     if (a.at !== b.at) return a.at - b.at;
     if (a.opens !== b.opens) return a.opens ? 1 : -1;
-    return a.opens ? outer(b.length) - outer(a.length) || 0 : a.length - b.length;
+    return a.opens ? outer(b.length) - outer(a.length) || a.order - b.order : a.length - b.length || b.order - a.order;
   });
   let marked = '';
   let from = 0;

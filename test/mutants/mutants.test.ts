@@ -33,6 +33,17 @@ describe('a mutant', () => {
   });
 });
 
+describe('mutants of one text', () => {
+  test('are told apart: each by what it would put there', () => {
+    const first = { ...edit, name: 'x: first' };
+    const second = { ...edit, name: 'x: second', replace: 'true' };
+    assert.equal(
+      mark('if (a < b) stop();', [first, second]),
+      'if (globalThis.sagradaMutant.differs("x: first", globalThis.sagradaMutant.differs("x: second", a < b, () => (true)), () => (a <= b))) stop();',
+    );
+  });
+});
+
 describe('mutants', () => {
   test('are hundreds, and the text of each is in the source', () => {
     const all = allMutants();

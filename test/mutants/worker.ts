@@ -96,7 +96,12 @@ async function carryOut({ mutants, survey, tests, by = '' }: Order): Promise<voi
     tell({ type: 'begun' });
     const machine = machineNamed(name);
     passes = new Set();
-    if (divide([test], machine.driver).run.length === 0) continue;
+    if (divide([test], machine.driver).run.length === 0) {
+      if (survey) continue;
+      // what it needs was there without the mutant
+      tell({ type: 'noticed', by: test.id, how: 'there is not what it needs any more' });
+      return;
+    }
     const [result] = await runInProcess([test], machine, { seed: 1, timeout }, () => {});
     run++;
     if (result?.status === 'failed') {
