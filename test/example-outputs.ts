@@ -13,4 +13,18 @@ export const outputs: Readonly<Record<string, RegExp>> = {
   'tpc-kernel.ts': /^four cores have computed: 1, 1\.5, 2, 2\.5, 3, \.\.\.\n$/,
   'catch-an-error.ts':
     /^refused with EINVAL: MEMORY HL_MEM_OP_MAP .*mem_size: 0.*\nhung: submission 1 has not ended after 100 ms\nstill at work: DMA_0\nafter the fence was opened the work has ended, and the queue takes more\n$/,
+  'page-fault.ts':
+    /^fault at 0x[0-9a-f]+, where the program has written: true\nmapped were 65536 bytes at 0x[0-9a-f]+, ours: true\nthe card has been reset\nand works: 7\n$/,
+  'p2p-nic.ts':
+    /^\/dev\/accel\/accel0 and efa_0 share 1048576 bytes\n\/dev\/accel\/accel1 and efa_1 share 1048576 bytes\none NIC has written what the other has received\nthe second card has found all 1048576 bytes in its own memory\n$/,
+  'ring-all-reduce.ts':
+    /^(4 cards have added up 65536 numbers each: 6, 6\.5, 7, \.\.\.|2 cards have added up 32768 numbers each: 1, 1\.25, 1\.5, \.\.\.)\n$/,
 };
+
+/** Those that need more than two cards below one switch. */
+export const machines: Readonly<Record<string, string>> = {
+  'p2p-nic.ts': 'gaudi-x2-efa-x2',
+};
+
+/** Those that have the driver complain, because that is what they show. */
+export const complaining: readonly string[] = ['catch-an-error.ts', 'page-fault.ts'];
