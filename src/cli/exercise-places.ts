@@ -19,9 +19,12 @@ import type { Moved } from '../exercise/suite.ts';
 import { TrafficMeter } from '../exercise/traffic.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
+import { wallTime } from '../machine/trace.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
 import { bootVm, type Vm, type VmOptions } from '../machine/vm/vm.ts';
-import { type MachineOptions, machineSetup, progressLine } from './machine-options.ts';
+import { TraceFile } from '../trace/file.ts';
+import { TraceRecorder, type Track } from '../trace/recorder.ts';
+import { type MachineOptions, machineSetup, progressLine, traceFile } from './machine-options.ts';
 
 /** What a run needs to know. */
 export interface PlaceOptions extends MachineOptions {
@@ -31,8 +34,6 @@ export interface PlaceOptions extends MachineOptions {
   readonly perSuite?: boolean;
   /** Suites that run at a time on `model`. */
   readonly jobs?: number;
-  /** File that what happens is recorded into. */
-  readonly trace?: string;
 }
 
 /** Where the suites run. */
@@ -112,9 +113,11 @@ export class InVm implements Place {
   readonly #station: VmStation;
   readonly #signal: AbortSignal;
   readonly #ended: Promise<never>;
+  readonly #tests: TestTrace | undefined;
 
   constructor(options: PlaceOptions, config: AgentConfig, signal: AbortSignal) {
     this.#config = config;
+    this.#tests = options.trace === undefined ? undefined : new TestTrace(options.trace, traceFile(options.trace));
     // set-up and boot speak on standard error, so that a report on standard output stays whole
     const say = (line: string) => void process.stderr.write(`sagrada: ${line}\n`);
     const setup = machineSetup(options, { say, signal, progress: progressLine(), onFailedLog: keepLog });
@@ -139,7 +142,9 @@ export class InVm implements Place {
     const config = only === undefined ? this.#config : { ...this.#config, only };
     // the guest is taken down while it runs a test, which has not failed for that
     const tell = (event: RunEvent) => {
-      if (!this.#signal.aborted) emit(event);
+      if (this.#signal.aborted) return;
+      this.#tests?.tell(event);
+      emit(event);
     };
     return Promise.race([runRemotely(this.#station, config, tell), this.#ended]);
   }
@@ -150,9 +155,43 @@ export class InVm implements Place {
 
   async close(): Promise<void> {
     await this.#station.close();
+    this.#tests?.close();
     await rm(this.#bundle, { recursive: true, force: true });
   }
 }
+
+/** What a trace tells of tests that run elsewhere. */
+class TestTrace {
+  readonly #file: TraceFile;
+  readonly #track: Track;
+
+  /** @param began milliseconds since 1970 */
+  constructor(file: string, began: number) {
+    this.#file = new TraceFile(file);
+    const options = { sequence: TESTS_SEQUENCE, root: 'exercise', now: () => wallTime(began) };
+    const recorder = new TraceRecorder({ sink: this.#file, ...options });
+    recorder.track().instant('machine', 'exercise', { clock: 'wall', began, target: 'vm' });
+    this.#track = recorder.track('tests');
+  }
+
+  tell(event: RunEvent): void {
+    if (event.type === 'start') this.#track.begin('test', event.id, {});
+    else if (event.type === 'result') {
+      const { status, failure } = event.result;
+      this.#track.end('test', { outcome: status, message: failure?.message });
+    } else return;
+    this.#track.trace.flush();
+  }
+
+  close(): void {
+    this.#track.trace.close();
+    this.#file[Symbol.dispose]();
+  }
+}
+
+/** Number of the tests in a trace, and how far apart guests are that were started one after the other. */
+const TESTS_SEQUENCE = 2 ** 17;
+const RESTART_SEQUENCES = 64;
 
 /** Two places: what differs between them has failed. */
 export class Both implements Place {
@@ -208,6 +247,7 @@ class VmStation implements Station {
   readonly #options: VmOptions;
   readonly #folder: string;
   #vm: Vm | undefined;
+  #boots = 0;
   #meter = new TrafficMeter();
   /** What the device models have refused so far, by device and place. */
   readonly #known = new Map<string, number>();
@@ -223,7 +263,12 @@ class VmStation implements Station {
   }
 
   async boot(): Promise<void> {
-    this.#vm = await bootVm(this.#options);
+    const { trace, ...devices } = this.#options.devices ?? {};
+    if (!trace) this.#vm = await bootVm(this.#options);
+    else {
+      const sequence = trace.sequence + RESTART_SEQUENCES * this.#boots++;
+      this.#vm = await bootVm({ ...this.#options, devices: { ...devices, trace: { ...trace, sequence } } });
+    }
   }
 
   async restart(): Promise<void> {

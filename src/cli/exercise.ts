@@ -18,11 +18,10 @@ import type { Test } from '../exercise/suite.ts';
 import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
-import { createTraceFile } from '../trace/file.ts';
 import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise-places.ts';
 import { addExamples } from './help.ts';
 import { endWithReader, Interruption, interruptible } from './interruption.ts';
-import { addMachineOptions, VM_OPTIONS } from './machine-options.ts';
+import { addMachineOptions, traceFile, VM_OPTIONS } from './machine-options.ts';
 import { printRegisters } from './registers.ts';
 import { resultsFile } from './results-options.ts';
 import { version } from './version.ts';
@@ -72,7 +71,6 @@ export function command(): Command {
     .option('--all', 'also the tests that take long, which a run of everything on the model leaves out')
     .option('--shard <i/n>', 'only part i of n of the tests; "sagrada report --merge" puts the results together', shard)
     .option('--results <file>', 'where the run is kept for "sagrada report" (default: results.sqlite in the cache)')
-    .option('--trace <file>', 'record what happens, for "sagrada view" and "sagrada trace"')
     .option('--list', 'list the tests that would run, and end');
   // two cards, so that no test has to be skipped
   return addExamples(
@@ -143,7 +141,7 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
     return;
   }
 
-  if (options.trace !== undefined) createTraceFile(options.trace);
+  if (options.trace !== undefined) traceFile(options.trace);
   const output = options.output === undefined ? undefined : await openOutput(options.output);
   const toFile: Write = (text) => void output?.write(text);
   const toTerminal: Write = (text) => void process.stdout.write(text);

@@ -2,14 +2,19 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { listMachines } from '../machine/machines.ts';
+import type { TracePlace } from '../machine/trace.ts';
 import type { DeviceServerOptions } from '../machine/vm/device-server.ts';
+import { GivenDrivers } from '../machine/vm/given-drivers.ts';
 import { MAX_GUESTS, type VmOptions } from '../machine/vm/vm.ts';
 import { cacheFolder } from '../os/cache.ts';
+import { createTraceFile } from '../trace/file.ts';
 
 export interface MachineOptions {
   readonly machine: string;
   readonly kernel: string;
   readonly modules?: string;
+  readonly patch?: readonly string[];
+  readonly driver?: readonly string[];
   readonly moduleParam?: readonly string[];
   readonly append?: readonly string[];
   readonly bind?: readonly string[];
@@ -24,6 +29,7 @@ export interface MachineOptions {
   readonly deviceSeed?: number;
   readonly firmware?: 'comms' | 'static';
   readonly traceRegisters?: boolean;
+  readonly trace?: string;
   readonly guests?: number;
   readonly network?: NetworkSetup;
 }
@@ -34,6 +40,8 @@ type NetworkSetup = NonNullable<DeviceServerOptions['network']>;
 export const VM_OPTIONS = [
   'kernel',
   'modules',
+  'patch',
+  'driver',
   'moduleParam',
   'append',
   'bind',
@@ -59,6 +67,12 @@ export function addMachineOptions(command: Command, machine = 'gaudi'): Command 
       'backports',
     )
     .option('--modules <folder>', 'modules of a kernel given by its path')
+    .option(
+      '--patch <file>',
+      "build the kernel's driver with this patch, and use it; may be repeated (docs/test-a-change.md)",
+      repeated,
+    )
+    .option('--driver <path>', 'use this driver: a module, or a folder with its source; may be repeated', repeated)
     .option('--module-param <name=value>', 'parameter of the driver; may be repeated', moduleParameter)
     .option('--append <text>', "added to the kernel's command line; may be repeated", repeated)
     .option('--bind <folder>', 'the guest may write there; may be repeated', repeated)
@@ -81,6 +95,7 @@ export function addMachineOptions(command: Command, machine = 'gaudi'): Command 
       ]),
     )
     .option('--device-seed <n>', 'of what is random in the devices', count)
+    .option('--trace <file>', 'record what happens, for "sagrada view", "sagrada trace" and ui.perfetto.dev')
     .option('--trace-registers', 'at the end list every register that was touched (standard error)');
 }
 
@@ -114,6 +129,8 @@ export function machineSetup(
     machine: options.machine,
     kernel: options.kernel,
     modules: options.modules,
+    drivers: options.patch || options.driver ? new GivenDrivers(options.patch ?? [], options.driver ?? []) : undefined,
+    status: process.stderr.isTTY ? statusLine : undefined,
     moduleParameters: options.moduleParam,
     append: options.append?.join(' '),
     binds: options.bind,
@@ -129,10 +146,37 @@ export function machineSetup(
       ...(options.deviceSeed === undefined ? {} : { seed: options.deviceSeed }),
       ...(options.firmware ? { firmware: options.firmware } : {}),
       ...(options.traceRegisters ? { traceRegisters: true } : {}),
+      ...(options.trace === undefined ? {} : { trace: guestTrace(options.trace) }),
       ...(options.network ? { network: options.network } : {}),
     },
     ...rest,
   };
+}
+
+/** Machines of guests have numbers that no other has in a trace. */
+const GUESTS_SEQUENCE = 2 ** 16;
+
+/** Makes the file. @throws UserError where it cannot be written */
+export function guestTrace(file: string): TracePlace {
+  return { file, sequence: GUESTS_SEQUENCE, root: 'vm', began: traceFile(file) };
+}
+
+const begun = new Map<string, number>();
+
+/** Makes a trace's file, once. @returns when that was, milliseconds since 1970. @throws UserError where it cannot be written */
+export function traceFile(file: string): number {
+  let began = begun.get(file);
+  if (began === undefined) {
+    createTraceFile(file);
+    began = Date.now();
+    begun.set(file, began);
+  }
+  return began;
+}
+
+/** A line on a terminal that is written over; empty: none. */
+function statusLine(text: string): void {
+  process.stderr.write(`\r\u001b[K${text}`);
 }
 
 /** Shows the progress of a download on a terminal; elsewhere a line for each tenth. */

@@ -13,7 +13,7 @@ import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
 import { addExamples } from './help.ts';
 import type { Interruption } from './interruption.ts';
-import { addGuestOptions, addMachineOptions, type MachineOptions, VM_OPTIONS } from './machine-options.ts';
+import { addGuestOptions, addMachineOptions, type MachineOptions, traceFile, VM_OPTIONS } from './machine-options.ts';
 import { guarded, runCommand } from './vm.ts';
 
 interface Options extends MachineOptions {
@@ -67,14 +67,16 @@ async function runProgram(
 
 /** In a process of its own, so that how a program ends, and with what status, is what it would be without us. */
 function runHere(program: string, args: readonly string[], options: Options, signal: AbortSignal): Promise<number> {
-  const { machine, delay, deviceSeed, firmware, traceRegisters } = options;
+  const { machine, delay, deviceSeed, firmware, traceRegisters, trace } = options;
   const setup: RunSetup = {
     on: 'model',
     machine,
     ...(delay ? { delays: delay } : {}),
     ...(deviceSeed === undefined ? {} : { seed: deviceSeed }),
     ...(firmware ? { firmware } : {}),
+    ...(trace === undefined ? {} : { trace: { file: path.resolve(trace), sequence: 1, root: path.basename(program) } }),
   };
+  if (trace !== undefined) traceFile(trace);
   if (traceRegisters) throw new UserError('--trace-registers goes with --on vm');
   const preload = new URL('run-preload.ts', import.meta.url).href;
   const child = spawn(process.execPath, ['--import', preload, program, ...args], {

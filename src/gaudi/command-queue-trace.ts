@@ -32,6 +32,10 @@ export class DoorbellTrace {
   rung(value: number, wrap: number): void {
     const { trace } = this.#track;
     const entries = wrap === 0 ? 0 : (value - this.#producer + wrap) % wrap;
+    if (entries === 0) {
+      this.#producer = wrap === 0 ? 0 : value % wrap;
+      return;
+    }
     const flow = trace.cause === 0 ? trace.flow() : trace.cause;
     for (let i = 0; i < entries; i++) this.#flows.set((this.#producer + i) % wrap, flow);
     this.#producer = wrap === 0 ? 0 : value % wrap;

@@ -53,6 +53,7 @@ function driverOfRun(said: string): Driver {
   const { on: _, ...options } = setup;
   const machine = modelOf(options);
   process.on('exit', (status) => {
+    machine.trace?.[Symbol.dispose]();
     if (complain(machine) && status === 0) process.exitCode = STATUS_MACHINE;
   });
   return machine.driver;

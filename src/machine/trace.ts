@@ -14,6 +14,8 @@ export interface TracePlace {
   readonly sequence: number;
   /** Name of the track that all others of the machine are below. */
   readonly root: string;
+  /** Of wall time: when its nanoseconds begin, in milliseconds since 1970. */
+  readonly began?: number;
 }
 
 export interface TraceOptions {
@@ -33,15 +35,10 @@ export class MachineTrace implements Disposable {
   readonly #file: TraceFile;
 
   constructor({ place, clock, now, later, target, machine, seed }: TraceOptions) {
-    const { file, sequence, root } = place;
+    const { file, sequence, root, began } = place;
     this.#file = new TraceFile(file);
     this.recorder = new TraceRecorder({ sink: this.#file, sequence, root, now, ...(later ? { later } : {}) });
-    this.recorder.track().instant('machine', machine, { clock, target, seed });
-  }
-
-  /** What has ended the recording early, in one line. */
-  get failure(): string | undefined {
-    return this.#file.failure;
+    this.recorder.track().instant('machine', machine, { clock, began, target, seed });
   }
 
   /** Tells which devices there are, and where. */
@@ -57,5 +54,11 @@ export class MachineTrace implements Disposable {
   [Symbol.dispose](): void {
     this.recorder.close();
     this.#file[Symbol.dispose]();
+    if (this.#file.failure !== undefined) process.emitWarning(this.#file.failure);
   }
+}
+
+/** Nanoseconds of wall time since a recording began. @param began milliseconds since 1970 */
+export function wallTime(began: number): number {
+  return (performance.timeOrigin + performance.now() - began) * 1e6;
 }

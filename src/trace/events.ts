@@ -71,7 +71,8 @@ function slice<const F extends Fields, const R extends Fields>(group: Group, doc
 
 export const traceEvents = {
   machine: instant('run', 'A machine that this part of the trace is of. Its name is the event’s name.', {
-    clock: name('of its times: `virtual` (nanoseconds since the machine started) or `wall` (since the epoch)'),
+    clock: name('of its times: `virtual` (nanoseconds since the machine started) or `wall` (since `began`)'),
+    began: number('when the recording began, of wall time: since 1970', 'ms'),
     target: name('`model` or `vm`'),
     seed: number('of what is random in the devices'),
   }),

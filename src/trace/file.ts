@@ -22,7 +22,11 @@ export class TraceFile implements TraceSink, Disposable {
 
   /** @param path of a file that `createTraceFile` has made */
   constructor(path: string) {
-    this.#descriptor = openSync(path, 'a');
+    try {
+      this.#descriptor = openSync(path, 'a');
+    } catch (error) {
+      throw new UserError(`--trace ${path}: ${(error as Error).message}`);
+    }
   }
 
   /** What has ended the recording before its time, in one line. */

@@ -12,6 +12,7 @@ import { UserError } from '../../sim/errors.ts';
 import type { RegisterUse } from '../../sim/registers.ts';
 import { wake } from '../../vfio-user/reactor.ts';
 import { machineDescription, machineDevices } from '../machines.ts';
+import type { TracePlace } from '../trace.ts';
 
 export interface DeviceServerOptions {
   /** Slows engines down: nanoseconds by the engine's name, e.g. `DMA0`. */
@@ -24,6 +25,8 @@ export interface DeviceServerOptions {
   readonly firmware?: Protocol;
   /** Counts the uses of each register. */
   readonly traceRegisters?: boolean;
+  /** Where what happens in the devices is recorded; several machines have numbers one after the other. */
+  readonly trace?: TracePlace;
   /** What the NICs have less of, or more, than others. */
   readonly nicLimits?: Partial<Limits>;
   /** What the network of the NICs does to packets, and the seed of its chances (default: `seed`); default: nothing. */

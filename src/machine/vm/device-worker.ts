@@ -10,6 +10,7 @@ import { UserError } from '../../sim/errors.ts';
 import { Reactor } from '../../vfio-user/reactor.ts';
 import { serve } from '../../vfio-user/server.ts';
 import { buildMachine, type Machine, machineDescription } from '../machines.ts';
+import { MachineTrace, type TracePlace, wallTime } from '../trace.ts';
 import type { DeviceReport, DeviceServerOptions, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
 
 /** Nanoseconds between keep-alive notifications of a NIC. */
@@ -21,6 +22,7 @@ interface GuestMachine {
   readonly sockets: Readonly<Record<string, string>>;
   readonly messages: string[];
   report(): Pick<DeviceReport, 'devices' | 'traffic' | 'messages'>;
+  readonly trace: MachineTrace | undefined;
 }
 
 function build(
@@ -28,6 +30,7 @@ function build(
   sockets: Readonly<Record<string, string>>,
   network: Network,
   options: DeviceServerOptions & { readonly seed: number },
+  trace: MachineTrace | undefined,
 ): GuestMachine {
   const { delays = {}, firmware = 'comms', seed, slowdown = 1, nicLimits } = options;
   const { latency, host, chip } = defaultDmaTiming;
@@ -35,18 +38,23 @@ function build(
   const messages: string[] = [];
   const cards: Gaudi[] = [];
   const nics: Efa[] = [];
-  const machine = buildMachine(machineDescription(name), {
+  const recorder = trace?.recorder;
+  const description = machineDescription(name);
+  const machine = buildMachine(description, {
     gaudi: (name) => {
-      const card = gaudi({ name, firmware, seed, delays, timing: { dma }, location: cards.length });
+      const card = gaudi({ name, firmware, seed, delays, timing: { dma }, location: cards.length, trace: recorder });
       cards.push(card);
       return card;
     },
     efa: (name) => {
-      const nic = efa({ name, network, seed, keepAlive: KEEP_ALIVE, ...(nicLimits && { limits: nicLimits }) });
+      const limits = nicLimits && { limits: nicLimits };
+      const nic = efa({ name, network, seed, keepAlive: KEEP_ALIVE, trace: recorder, ...limits });
       nics.push(nic);
       return nic;
     },
   });
+  machine.fabric.trace = recorder;
+  trace?.describe(description, machine.topology);
   const report = () => ({
     devices: [...cards, ...nics].map((device) => ({
       name: device.name,
@@ -57,7 +65,7 @@ function build(
     traffic: machine.fabric.traffic().map((moved) => ({ ...moved })),
     messages,
   });
-  return { machine, sockets, messages, report };
+  return { machine, sockets, messages, report, trace };
 }
 
 function main(port: MessagePort, input: WorkerInput): void {
@@ -68,7 +76,13 @@ function main(port: MessagePort, input: WorkerInput): void {
   network.impair(impairments);
   // What is random differs from guest to guest, the addresses of the NICs among it.
   const guests = input.sockets.map((sockets, guest) =>
-    build(input.machine, sockets, network, { ...input.options, seed: seed + guest }),
+    build(
+      input.machine,
+      sockets,
+      network,
+      { ...input.options, seed: seed + guest },
+      traceOf(input, guest, seed + guest, clock),
+    ),
   );
   const reports = (): DeviceReport[] => {
     const { carried, lost } = network;
@@ -103,8 +117,31 @@ function main(port: MessagePort, input: WorkerInput): void {
     send({ type: 'failed', message: error.message });
   } finally {
     reactor.close();
-    for (const { machine } of guests) for (const device of machine.functions) device.close();
+    for (const { machine, trace } of guests) {
+      for (const device of machine.functions) device.close();
+      trace?.[Symbol.dispose]();
+    }
   }
+}
+
+/** Nanoseconds until what was recorded is written: a viewer may look on. */
+const FLUSH_NS = 2e8;
+
+function traceOf(input: WorkerInput, guest: number, seed: number, clock: WallClock): MachineTrace | undefined {
+  const { trace } = input.options;
+  if (!trace) return undefined;
+  const { file, sequence, root, began = 0 } = trace;
+  const name = input.sockets.length > 1 ? `${root} ${guest}` : root;
+  const offset = wallTime(began) - clock.now();
+  return new MachineTrace({
+    place: { file, sequence: sequence + guest, root: name, began } satisfies TracePlace,
+    clock: 'wall',
+    now: () => clock.now() + offset,
+    later: (flush) => void clock.at(clock.now() + FLUSH_NS, flush),
+    target: 'vm',
+    machine: input.machine,
+    seed,
+  });
 }
 
 /** Microseconds. */
