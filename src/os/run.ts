@@ -12,6 +12,8 @@ export interface RunOptions {
   /** Ends the program, and whatever it started, with SIGTERM; `run` then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   readonly stdin?: Uint8Array;
+  /** Told what comes on standard output, as it comes. */
+  readonly onStdout?: ((text: string) => void) | undefined;
 }
 
 export interface RunResult {
@@ -42,7 +44,10 @@ export function run(file: string, args: readonly string[], options: RunOptions =
       }
     };
     signal?.addEventListener('abort', stop);
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout.push(chunk);
+      options.onStdout?.(chunk.toString('latin1'));
+    });
     child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
     child.stdin.on('error', () => {});
     child.stdin.end(options.stdin);

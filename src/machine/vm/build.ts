@@ -2,9 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { copyFile, cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { findProgram, run } from '../../os/run.ts';
+import { findProgram, type RunResult, run } from '../../os/run.ts';
 import { UserError } from '../../sim/errors.ts';
 
 const guest = path.join(import.meta.dirname, '..', '..', '..', 'guest');
@@ -85,6 +85,12 @@ const ways = [
   ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', ENTER, 'sh'],
 ] as const;
 
+/** Makes of unpacked packages a tree that programs run in. */
+export async function makeEnterable(folder: string): Promise<void> {
+  // made by a package script, which we do not run
+  await symlink('mawk', path.join(folder, 'usr/bin/awk'));
+}
+
 export class BuildTree {
   readonly #folder: string;
   readonly #signal: AbortSignal | undefined;
@@ -129,6 +135,12 @@ export class BuildTree {
     await rename(path.join(this.#folder, folder, `${name}.ko`), target);
   }
 
+  /** Runs a program of the tree in it. @param onStdout told what it prints, as it comes */
+  async run(command: readonly string[], onStdout?: (text: string) => void): Promise<RunResult> {
+    this.#way ??= await this.#findWay();
+    return this.#run(this.#way, command, onStdout);
+  }
+
   async #bring(files: readonly string[]): Promise<void> {
     for (const file of files) {
       const target = path.join(this.#folder, 'guest', file);
@@ -138,8 +150,7 @@ export class BuildTree {
   }
 
   async #command(what: string, command: readonly string[]): Promise<void> {
-    this.#way ??= await this.#findWay();
-    const result = await this.#run(this.#way, command);
+    const result = await this.run(command);
     if (result.status === 0) return;
     const output = result.stdout.toString() + result.stderr;
     const line = output.split('\n').find((text) => /error|cannot|not found/i.test(text)) ?? output.trim();
@@ -160,12 +171,13 @@ export class BuildTree {
     );
   }
 
-  #run(way: readonly string[], command: readonly string[]) {
+  #run(way: readonly string[], command: readonly string[], onStdout?: (text: string) => void) {
     const [program = '', ...args] = [...way, this.#folder, ...command];
     return run(findProgram(program) ?? program, args, {
       cwd: '/',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', HOME: '/' },
       signal: this.#signal,
+      onStdout,
     });
   }
 }

@@ -36,6 +36,10 @@ export function parts(cache: string) {
     nic: (release: string) => path.join(cache, 'modules', `efa-${release}`),
     /** Debian's RDMA programs, for guests with a NIC. */
     rdma: path.join(cache, 'rdma', rdmaKey()),
+    /** Where drivers are built for a release, from the source of its kernel (driver-tree.ts). */
+    driverTree: (release: string) => path.join(cache, 'driver-trees', release),
+    /** Drivers that were built of patches, or of a source of the user's. */
+    drivers: path.join(cache, 'drivers'),
     apt: path.join(cache, 'apt'),
     build: path.join(cache, `build${UNFINISHED}`),
     lock: path.join(cache, 'lock'),
@@ -64,7 +68,9 @@ function temporary(target: string): string {
 
 /** Removes what an interrupted set-up left half-made. */
 export async function sweep(cache: string): Promise<void> {
-  for (const folder of ['', 'kernels', 'init', 'modules', 'rdma'].map((name) => path.join(cache, name))) {
+  for (const folder of ['', 'kernels', 'init', 'modules', 'rdma', 'driver-trees'].map((name) =>
+    path.join(cache, name),
+  )) {
     for (const name of await readdir(folder).catch(() => [])) {
       if (name.endsWith(UNFINISHED)) await rm(path.join(folder, name), { recursive: true, force: true });
     }
@@ -79,13 +85,18 @@ export async function readManifest(folder: string): Promise<Manifest | undefined
   }
 }
 
-/** Waits until no other set-up works in this cache folder. @returns the function that gives the lock back. */
-export async function lock(options: {
-  readonly cache: string;
-  readonly say: (line: string) => void;
-  readonly signal?: AbortSignal | undefined;
-}): Promise<() => void> {
-  const file = parts(options.cache).lock;
+/**
+ * Waits until no other set-up works in this cache folder.
+ * @param file what is locked, if not the whole folder. @returns the function that gives the lock back.
+ */
+export async function lock(
+  options: {
+    readonly cache: string;
+    readonly say: (line: string) => void;
+    readonly signal?: AbortSignal | undefined;
+  },
+  file = parts(options.cache).lock,
+): Promise<() => void> {
   let fd: number;
   try {
     fd = openSync(file, 'a');

@@ -24,6 +24,12 @@ export interface GuestKernel {
   guestModule(name: GuestModule): Promise<Module | undefined>;
 }
 
+/** A kernel with other drivers. */
+export function withDrivers(kernel: GuestKernel, drivers: readonly Module[], title: string): GuestKernel {
+  const nicModules = () => kernel.nicModules().with(drivers);
+  return { ...kernel, title: `${kernel.title}, ${title}`, modules: kernel.modules.with(drivers), nicModules };
+}
+
 /** A kernel that set-up has prepared. */
 export async function preparedKernel(cache: string, suite: Suite): Promise<GuestKernel> {
   const at = parts(cache);

@@ -58,6 +58,24 @@ export class ModuleFolder {
     return this.#files.has(name) || this.#builtin.has(name);
   }
 
+  /** The same folder with other modules in the place of those of their names. */
+  with(modules: readonly Module[]): ModuleFolder {
+    const other = new ModuleFolder(this.#folder, this.#qemuTree);
+    for (const { name, bytes } of modules) {
+      if (other.#builtin.has(name))
+        throw new UserError(`${name} is part of the kernel of ${this.#folder}, not a module: build that kernel anew`);
+      other.#files.set(name, `${name}.ko`);
+      other.#read.set(name, bytes);
+    }
+    return other;
+  }
+
+  /** For which kernel the modules are (`vermagic=`), as one of them says it. */
+  async vermagic(): Promise<string | undefined> {
+    const [first] = this.#files;
+    return first && moduleInfo(await this.#bytes(...first), first[1]).vermagic;
+  }
+
   /** The modules for `names` and what they depend on, each after what it needs; what is built in is left out. */
   async load(names: readonly string[]): Promise<Module[]> {
     const loaded = new Map<string, Module>();
@@ -114,24 +132,26 @@ function moduleName(file: string): string {
     .replaceAll('-', '_');
 }
 
-/** What a module says it needs (`depends=` in its .modinfo). */
+/** What a module says it needs (`depends=`). */
 function dependencies(bytes: Buffer, file: string): string[] {
-  let info: Buffer | undefined;
-  try {
-    info = new Elf(bytes).section('.modinfo');
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new UserError(`${file} is not a kernel module: ${error.message}`);
-  }
-  const fields = (info?.toString('latin1') ?? '').split('\0');
-  const depends = fields.find((field) => field.startsWith('depends='))?.slice('depends='.length) ?? '';
-  return depends
+  return (moduleInfo(bytes, file).depends ?? '')
     .split(',')
     .filter(Boolean)
     .map((name) => name.replaceAll('-', '_'));
 }
 
-async function decompress(file: string, bytes: Buffer, qemuTree: string | undefined): Promise<Buffer> {
+/** What a module says of itself, in its .modinfo. @throws UserError where the file is none */
+export function moduleInfo(bytes: Buffer, file: string): { depends?: string; name?: string; vermagic?: string } {
+  try {
+    const fields = new Elf(bytes).section('.modinfo')?.toString('latin1').split('\0') ?? [];
+    return Object.fromEntries(fields.map((field) => field.split(/=(.*)/s, 2)));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UserError(`${file} is not a kernel module: ${error.message}`);
+  }
+}
+
+export async function decompress(file: string, bytes: Buffer, qemuTree: string | undefined): Promise<Buffer> {
   if (file.endsWith('.gz')) return zlib.gunzipSync(bytes);
   if (file.endsWith('.zst')) return zlib.zstdDecompressSync(bytes);
   if (!file.endsWith('.xz')) return bytes;

@@ -57,20 +57,27 @@ export async function makeNicDriver(parts: NicDriverParts, target: string): Prom
   await apt.unpack(source, work);
   const archive = globSync('usr/src/linux-source-*.tar.xz', { cwd: work })[0];
   if (!archive) throw new UserError(`${source.name} has no source where it is expected: please report it`);
-  await extract(path.join(work, archive), path.join(work, 'source'), qemuTree);
+  await extractSource(path.join(work, archive), path.join(work, 'source'), qemuTree, [`*/${DRIVER}/*`]);
   await tree.buildForeignModule('efa', release, path.join(work, 'source', DRIVER), path.join(target, 'efa.ko'), [
     'CONFIG_INFINIBAND_EFA=m',
   ]);
   await rm(work, { recursive: true });
 }
 
-/** Extracts the driver's folder; the rest of the archive only passes by. */
-async function extract(archive: string, target: string, qemuTree: string): Promise<void> {
+/** Extracts what matches one of `patterns` of an archive of the kernel's source; the rest only passes by. */
+export async function extractSource(
+  archive: string,
+  target: string,
+  qemuTree: string,
+  patterns: readonly string[],
+): Promise<void> {
   await mkdir(target);
-  const own = privateCommand(qemuTree, 'usr/bin/xz');
-  const xz = own ?? [findProgram('xz') ?? 'xz'];
+  const xz = privateCommand(qemuTree, 'usr/bin/xz') ?? [findProgram('xz') ?? 'xz'];
+  const list = `${target}.files`;
+  await writeFile(list, patterns.map((pattern) => `${pattern}\n`).join(''));
   const script =
-    'archive=$1; target=$2; shift 2; "$@" -dc "$archive" | tar -x -C "$target" --strip-components=1 --wildcards "$0"';
-  const result = await run('/bin/sh', ['-c', script, `*/${DRIVER}/*`, archive, target, ...xz]);
+    'archive=$1; target=$2; shift 2; "$@" -dc "$archive" | tar -x -C "$target" --strip-components=1 --wildcards -T "$0"';
+  const result = await run('/bin/sh', ['-c', script, list, archive, target, ...xz]);
+  await rm(list);
   if (result.status !== 0) throw new UserError(`cannot extract ${archive}: ${result.stderr.trim().split('\n').at(-1)}`);
 }

@@ -20,6 +20,8 @@ interface Prepared {
   readonly qemu: Qemu;
   /** Path of the init's binary. */
   readonly init: string;
+  /** Release of a kernel of Debian's; undefined: the kernel is the user's. */
+  readonly release: string | undefined;
 }
 
 /** Kernel, QEMU and init, fetched first where they are not there. */
@@ -31,13 +33,19 @@ export async function prepare(options: Wanted): Promise<Prepared> {
   const ownQemu = options.qemu === undefined ? undefined : await givenQemu(options.qemu);
   const ownKernel = suite ? undefined : givenKernel(options.kernel, options.modules, cache, options.say);
   const there = await inspect(cache, suite ?? 'backports');
-  const suited = there.kernel && there.modules && (there.nic || !options.nic) && (there.network || !options.network);
+  const suited =
+    there.kernel &&
+    there.modules &&
+    (there.nic || !options.nic) &&
+    (there.tree || !options.drivers) &&
+    (there.network || !options.network);
   const complete = there.init && (ownQemu || there.qemu) && (!suite || suited) && (there.rdma || !options.nic);
   // With a kernel and a QEMU of the user's, a compiler is all that is needed, and the host may have one.
   const ownInit = !complete && !suite && ownQemu && (await buildInitOnHost(at.init));
   if (!complete && !ownInit) await setup({ ...options, kernel: suite, qemu: ownQemu === undefined });
-  const { qemu } = await inspect(cache, suite ?? 'backports');
+  const { qemu, kernel } = await inspect(cache, suite ?? 'backports');
   return {
+    release: suite && kernel?.release,
     kernel: ownKernel ?? (await preparedKernel(cache, suite as Suite)),
     qemu: ownQemu ?? privateQemu(at.qemu, qemu?.title ?? 'QEMU'),
     init: path.join(at.init, 'init'),

@@ -5,11 +5,11 @@
  */
 
 import { globSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
 import { Apt, type Package, SUITES } from './apt.ts';
-import { BuildTree, type GuestModule, guestModuleNames } from './build.ts';
+import { BuildTree, type GuestModule, guestModuleNames, makeEnterable } from './build.ts';
 import {
   lock,
   type Manifest,
@@ -21,6 +21,7 @@ import {
   type Suite,
   sweep,
 } from './cache-parts.ts';
+import { makeDriverTree } from './driver-tree.ts';
 import { uncompressed } from './kernel-image.ts';
 import { copyModules, hasModules, NETWORK_MODULES, RDMA_MODULES } from './modules.ts';
 import { makeNicDriver, sourcePackage } from './nic-driver.ts';
@@ -31,6 +32,8 @@ export interface SetupOptions {
   readonly kernel?: Suite | undefined;
   /** Whether to prepare the driver of the EFA NIC for that kernel, and RDMA programs; default false. */
   readonly nic?: boolean | undefined;
+  /** Whether to prepare what drivers are built with for that kernel; default false. */
+  readonly drivers?: boolean | undefined;
   /** Whether the kernel must have the modules of a network between guests; default false. */
   readonly network?: boolean | undefined;
   /** Whether to prepare a QEMU; default true. */
@@ -49,6 +52,7 @@ export interface SetupOptions {
 const QEMU = ['qemu-system-x86', 'xz-utils'];
 const TOOLS = ['gcc-14', 'binutils', 'make', 'libc6-dev', 'dash', 'coreutils', 'sed', 'grep', 'mawk', 'findutils'];
 const TREE = [...TOOLS, 'base-files'];
+const DRIVER_TREE = ['patch'];
 
 /** Run-time libraries of gcc's sanitizers and plug-ins, which compiling C does not need. */
 const UNUSED = /^(lib(a|hwa|l|t|ub)san\d|libgprofng|libcc1-|libitm)/;
@@ -90,9 +94,20 @@ export async function inspect(cache: string, suite: Suite | undefined) {
     if (release === undefined || !(await readManifest(at.module(name, release)))) missing.push(name);
   }
   const nic = release === undefined ? undefined : await readManifest(at.nic(release));
+  const tree = release === undefined ? undefined : await readManifest(at.driverTree(release));
   // A kernel that an earlier version of ours has prepared lacks them.
   const network = kernel && suite && hasModules(path.join(at.kernel(suite), 'modules'), NETWORK_MODULES);
-  return { qemu, uapi, init, rdma, kernel, nic, network, modules: missing.length === 0 ? guestModuleNames : undefined };
+  return {
+    qemu,
+    uapi,
+    init,
+    rdma,
+    kernel,
+    nic,
+    tree,
+    network,
+    modules: missing.length === 0 ? guestModuleNames : undefined,
+  };
 }
 
 /** What is to be made. */
@@ -107,6 +122,8 @@ interface Plan {
   readonly modulesFor: string | undefined;
   /** What the driver of the NIC is made of. */
   readonly nic: { readonly release: string; readonly image: readonly Package[]; readonly source: Package } | undefined;
+  /** What drivers are built with. */
+  readonly tree: { readonly release: string; readonly source: Package } | undefined;
 }
 
 async function prepare(options: SetupOptions): Promise<boolean> {
@@ -118,6 +135,7 @@ async function prepare(options: SetupOptions): Promise<boolean> {
     ...(options.qemu === false ? [] : [there.qemu]),
     ...(suite === undefined ? [] : [there.kernel, there.modules]),
     ...(suite && options.nic ? [there.nic] : []),
+    ...(suite && options.drivers ? [there.tree] : []),
     ...(suite && options.network ? [there.network || undefined] : []),
     ...(options.nic ? [there.rdma] : []),
     there.uapi,
@@ -158,6 +176,15 @@ async function prepare(options: SetupOptions): Promise<boolean> {
   }
   if (suite && plan.image.length > 0) await unpackKernel(apt, options, suite, plan.image);
   if (plan.init || plan.modulesFor || plan.nic) await build(apt, options, plan);
+  const { tree } = plan;
+  if (tree) {
+    say(`Unpacking the compiler and the source of the drivers of ${tree.release} (about half a minute)`);
+    await make(at.driverTree(tree.release), async (folder) => {
+      await makeDriverTree({ apt, packages: plan.compiler, source: tree.source, qemu: at.qemu }, folder);
+      const packages = versions([...plan.compiler, tree.source]);
+      return { title: `source of the drivers of ${tree.release}`, release: tree.release, packages };
+    });
+  }
   // The compiler is kept: what it builds changes with each version of ours.
   await apt.prune(plan.compiler.filter((pkg) => !pkg.name.startsWith('linux-')));
   await rm(path.join(at.apt, 'lists'), { recursive: true, force: true });
@@ -171,17 +198,19 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
   const uapi = there.uapi ? [] : await apt.packages(SUITES.stable, ['linux-libc-dev']);
   const rdma = options.nic && !there.rdma ? await rdmaPackages(apt, SUITES.stable) : [];
   const wantsNic = options.nic === true && there.nic === undefined;
+  const wantsTree = options.drivers === true && there.tree === undefined;
   const wantsNetwork = options.network === true && !there.network;
-  if (suite === undefined || (there.modules && !wantsNic && !wantsNetwork)) {
+  if (suite === undefined || (there.modules && !wantsNic && !wantsNetwork && !wantsTree)) {
     const compiler = there.init ? [] : await tools(apt, release, []);
-    return { qemu, uapi, rdma, image: [], compiler, init: !there.init, modulesFor: undefined, nic: undefined };
+    const none = { modulesFor: undefined, nic: undefined, tree: undefined };
+    return { qemu, uapi, rdma, image: [], compiler, init: !there.init, ...none };
   }
-  const headers = await headerPackages(apt, release);
+  const headers = await headerPackages(apt, release, wantsTree ? DRIVER_TREE : []);
   // Modules can be built only for the kernel that the archive has now: an older one is replaced.
   const replaced = there.kernel?.release !== headers.release || wantsNetwork;
   const kept = path.join(parts(options.cache).kernel(suite), 'modules');
   const all = replaced || (wantsNic && !hasModules(kept, RDMA_MODULES)) ? await imagePackages(apt, release) : [];
-  const [source] = wantsNic ? await apt.packages(release, [sourcePackage(headers.release)]) : [];
+  const [source] = wantsNic || wantsTree ? await apt.packages(release, [sourcePackage(headers.release)]) : [];
   return {
     qemu,
     uapi,
@@ -190,7 +219,8 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
     compiler: headers.packages,
     init: !there.init,
     modulesFor: there.kernel?.release !== headers.release || !there.modules ? headers.release : undefined,
-    nic: source && { release: headers.release, image: replaced ? [] : all, source },
+    nic: source && wantsNic ? { release: headers.release, image: replaced ? [] : all, source } : undefined,
+    tree: source && wantsTree ? { release: headers.release, source } : undefined,
   };
 }
 
@@ -205,14 +235,18 @@ async function tools(apt: Apt, release: string, more: readonly string[]): Promis
 }
 
 /** What compiles a module for the suite's kernel, and that kernel's release. */
-async function headerPackages(apt: Apt, suite: string): Promise<{ packages: Package[]; release: string }> {
+async function headerPackages(
+  apt: Apt,
+  suite: string,
+  more: readonly string[],
+): Promise<{ packages: Package[]; release: string }> {
   const whole = await apt.closure(suite, ['linux-headers-amd64']);
   // Some suites' headers depend on the kernel image and all that it needs to boot: leave that out.
   const kbuild = whole.filter((pkg) => pkg.name.startsWith('linux-kbuild-')).map((pkg) => pkg.name);
   const headers = whole.filter((pkg) => /^linux-headers-\d/.test(pkg.name));
   const release = headers.map((pkg) => /^linux-headers-(.*-amd64)$/.exec(pkg.name)?.[1]).find((name) => name);
   if (!release) throw new UserError(`${suite} has no kernel headers where they are expected: please report it`);
-  return { packages: unique([...(await tools(apt, suite, kbuild)), ...headers]), release };
+  return { packages: unique([...(await tools(apt, suite, [...kbuild, ...more])), ...headers]), release };
 }
 
 /** Says what is to be downloaded, and does it. */
@@ -225,7 +259,7 @@ async function fetch(apt: Apt, options: SetupOptions, plan: Plan): Promise<void>
     'the kernel interface, for C programs': plan.uapi,
     'RDMA programs, for guests with a NIC': plan.rdma,
     'more modules of the kernel, for the driver of the EFA NIC': plan.nic?.image ?? [],
-    "the kernel's source, of which the driver of the EFA NIC is built": plan.nic ? [plan.nic.source] : [],
+    "the kernel's source, of which drivers are built": [plan.nic, plan.tree].flatMap((part) => part?.source ?? []),
   };
   const all = unique(Object.values(groups).flat());
   const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
@@ -262,8 +296,7 @@ async function build(apt: Apt, options: SetupOptions, plan: Plan): Promise<void>
   const tree = new BuildTree(at.build, options.signal);
   try {
     for (const pkg of plan.compiler) await apt.unpack(pkg, at.build);
-    // made by a package script, which we do not run
-    await symlink('mawk', path.join(at.build, 'usr/bin/awk'));
+    await makeEnterable(at.build);
     if (plan.init) {
       await make(at.init, async (target) => {
         await tree.buildInit(path.join(target, 'init'));

@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { UserError } from '../../sim/errors.ts';
+import type { FaultOrder } from '../faults.ts';
 import { countOf, kernelArguments, machineDescription, qemuDeviceArguments } from '../machines.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import type { Command, WindowSize } from './agent.ts';
@@ -10,8 +11,9 @@ import { type BootedDevice, Running, StalledError } from './boot.ts';
 import { parts } from './cache-parts.ts';
 import { type DeviceReport, DeviceServer, type DeviceServerOptions, type ServedMachine } from './device-server.ts';
 import { EthernetSwitch } from './ethernet.ts';
+import type { GivenDrivers } from './given-drivers.ts';
 import { buildInitramfs, ROOT_TAG } from './initramfs.ts';
-import { driverIsFixed, type GuestKernel } from './kernel.ts';
+import { driverIsFixed, type GuestKernel, withDrivers } from './kernel.ts';
 import { type Conditions, isUnexpected, type LogRecord, unexpected } from './kernel-log.ts';
 import {
   DRIVER_MODULES,
@@ -33,6 +35,8 @@ export interface VmOptions {
   readonly kernel: string;
   /** Folder with the modules of a kernel given by path. */
   readonly modules?: string | undefined;
+  /** Drivers of the user's, in the place of the kernel's. */
+  readonly drivers?: GivenDrivers | undefined;
   /** Parameters of the driver, e.g. `timeout_locked=5`. */
   readonly moduleParameters?: readonly string[] | undefined;
   /** Added to the kernel's command line. */
@@ -61,6 +65,8 @@ export interface VmOptions {
   /** Told what a person may want to know. */
   readonly say: (line: string) => void;
   readonly progress?: ((done: number, total: number) => void) | undefined;
+  /** Told how far something has come, for a line that is written over; empty when it is done. */
+  readonly status?: ((text: string) => void) | undefined;
   /** Given the log of a guest that did not come up. */
   readonly onFailedLog?: ((text: string) => void) | undefined;
 }
@@ -184,6 +190,11 @@ export class Vm implements AsyncDisposable {
   /** What the device models of this guest refused, and what they count. */
   deviceReport(): Promise<DeviceReport> {
     return this.#served.report();
+  }
+
+  /** Asks something of the faults of this guest's cards. @returns those that have happened. @throws UserError for no fault */
+  faults(order: FaultOrder): Promise<readonly string[]> {
+    return this.#served.faults(order);
   }
 
   /** Settles when the guest has ended by itself, with the reason. */
@@ -327,7 +338,10 @@ async function partsOf(options: VmOptions & { readonly network: boolean }) {
 
   const cards = countOf(machine, 'gaudi');
   const nics = countOf(machine, 'efa');
-  const { kernel, qemu, init } = await prepare({ ...options, nic: nics > 0 });
+  const wantsTree = options.drivers?.needTree;
+  const { kernel: stock, qemu, init, release } = await prepare({ ...options, nic: nics > 0, drivers: wantsTree });
+  const given = await options.drivers?.build({ ...options, kernel: stock, release });
+  const kernel = given ? withDrivers(stock, given.modules, given.title) : stock;
   const accelerator = await chooseAccelerator(options.accelerator, {
     cache: options.cache,
     qemu,
@@ -350,6 +364,7 @@ async function partsOf(options: VmOptions & { readonly network: boolean }) {
     binds,
     hugePages: HUGE_PAGES,
   };
+  given?.check([...initramfs.early, ...initramfs.files, ...drivers.map(({ module }) => module)], options.machine);
   const programs = nics > 0 ? [path.join(parts(options.cache).rdma, 'bin')] : [];
   return { machine, memory, binds, cards, nics, kernel, qemu, accelerator, helper, oneByOne, initramfs, programs };
 }
