@@ -70,14 +70,22 @@ export const sourceMutants: readonly Mutant[] = [
       'this.fault(qmanError.messageWrite);\n      }\n      this.#messages.shift();',
       '}\n      this.#messages.shift();',
     ],
-    ['an undefined opcode is not told', 'this.fault(qmanError.undefinedOpcode);', ''],
+    [
+      'an undefined opcode is not told',
+      'this.fault(qmanError.undefinedOpcode);\n    return undefined;',
+      'return undefined;',
+    ],
     [
       'a fence adds one too few',
       "const count = block.get('CP_FENCE_CNT', fence, this.index) + amount;",
       "const count = block.get('CP_FENCE_CNT', fence, this.index) + amount - 1;",
     ],
     ['a fence overflow is not told', 'if (count > FENCE_MAX) this.fault(qmanError.fenceOverflow << fence);', ''],
-    ['a fence counter wraps', 'Math.min(count, FENCE_MAX)', 'count & FENCE_MAX'],
+    [
+      'a fence counter wraps',
+      "block.set('CP_FENCE_CNT', Math.min(count, FENCE_MAX), fence, this.index);",
+      "block.set('CP_FENCE_CNT', count & FENCE_MAX, fence, this.index);",
+    ],
     [
       'a message to an odd address is rounded',
       '!Number.isSafeInteger(target) || target % 4 !== 0',
@@ -186,11 +194,7 @@ export const sourceMutants: readonly Mutant[] = [
   ]),
   ...within('mmu', 'src/gaudi/mmu.ts', [
     ['pages that are not present are', '(flags & PRESENT) === 0', 'false'],
-    [
-      'pages of all address spaces are one',
-      'const asid = who.asid();\n    this.#region = -1;\n    if (!this.#find(asid, virtual)) throw this.#pageFault(who, virtual, access);',
-      'const asid = 1;\n    this.#region = -1;\n    if (!this.#find(asid, virtual)) throw this.#pageFault(who, virtual, access);',
-    ],
+    ['pages of all address spaces are one', 'const asid = who.asid();', 'const asid = 1;'],
     [
       'large pages are small',
       'this.#size = LARGE_PAGE;\n        this.stlb.insertLarge(asid, virtual, this.#page);',
