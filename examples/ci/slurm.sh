@@ -41,9 +41,9 @@ tasks() {
 task() {
   local words
   mkdir -p "$OUT"
-  read -ra words < <(tasks | sed -n "${1}p")
+  read -ra words <<<"$(tasks | sed -n "${1}p")"
   [ ${#words[@]} -gt 0 ] || { echo "there is no task $1" >&2; exit 2; }
-  # no colour and no progress: standard output is a file
+  echo "task $1 on ${SLURMD_NODENAME:-$HOSTNAME}: sagrada exercise ${words[*]}"
   $SAGRADA exercise "${words[@]}" --format junit --output "$OUT/task$1.xml" --results "$OUT/task$1.sqlite"
 }
 
