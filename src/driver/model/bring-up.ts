@@ -20,7 +20,7 @@ import type { Steps } from '../../sim/process.ts';
 import { gaudiConstants } from '../../uapi/habanalabs/gaudi.ts';
 import { type CardInfo, CPU_MSB_ADDR, type FirmwareQueues, SETSPI } from './cpucp.ts';
 import { initEngines, restoreEngineRegisters, runTpcKernel, setAddressSpace } from './engines.ts';
-import { BOOT_REGISTERS, BootError, loadFirmware } from './firmware-load.ts';
+import { BOOT_REGISTERS, BootError, type Log, loadFirmware } from './firmware-load.ts';
 import { type Kernel, MS, poll, SECOND } from './kernel.ts';
 import { CACHE_MANAGEMENT, type Mmu, PAGE_TABLES } from './mmu.ts';
 import type { PciDevice } from './pci.ts';
@@ -66,13 +66,13 @@ export function isDirty(card: PciDevice): boolean {
 }
 
 /** gaudi_hw_init. @throws Error when the card does not do its part */
-export function* initHardware({ kernel, card, firmware, queues, mmu }: Hardware): Steps {
+export function* initHardware({ kernel, card, firmware, queues, mmu }: Hardware, log: Log): Steps {
   card.read(HW_STATE.REGISTER);
   card.write(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR), PROTECTION_OVERRIDE);
   card.read(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR));
   card.write(HW_STATE.REGISTER, HW_STATE.DIRTY);
   card.write(CPU_MSB_ADDR, firmware.extension);
-  yield* loadFirmware(kernel, card);
+  yield* loadFirmware(kernel, card, log);
   for (let n = 0; n < 8; n++) card.write(register(`TPC${n}_CFG`, tpcCfg.rows.TPC_INTR_MASK), TPC_INTERRUPT_MASK);
   card.writeMemory(
     addressMap.SRAM_BASE,
@@ -193,7 +193,8 @@ export function* resetChip(card: PciDevice): Steps {
     card.write(conf('SW_ALL_RST'), 1);
   }
   yield RESET.CHIP;
-  if ((card.read(conf('BTM_FSM')) & 0xf) !== 0) throw new BootError('Timeout while waiting for device to reset');
+  const state = card.read(conf('BTM_FSM'));
+  if ((state & 0xf) !== 0) throw new BootError(`Timeout while waiting for device to reset 0x${state.toString(16)}`);
 }
 
 /** gaudi_get_device_time. */

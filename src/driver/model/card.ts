@@ -69,6 +69,17 @@ const POWER = { PMC: 350_000, PCI: 200_000 } as const;
 /** PLL of the compute clock: the firmware's number (cpucp_if.h, MME_PLL), and that of older firmware (HL_GAUDI_MME_PLL). */
 const COMPUTE_PLL = { NUMBERED: 5, LEGACY: 7 } as const;
 const HEARTBEAT_VALUE = 0x1234_5678n;
+/** What is logged of the part of the initialisation that has failed (hl_device_init, hl_device_reset). */
+const AT_PROBE = {
+  hardware: 'failed to initialize the H/W',
+  queues: 'Failed to detect if device is alive',
+  late: 'Failed late initialization',
+} as const;
+const AFTER_RESET = {
+  hardware: 'failed to initialize the H/W after reset',
+  queues: 'Failed to detect if device is alive after reset',
+  late: 'Failed late init after hard reset',
+} as const;
 /** What a reset is for, as far as it matters: two in a row for the same of the last two disable the card. */
 type ResetTrigger = 'timeout' | 'fatal' | 'heartbeat';
 
@@ -208,17 +219,18 @@ export class Card {
   /** hl_device_init: the driver finds the card. */
   *probe(): Steps {
     const { kernel, pci } = this;
+    const log = this.log.bind(this);
     pci.enumerate();
     try {
       if (pci.checkBars() !== undefined) throw new Error('the sizes of the BARs are not a Gaudi’s');
       pci.enable();
-      yield* waitForPreboot(kernel, pci);
+      yield* waitForPreboot(kernel, pci, log);
       if (isDirty(pci)) {
         yield* resetChip(pci);
-        yield* waitForPreboot(kernel, pci);
+        yield* waitForPreboot(kernel, pci, log);
       }
       this.#disabled = false;
-      yield* this.#start();
+      yield* this.#start(AT_PROBE);
       this.log('notice', `Successfully added device ${this.name} to habanalabs driver`);
       this.#scheduleHeartbeat();
       pci.write(SETSPI, HOST_SPI.INTS_REGISTER);
@@ -294,7 +306,7 @@ export class Card {
       try {
         yield* this.firmware.send('DISABLE_PCI_ACCESS');
       } catch {
-        this.log('err', 'Failed to disable FW PCI access');
+        this.log('err', "Failed to disable FW's PCI access");
       }
     }
     this.#disabled = true;
@@ -350,14 +362,30 @@ export class Card {
     return this.#debugMode.ioctl(input);
   }
 
-  *#start(): Steps {
-    yield* initHardware(this.#hardware);
-    yield* this.queues.test();
-    if ((yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE })) !== HEARTBEAT_VALUE)
-      throw new Error('CPU queue test failed');
+  *#start(failures: typeof AT_PROBE | typeof AFTER_RESET): Steps {
+    yield* this.#stage(failures.hardware, initHardware(this.#hardware, this.log.bind(this)));
+    yield* this.#stage(failures.queues, this.#testQueues());
     const numbered = (this.pci.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) !== 0;
-    this.info = yield* lateInit(this.#hardware, numbered ? COMPUTE_PLL.NUMBERED : COMPUTE_PLL.LEGACY);
+    const late = lateInit(this.#hardware, numbered ? COMPUTE_PLL.NUMBERED : COMPUTE_PLL.LEGACY);
+    this.info = yield* this.#stage(failures.late, late);
     yield* this.firmware.send('MAX_POWER_SET', { value: BigInt(this.maxPower) });
+  }
+
+  /** A part of the initialisation; what it fails with is logged, and then what failed. */
+  *#stage<T>(failure: string, steps: Steps<T>): Steps<T> {
+    try {
+      return yield* steps;
+    } catch (error) {
+      this.log('err', (error as Error).message);
+      throw new Error(failure);
+    }
+  }
+
+  *#testQueues(): Steps {
+    yield* this.queues.test();
+    const answer = yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE });
+    // the driver says so, and goes on
+    if (answer !== HEARTBEAT_VALUE) this.log('err', `CPU queue test failed (0x${answer.toString(16)})`);
   }
 
   /** hl_device_reset in its thread. */
@@ -372,18 +400,21 @@ export class Card {
     yield* this.#evict();
     try {
       this.firmware.stop();
-      yield* resetChip(pci);
-      this.events.counts.fill(0);
-      this.queues.reset();
-      this.streams.reset();
+      try {
+        yield* resetChip(pci);
+        this.events.counts.fill(0);
+      } finally {
+        this.queues.reset();
+        this.streams.reset();
+      }
       if (this.#repeated && (this.#trigger === 'fatal' || this.#trigger === 'heartbeat')) {
         this.log('crit', `${this.name} Consecutive fatal errors, stopping hard reset`);
         this.#fail();
         return;
       }
       this.#disabled = false;
-      yield* waitForPreboot(this.kernel, pci);
-      yield* this.#start();
+      yield* waitForPreboot(this.kernel, pci, this.log.bind(this));
+      yield* this.#start(AFTER_RESET);
       this.#inReset = false;
       this.log('info', `Successfully finished resetting the ${this.name} device`);
       this.#scheduleHeartbeat();
@@ -472,9 +503,11 @@ export class Card {
   *#beat(): Steps {
     if (this.operational()) {
       try {
-        yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE });
+        const answer = yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE });
+        if (answer !== HEARTBEAT_VALUE) refuse('EIO');
       } catch {
-        this.log('err', 'Device heartbeat failed! PCI link is healthy');
+        const link = this.pci.linkHealthy ? 'healthy' : 'broken';
+        if (this.operational()) this.log('err', `Device heartbeat failed! PCI link is ${link}`);
         const events =
           EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET |
           EVENT.HL_NOTIFIER_EVENT_DEVICE_UNAVAILABLE |

@@ -77,6 +77,9 @@ export class FirmwareQueues {
   #producer = 0;
   #sent = 0;
   #consumer = 0;
+  /** Number of the last event, and whether events have numbers (check_eqe_index). */
+  #index = 0;
+  #numbered = false;
 
   /** @param ready whether messages may be sent now (!hdev->disabled) */
   constructor(
@@ -117,6 +120,8 @@ export class FirmwareQueues {
     this.#producer = 0;
     this.#sent = 0;
     this.#consumer = 0;
+    this.#index = 0;
+    this.#numbered = (card.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.EQ_INDEX_EN) !== 0;
     card.write(SETSPI, HOST_SPI.PI_UPDATE);
     const taken = () => card.read(cpu('QUEUE_INIT')) === QUEUE_INIT.READY_FOR_HOST;
     if (!(yield* poll(this.#kernel, taken, TIMEOUT.QUEUES)))
@@ -177,6 +182,14 @@ export class FirmwareQueues {
       const at = LAYOUT.EVENTS + this.#consumer * EQ.ENTRY_SIZE;
       const ctl = this.#memory.view.getUint32(at + EQ.ctl, true);
       if ((ctl & EQ.READY) === 0) return events;
+      const index = ctl & EQ.INDEX_MASK;
+      const expected = (this.#index + 1) & EQ.INDEX_MASK;
+      if (this.#numbered && index !== expected) {
+        const text = `EQE 0x${ctl.toString(16)} in queue is ready but index does not match`;
+        this.#log('err', `${text} ${expected}!=${index}`);
+        return events;
+      }
+      this.#index = expected;
       const data = this.#memory.bytes.slice(at + EQ.data, at + EQ.ENTRY_SIZE);
       events.push({ id: (ctl >>> EQ.TYPE_SHIFT) & 0xfff, data: new DataView(data.buffer) });
       this.#memory.view.setUint32(at + EQ.ctl, (ctl & ~EQ.READY) >>> 0, true);

@@ -7,6 +7,7 @@
 import { crc32 } from 'node:zlib';
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import {
+  BOOT_ERR0,
   BOOT_FIT_SRAM_OFFSET,
   BOOT_STATUS,
   COMMS_CMD,
@@ -42,39 +43,92 @@ const image = new TextEncoder().encode('An image in the place of a firmware that
 /** struct lkd_msg_comms: what the first descriptor is asked for (firmware_if.c, hl_fw_dynamic_init_cpu). */
 const MESSAGE_SIZE = 1280;
 
+/** The driver's log. */
+export type Log = (level: 'err' | 'warn' | 'dbg', text: string) => void;
+
+/** What is read where nobody answers. */
+const NOBODY = 0xffff_ffff;
+/** detect_cpu_boot_status. */
+const progress: Readonly<Record<number, string>> = {
+  [BOOT_STATUS.NA]: 'BTL/ROM did NOT run',
+  [BOOT_STATUS.IN_WFE]: 'Stuck inside WFE loop',
+  [BOOT_STATUS.IN_BTL]: 'Stuck in BTL',
+  [BOOT_STATUS.IN_PREBOOT]: 'Stuck in Preboot',
+  [BOOT_STATUS.IN_UBOOT]: 'Stuck in u-boot',
+  [BOOT_STATUS.UBOOT_NOT_READY]: 'Cannot boot',
+  [BOOT_STATUS.SECURITY_READY]: 'Stuck in preboot after security initialization',
+  [BOOT_STATUS.FW_SHUTDOWN_PREP]: 'Stuck in preparation for shutdown',
+};
+/** fw_report_boot_dev0: bits of CPU_BOOT_ERR0, in its order, and whether they end the boot (CPU_BOOT_ERR_FATAL_MASK). */
+const errors: readonly (readonly [bit: number, text: string, fatal?: true])[] = [
+  [BOOT_ERR0.DRAM_INIT_FAIL, 'error - DRAM initialization failed', true],
+  [BOOT_ERR0.FIT_CORRUPTED, 'error - FIT image corrupted'],
+  [BOOT_ERR0.TS_INIT_FAIL, 'error - Thermal Sensor initialization failed'],
+  [BOOT_ERR0.BMC_WAIT_SKIPPED, 'error - Skipped waiting for BMC'],
+  [BOOT_ERR0.SECURITY_NOT_RDY, 'warning - security not ready'],
+  [BOOT_ERR0.SECURITY_FAIL, 'error - security failure'],
+  [BOOT_ERR0.EFUSE_FAIL, 'error - eFuse failure'],
+  [BOOT_ERR0.PLL_FAIL, 'error - PLL failure', true],
+  [BOOT_ERR0.BINNING_FAIL, 'error - binning failure', true],
+  [BOOT_ERR0.DRAM_SKIPPED, 'warning - Skipped DRAM initialization', true],
+  [BOOT_ERR0.ENG_ARC_MEM_SCRUB_FAIL, 'error - ARC memory scrub failed', true],
+  [BOOT_ERR0.EEPROM_FAIL, 'error - EEPROM failure detected', true],
+];
+
+/** fw_read_errors: logs what the firmware has noted. @returns whether it ends the boot */
+function readErrors(card: PciDevice, log: Log): boolean {
+  const bits = card.read(BOOT_REGISTERS.ERR0);
+  if ((bits & BOOT_ERR0.ENABLED) === 0) return false;
+  const found = errors.filter(([bit]) => (bits & bit) !== 0);
+  for (const [, text] of found) log('err', `Device boot ${text}`);
+  return found.some(([, , fatal]) => fatal);
+}
+
 /** A card that did not do what its firmware should. */
 export class BootError extends Error {}
 
 /** hl_fw_wait_preboot_ready. @throws BootError */
-export function* waitForPreboot(kernel: Kernel, card: PciDevice): Steps {
+export function* waitForPreboot(kernel: Kernel, card: PciDevice, log: Log): Steps {
   const ready: readonly number[] = [
     BOOT_STATUS.NIC_FW_RDY,
     BOOT_STATUS.READY_TO_BOOT,
     BOOT_STATUS.WAITING_FOR_BOOT_FIT,
   ];
-  if (!(yield* poll(kernel, () => ready.includes(card.read(BOOT_REGISTERS.STATUS)), TIMEOUT.PREBOOT)))
-    throw new BootError('CPU boot ready timeout');
+  const booted = yield* poll(kernel, () => ready.includes(card.read(BOOT_REGISTERS.STATUS)), TIMEOUT.PREBOOT);
+  const status = card.read(BOOT_REGISTERS.STATUS);
+  const failed = status !== NOBODY && readErrors(card, log);
+  if (booted && !failed) return;
+  log('err', `Device boot progress - ${progress[status] ?? `Invalid or unexpected status code ${status | 0}`}`);
+  throw new BootError(`CPU boot ${failed ? 'failed due to an error' : 'ready timeout'} (status = ${status | 0})`);
 }
 
 /** From preboot to Linux. @throws BootError */
-export function* loadFirmware(kernel: Kernel, card: PciDevice): Steps {
+export function* loadFirmware(kernel: Kernel, card: PciDevice, log: Log): Steps {
   const features = card.read(BOOT_REGISTERS.DEV_STS0);
   const comms = (features & DEV_STS0.ENABLED) !== 0 && (features & DEV_STS0.FW_LD_COM_EN) !== 0;
-  if (comms) yield* loadByComms(kernel, card);
-  else yield* loadStatically(kernel, card);
-  yield* waitForStatus(kernel, card, BOOT_STATUS.SRAM_AVAIL, TIMEOUT.CPU);
+  let failure: unknown;
+  try {
+    if (comms) yield* loadByComms(kernel, card);
+    else yield* loadStatically(kernel, card);
+    yield* waitForStatus(kernel, card, BOOT_STATUS.SRAM_AVAIL, TIMEOUT.CPU, 'Linux');
+  } catch (error) {
+    failure = error;
+  }
+  const failed = readErrors(card, log);
+  if (failure !== undefined) throw failure;
+  if (failed) throw new BootError('Errors in device boot');
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
 }
 
 function* loadStatically(kernel: Kernel, card: PciDevice): Steps {
-  yield* waitForStatus(kernel, card, BOOT_STATUS.WAITING_FOR_BOOT_FIT, TIMEOUT.PREBOOT);
+  yield* waitForStatus(kernel, card, BOOT_STATUS.WAITING_FOR_BOOT_FIT, TIMEOUT.PREBOOT, 'boot fit');
   card.writeMemory(addressMap.SRAM_BASE + BOOT_FIT_SRAM_OFFSET, image);
   card.write(BOOT_REGISTERS.ANSWER, CPU_MSG.CLR);
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.FIT_RDY);
   if (!(yield* poll(kernel, () => card.read(BOOT_REGISTERS.ANSWER) === CPU_MSG.OK, TIMEOUT.PREBOOT)))
     throw new BootError('Timeout waiting for boot fit load ack');
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
-  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.CPU);
+  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.CPU, 'boot');
   card.writeMemory(addressMap.HBM_BASE + LINUX_HBM_OFFSET, image);
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.FIT_RDY);
 }
@@ -83,7 +137,7 @@ function* loadByComms(kernel: Kernel, card: PciDevice): Steps {
   yield* command(kernel, card, COMMS_CMD.RST_STATE, 0);
   yield* requestDescriptor(kernel, card, MESSAGE_SIZE);
   yield* loadImage(kernel, card);
-  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.BOOT_LOADER);
+  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.BOOT_LOADER, 'boot');
   yield* loadImage(kernel, card);
 }
 
@@ -135,7 +189,7 @@ function* waitForAnswer(kernel: Kernel, card: PciDevice, status: number): Steps 
   if (!(yield* poll(kernel, there, TIMEOUT.CPU))) throw new BootError(`no status ${status} of the firmware`);
 }
 
-function* waitForStatus(kernel: Kernel, card: PciDevice, status: number, timeout: number): Steps {
+function* waitForStatus(kernel: Kernel, card: PciDevice, status: number, timeout: number, what: string): Steps {
   if (!(yield* poll(kernel, () => card.read(BOOT_REGISTERS.STATUS) === status, timeout)))
-    throw new BootError(`the firmware is at ${card.read(BOOT_REGISTERS.STATUS)} and does not get to ${status}`);
+    throw new BootError(`failed to wait for ${what} (status = ${card.read(BOOT_REGISTERS.STATUS) | 0})`);
 }

@@ -15,6 +15,8 @@ import { blockBase, high, low } from './registers.ts';
 const BAR = { SRAM: 0, CFG: 2, HBM: 4 } as const;
 /** Sizes that the driver checks (gaudi.h, SRAM_BAR_SIZE and CFG_BAR_SIZE). */
 const SIZE = { [BAR.SRAM]: 64 * 1024 ** 2, [BAR.CFG]: 128 * 1024 ** 2 };
+/** habanalabs_drv.c, PCI_IDS_GAUDI. */
+const DEVICE_ID = 0x1000;
 const CAPABILITY = { MSI: 0x05 } as const;
 const COMMAND = { OFFSET: 0x04, MEMORY: 1 << 1, MASTER: 1 << 2 } as const;
 const MSI_ENABLE = 0x1_0000;
@@ -72,6 +74,11 @@ export class PciDevice {
   checkBars(): Errno | undefined {
     const wrong = [BAR.SRAM, BAR.CFG].some((bar) => this.#bar(bar).size !== SIZE[bar as 0 | 2]);
     return wrong ? 'ENODEV' : undefined;
+  }
+
+  /** is_pci_link_healthy: whether the card answers with its identity. */
+  get linkHealthy(): boolean {
+    return this.deviceId === DEVICE_ID;
   }
 
   /** hl_pci_init: memory space and bus mastering on, then the windows of the card (gaudi_init_iatu). */
