@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { O_RDONLY } from '../../driver/driver.ts';
+import { HostBuffer } from '../../runtime/memory.ts';
 import type { CompletionQueue } from '../../runtime/verbs/completion-queue.ts';
 import type { Declare, TestContext } from '../suite.ts';
-import { read } from './dmabuf-lib.ts';
-import { assertErrno, assertSame, KiB } from './lib.ts';
+import { read, write } from './dmabuf-lib.ts';
+import { assertErrno, assertSame, KiB, MiB } from './lib.ts';
 import { cardRegion, ended, finished, hostRegion, noiseOf, QKEY, reach, side } from './p2p-lib.ts';
 
 const one = { needs: 'nic' } as const;
@@ -14,6 +15,10 @@ const pair = { needs: 'nics', devices: 2 } as const;
 const PATIENCE = 50_000;
 /** Nanoseconds for which the kernel shows what it was told last (core/sysfs.c, lifespan of counters). */
 const SHOWN = 20_000_000;
+
+/** A write that takes longer than to take its memory back. */
+const LONG_WRITE = 64 * MiB;
+const TAIL = 64 * KiB;
 
 /** Statuses by the identities of work. */
 function outcomes(nic: Parameters<typeof ended>[0], count: number): [number, string][] {
@@ -200,16 +205,37 @@ function messages(test: Declare): void {
   );
 
   test(
-    'a queue pair tells the first packet that it was given, and is in the state that it is believed to be in',
+    'a queue pair tells what it was given, and is in the state that it is believed to be in',
     (t) => {
       const nic = side(t);
+      t.expectMessages(/Failed to (process command MODIFY_QP|modify qp)/);
       const qp = nic.pd.createQueuePair({ sendCq: nic.cq });
-      // the kernel goes by what it is told, the card by what it knows
-      assertErrno('EINVAL', () => qp.modify({ state: 'RTR', current: 'INIT' }));
       qp.modify({ state: 'INIT', qkey: 0x77 });
+      // the kernel goes by what it is told, the card by what it knows
+      assertErrno('EINVAL', () => qp.modify({ state: 'RTS', current: 'RTR', firstPacket: 0 }));
+      assert.equal(qp.query().state, 'INIT');
       qp.modify({ state: 'RTR' });
-      qp.modify({ state: 'RTS', firstPacket: 0x12_3456 });
-      assert.deepEqual(qp.query(), { state: 'RTS', qkey: 0x77, firstPacket: 0x12_3456 });
+      qp.modify({ state: 'RTS', firstPacket: 0x12_3456, rnrRetries: 5 });
+      assert.deepEqual(qp.query(), { state: 'RTS', qkey: 0x77, firstPacket: 0x12_3456, rnrRetries: 5 });
+    },
+    one,
+  );
+
+  test(
+    'memory that is taken back in the middle of a write is written no more',
+    async (t) => {
+      const nic = side(t);
+      const card = cardRegion(nic, t.device, LONG_WRITE);
+      const fresh = noiseOf(t, TAIL);
+      await write(t, t.device, card.at + BigInt(LONG_WRITE - TAIL), fresh);
+      const host = t.use(new HostBuffer(t.target.driver, LONG_WRITE));
+      const region = nic.pd.register(host.address, LONG_WRITE);
+      nic.qp.write(reach(nic), { local: card.region.piece(), remote: region.at() });
+      region[Symbol.dispose]();
+      // by now, or never
+      const tail = host.bytes.slice(LONG_WRITE - TAIL);
+      ended(nic);
+      assertSame(host.bytes.slice(LONG_WRITE - TAIL), tail, 'after the memory was taken back');
     },
     one,
   );

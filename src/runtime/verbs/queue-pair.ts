@@ -196,16 +196,22 @@ export class QueuePair implements Disposable, WorkOwner {
   }
 
   /** What the driver and the NIC know of it. @throws DriverError */
-  query(): { readonly state: QueuePairState; readonly qkey: number; readonly firstPacket: number } {
+  query(): {
+    readonly state: QueuePairState;
+    readonly qkey: number;
+    readonly firstPacket: number;
+    readonly rnrRetries: number;
+  } {
     const { core } = this.#verbs.command('IB_USER_VERBS_CMD_QUERY_QP', {
       qp_handle: this.handle,
-      attr_mask: MASK.IB_QP_STATE | MASK.IB_QP_QKEY | MASK.IB_QP_SQ_PSN,
+      attr_mask: MASK.IB_QP_STATE | MASK.IB_QP_QKEY | MASK.IB_QP_SQ_PSN | MASK.IB_QP_RNR_RETRY,
     });
     const name = nameOf(qpStates, core.qp_state) ?? `${core.qp_state}`;
     return {
       state: name.replace(STATE_PREFIX, '') as QueuePairState,
       qkey: core.qkey,
       firstPacket: core.sq_psn,
+      rnrRetries: core.rnr_retry,
     };
   }
 
