@@ -17,6 +17,7 @@ import { runRemotely, type Station } from '../exercise/remote.ts';
 import { chosenTests, machineOf } from '../exercise/selection.ts';
 import type { Moved } from '../exercise/suite.ts';
 import { TrafficMeter } from '../exercise/traffic.ts';
+import type { FaultOrder } from '../machine/faults.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
 import { wallTime } from '../machine/trace.ts';
@@ -62,12 +63,13 @@ export class InProcess implements Place {
   }
 
   get #machineOptions(): ModelMachineOptions {
-    const { machine, delay, deviceSeed, firmware } = this.#options;
+    const { machine, delay, deviceSeed, firmware, fault } = this.#options;
     return {
       machine,
       ...(delay ? { delays: delay } : {}),
       ...(deviceSeed === undefined ? {} : { seed: deviceSeed }),
       ...(firmware ? { firmware } : {}),
+      ...(fault ? { faults: fault } : {}),
     };
   }
 
@@ -299,6 +301,10 @@ class VmStation implements Station {
 
   async report(): Promise<Pick<DeviceReport, 'devices'>> {
     return (await this.#vm?.deviceReport()) ?? { devices: [] };
+  }
+
+  async faults(order: FaultOrder): Promise<readonly string[]> {
+    return (await this.#vm?.faults(order)) ?? [];
   }
 
   async traffic(): Promise<readonly Moved[]> {

@@ -1,13 +1,16 @@
 /** The options of every command that boots a machine. */
 
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { parseFault } from '../gaudi/faults/parse.ts';
 import { listMachines } from '../machine/machines.ts';
 import type { TracePlace } from '../machine/trace.ts';
 import type { DeviceServerOptions } from '../machine/vm/device-server.ts';
 import { GivenDrivers } from '../machine/vm/given-drivers.ts';
 import { MAX_GUESTS, type VmOptions } from '../machine/vm/vm.ts';
 import { cacheFolder } from '../os/cache.ts';
+import { UserError } from '../sim/errors.ts';
 import { createTraceFile } from '../trace/file.ts';
+import { faultList } from './fault-list.ts';
 
 export interface MachineOptions {
   readonly machine: string;
@@ -28,6 +31,7 @@ export interface MachineOptions {
   readonly delay?: Readonly<Record<string, number>>;
   readonly deviceSeed?: number;
   readonly firmware?: 'comms' | 'static';
+  readonly fault?: readonly string[];
   readonly traceRegisters?: boolean;
   readonly trace?: string;
   readonly guests?: number;
@@ -94,6 +98,11 @@ export function addMachineOptions(command: Command, machine = 'gaudi'): Command 
         'static',
       ]),
     )
+    .option(
+      '--fault <[card/]name[:word][@when]>',
+      'has a card do something wrong, e.g. msi-lost@3 or ecc-double:SRAM3@20ms; list: which there are; may be repeated',
+      fault,
+    )
     .option('--device-seed <n>', 'of what is random in the devices', count)
     .option('--trace <file>', 'record what happens, for "sagrada view", "sagrada trace" and ui.perfetto.dev')
     .option('--trace-registers', 'at the end list every register that was touched (standard error)');
@@ -145,6 +154,7 @@ export function machineSetup(
       ...(options.delay ? { delays: options.delay } : {}),
       ...(options.deviceSeed === undefined ? {} : { seed: options.deviceSeed }),
       ...(options.firmware ? { firmware: options.firmware } : {}),
+      ...(options.fault ? { faults: options.fault } : {}),
       ...(options.traceRegisters ? { traceRegisters: true } : {}),
       ...(options.trace === undefined ? {} : { trace: guestTrace(options.trace) }),
       ...(options.network ? { network: options.network } : {}),
@@ -194,6 +204,20 @@ export function progressLine(): (done: number, total: number) => void {
 
 function moduleParameter(text: string, values: readonly string[] = []): readonly string[] {
   if (!/^[A-Za-z_]\w*=[^\s"]*$/.test(text)) throw new InvalidArgumentError('NAME=VALUE is expected.');
+  return [...values, text];
+}
+
+function fault(text: string, values: readonly string[] = []): readonly string[] {
+  if (text === 'list') {
+    process.stdout.write(faultList());
+    throw new CommanderError(0, 'sagrada.listed', '');
+  }
+  try {
+    parseFault(text.replace(/^[^/:@]*\//, ''));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new InvalidArgumentError(`${error.message}.`);
+  }
   return [...values, text];
 }
 

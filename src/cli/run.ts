@@ -67,13 +67,14 @@ async function runProgram(
 
 /** In a process of its own, so that how a program ends, and with what status, is what it would be without us. */
 function runHere(program: string, args: readonly string[], options: Options, signal: AbortSignal): Promise<number> {
-  const { machine, delay, deviceSeed, firmware, traceRegisters, trace } = options;
+  const { machine, delay, deviceSeed, firmware, fault, traceRegisters, trace } = options;
   const setup: RunSetup = {
     on: 'model',
     machine,
     ...(delay ? { delays: delay } : {}),
     ...(deviceSeed === undefined ? {} : { seed: deviceSeed }),
     ...(firmware ? { firmware } : {}),
+    ...(fault ? { faults: fault } : {}),
     ...(trace === undefined ? {} : { trace: { file: path.resolve(trace), sequence: 1, root: path.basename(program) } }),
   };
   if (trace !== undefined) traceFile(trace);

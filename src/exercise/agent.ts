@@ -9,8 +9,10 @@ import process from 'node:process';
 import { discover } from '../driver/linux/discover.ts';
 import { LinuxDriver } from '../driver/linux/driver.ts';
 import { KernelLog } from '../driver/linux/kernel-log.ts';
+import { UserError } from '../sim/errors.ts';
 import type { RunEvent } from './events.ts';
-import { ASK_TRAFFIC, EXPLAIN } from './remote.ts';
+import { faultPort } from './fault-port.ts';
+import { ASK_TRAFFIC, type AskFaults, EXPLAIN, type FaultAnswer } from './remote.ts';
 import { runTests } from './runner.ts';
 import { chosenTests, type RunConfig } from './selection.ts';
 import type { Moved, Target } from './suite.ts';
@@ -28,10 +30,16 @@ const target: Target = {
     emit(ASK_TRAFFIC);
     return JSON.parse(await line()) as readonly Moved[];
   },
+  faults: faultPort(async (order) => {
+    emit({ type: 'faults', order });
+    const answer = JSON.parse(await line()) as FaultAnswer;
+    if ('refused' in answer) throw new UserError(answer.refused);
+    return answer.happened;
+  }),
 };
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 /** All of it, also into a pipe that is full and does not block. */
-const emit = (event: RunEvent | typeof ASK_TRAFFIC) => {
+const emit = (event: RunEvent | typeof ASK_TRAFFIC | AskFaults) => {
   let rest = Buffer.from(`${JSON.stringify(event)}\n`);
   while (rest.length > 0) {
     try {

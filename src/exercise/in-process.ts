@@ -1,8 +1,10 @@
 /** Runs tests in this process, on a machine that is in it too. */
 
 import { setImmediate } from 'node:timers/promises';
+import { orderFaults } from '../machine/faults.ts';
 import type { ModelMachine } from '../machine/model.ts';
 import type { Result, RunEvent } from './events.ts';
+import { faultPort } from './fault-port.ts';
 import { explained, failsAfterAll, judge } from './refusals.ts';
 import { type RunOptions, runTests } from './runner.ts';
 import type { Test } from './suite.ts';
@@ -27,6 +29,7 @@ export async function runInProcess(
     devices: machine.cards.length,
     messages: () => machine.driver.messages(),
     traffic: async () => traffic(),
+    faults: faultPort(async (order) => orderFaults(machine.cards, order)),
     observe: (note: (text: string) => void) => {
       machine.driver.kernel.observer = note;
     },

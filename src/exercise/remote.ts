@@ -3,6 +3,7 @@
  * failed test, the system is restarted, and the run goes on with the next one.
  */
 
+import type { FaultOrder } from '../machine/faults.ts';
 import type { AgentConfig } from './agent.ts';
 import type { Explanation } from './agreement/recorder.ts';
 import type { Result, RunEvent } from './events.ts';
@@ -19,6 +20,8 @@ export interface Station {
   examine(result: Result): Promise<Result>;
   /** What devices have moved so far. */
   traffic(): Promise<readonly Moved[]>;
+  /** Asks something of the faults of its devices. @returns those that have happened. @throws UserError for no fault */
+  faults?(order: FaultOrder): Promise<readonly string[]>;
   /** Ends what runs and brings the system up again. */
   restart(): Promise<void>;
   /** Last lines of the kernel's log, for a failure that the agent cannot report. */
@@ -27,6 +30,12 @@ export interface Station {
 
 /** What the agent asks in the middle of a test: it is answered with the traffic as a line of JSON. */
 export const ASK_TRAFFIC = { type: 'traffic' } as const;
+/** The same of faults: it is answered with those that have happened, or why not. */
+export interface AskFaults {
+  readonly type: 'faults';
+  readonly order: FaultOrder;
+}
+export type FaultAnswer = { readonly happened: readonly string[] } | { readonly refused: string };
 /** Asks the agent what its last test did. */
 export const EXPLAIN = 0x65;
 const GO = 0x0a;
@@ -103,6 +112,7 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
     });
     return explanation === undefined ? judged : explained(judged, explanation);
   };
+  const answer = (what: unknown) => go.send(new TextEncoder().encode(`${JSON.stringify(what)}\n`));
   let silence: NodeJS.Timeout | undefined;
   const hung = new Promise<string>((resolve) => {
     silence = setInterval(() => {
@@ -125,7 +135,15 @@ async function watch(station: Station, config: AgentConfig, onEvent: (event: Run
           void station
             .traffic()
             .catch(() => [])
-            .then((traffic) => go.send(new TextEncoder().encode(`${JSON.stringify(traffic)}\n`)));
+            .then(answer);
+          return;
+        }
+        if (event.type === 'faults') {
+          const happened = station.faults?.(event.order) ?? Promise.reject(new Error('it has no faults'));
+          void happened.then(
+            (happened) => answer({ happened } satisfies FaultAnswer),
+            (error: Error) => answer({ refused: error.message } satisfies FaultAnswer),
+          );
           return;
         }
         if (event.type === 'start') {
@@ -201,10 +219,12 @@ function quote(noise: readonly string[]): string {
   return noise.length === 0 ? '' : `\n${noise.slice(-10).join('\n')}`;
 }
 
-function parse(line: string): RunEvent | typeof ASK_TRAFFIC | undefined {
+type Heard = RunEvent | typeof ASK_TRAFFIC | AskFaults;
+
+function parse(line: string): Heard | undefined {
   if (!line.startsWith('{"type":')) return undefined;
   try {
-    return JSON.parse(line) as RunEvent | typeof ASK_TRAFFIC;
+    return JSON.parse(line) as Heard;
   } catch {
     return undefined;
   }

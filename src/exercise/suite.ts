@@ -23,6 +23,16 @@ export interface Moved {
   readonly written: number;
 }
 
+/** What goes wrong in the devices, where that can be brought about. */
+export interface FaultPort {
+  /** Has a card do something wrong: `[CARD/]NAME[:word[.word]][@when]`. @throws UserError where there is no such fault */
+  inject(text: string): Promise<void>;
+  /** Ends all that wait or last. */
+  clear(): Promise<void>;
+  /** Those that have happened since the last call, each as often as it has. */
+  happened(): Promise<readonly string[]>;
+}
+
 /** Where tests run: a driver to call, and what that driver logs. Suites do not know which one it is. */
 export interface Target {
   readonly driver: Driver;
@@ -34,6 +44,7 @@ export interface Target {
   observe?(note: (text: string) => void): void;
   /** What devices have moved so far, where that is counted. */
   traffic?(): Promise<readonly Moved[]>;
+  readonly faults?: FaultPort;
 }
 
 export interface TestContext {

@@ -10,6 +10,7 @@ import type { PciFunction } from '../pci/function.ts';
 import { VirtualClock } from '../sim/clock.ts';
 import type { ModelError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
+import { faultsOf } from './faults.ts';
 import { buildMachine, machineDescription } from './machines.ts';
 import { tpcFirmware } from './tpc-firmware.ts';
 import { MachineTrace, type TracePlace } from './trace.ts';
@@ -23,6 +24,8 @@ export interface ModelMachineOptions {
   readonly firmware?: Protocol;
   /** Seed of what is random in the devices. Default 1. */
   readonly seed?: number;
+  /** What goes wrong: `[CARD/]NAME[:word[.word]][@when]` each (docs/faults.md). */
+  readonly faults?: readonly string[];
   /** Makes the memories of the cards; default: each anew. */
   readonly memory?: (name: string, size: number) => Memory;
   /** Where what happens is recorded; default: nowhere. */
@@ -47,7 +50,8 @@ export class ModelMachine implements Disposable {
   #refusals: Refusal[] = [];
 
   /** @throws UserError for a machine that does not exist */
-  constructor({ machine, delays = {}, firmware = 'comms', seed = 1, memory, trace: place }: ModelMachineOptions) {
+  constructor(options: ModelMachineOptions) {
+    const { machine, delays = {}, firmware = 'comms', seed = 1, memory, faults = [], trace: place } = options;
     const description = machineDescription(machine);
     const clock = new VirtualClock();
     const now = () => clock.now();
@@ -61,7 +65,8 @@ export class ModelMachine implements Disposable {
       gaudi: (name) => {
         const onError = this.#refuser(name);
         const made = memory ? { memory } : {};
-        const card = gaudi({ name, firmware, seed, delays, location: cards.length, onError, trace, ...made });
+        const common = { name, firmware, seed, delays, onError, trace, faults: faultsOf(faults, machine, name) };
+        const card = gaudi({ ...common, location: cards.length, ...made });
         cards.push(card);
         return card;
       },

@@ -11,6 +11,7 @@ import type { ErrorCount } from '../../sim/errors.ts';
 import { UserError } from '../../sim/errors.ts';
 import type { RegisterUse } from '../../sim/registers.ts';
 import { wake } from '../../vfio-user/reactor.ts';
+import type { FaultOrder } from '../faults.ts';
 import { machineDescription, machineDevices } from '../machines.ts';
 import type { TracePlace } from '../trace.ts';
 
@@ -23,6 +24,8 @@ export interface DeviceServerOptions {
   readonly seed?: number;
   /** How a card loads its firmware; default `comms`. */
   readonly firmware?: Protocol;
+  /** What goes wrong: `[CARD/]NAME[:word[.word]][@when]` each; with several guests, in each of them. */
+  readonly faults?: readonly string[];
   /** Counts the uses of each register. */
   readonly traceRegisters?: boolean;
   /** Where what happens in the devices is recorded; several machines have numbers one after the other. */
@@ -39,6 +42,8 @@ export interface ServedMachine {
   socket(device: string): string;
   /** What has happened so far. @throws the defect that ended the thread, if one did. */
   report(): Promise<DeviceReport>;
+  /** Asks something of the faults of its cards. @returns those that have happened. @throws UserError for no fault */
+  faults(order: FaultOrder): Promise<readonly string[]>;
 }
 
 export interface DeviceReport {
@@ -68,11 +73,17 @@ export interface WorkerInput {
   readonly options: DeviceServerOptions;
 }
 
-export type ToWorker = { readonly type: 'report' } | { readonly type: 'stop' };
+export type ToWorker =
+  | { readonly type: 'report' }
+  | { readonly type: 'faults'; readonly guest: number; readonly order: FaultOrder }
+  | { readonly type: 'stop' };
 export type FromWorker =
   | { readonly type: 'ready'; readonly wakeFd: number }
   | { readonly type: 'report'; readonly reports: readonly DeviceReport[] }
+  | { readonly type: 'faults'; readonly happened: readonly string[]; readonly refused?: string }
   | { readonly type: 'failed'; readonly message: string };
+
+type FaultAnswer = Extract<FromWorker, { type: 'faults' }>;
 
 const NOTHING: DeviceReport = { devices: [], traffic: [], network: { carried: 0, lost: 0 }, cpu: 0, messages: [] };
 
@@ -81,6 +92,7 @@ export class DeviceServer {
   readonly #worker: Worker | undefined;
   readonly #wakeFd: number;
   readonly #waiting: (() => void)[] = [];
+  readonly #ordered: ((answer: FaultAnswer) => void)[] = [];
   readonly #ended: Promise<Error | undefined>;
   #last: readonly DeviceReport[] = [];
 
@@ -100,8 +112,10 @@ export class DeviceServer {
         return socket;
       },
       report: async () => (await this.#reports())[guest] ?? NOTHING,
+      faults: (order) => this.#faults(guest, order),
     }));
     worker?.on('message', (message: FromWorker) => {
+      if (message.type === 'faults') this.#ordered.shift()?.(message);
       if (message.type !== 'report') return;
       this.#last = message.reports;
       for (const resolve of this.#waiting.splice(0)) resolve();
@@ -142,6 +156,16 @@ export class DeviceServer {
     if (!this.#worker) return;
     this.#send({ type: 'stop' });
     await this.#ended;
+  }
+
+  async #faults(guest: number, order: FaultOrder): Promise<readonly string[]> {
+    if (!this.#worker) return [];
+    const answer = new Promise<FaultAnswer>((resolve) => this.#ordered.push(resolve));
+    this.#send({ type: 'faults', guest, order });
+    const done = await Promise.race([answer, this.#ended]);
+    if (done instanceof Error) throw done;
+    if (done?.refused !== undefined) throw new UserError(done.refused);
+    return done?.happened ?? [];
   }
 
   /** Of each machine. */

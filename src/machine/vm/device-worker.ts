@@ -9,6 +9,7 @@ import { WallClock } from '../../sim/clock.ts';
 import { UserError } from '../../sim/errors.ts';
 import { Reactor } from '../../vfio-user/reactor.ts';
 import { serve } from '../../vfio-user/server.ts';
+import { type FaultOrder, faultsOf, orderFaults } from '../faults.ts';
 import { buildMachine, type Machine, machineDescription } from '../machines.ts';
 import { MachineTrace, type TracePlace, wallTime } from '../trace.ts';
 import type { DeviceReport, DeviceServerOptions, FromWorker, ToWorker, WorkerInput } from './device-server.ts';
@@ -22,11 +23,12 @@ interface GuestMachine {
   readonly sockets: Readonly<Record<string, string>>;
   readonly messages: string[];
   report(): Pick<DeviceReport, 'devices' | 'traffic' | 'messages'>;
+  readonly cards: readonly Gaudi[];
   readonly trace: MachineTrace | undefined;
 }
 
 function build(
-  name: string,
+  machineName: string,
   sockets: Readonly<Record<string, string>>,
   network: Network,
   options: DeviceServerOptions & { readonly seed: number },
@@ -39,10 +41,20 @@ function build(
   const cards: Gaudi[] = [];
   const nics: Efa[] = [];
   const recorder = trace?.recorder;
-  const description = machineDescription(name);
+  const description = machineDescription(machineName);
   const machine = buildMachine(description, {
     gaudi: (name) => {
-      const card = gaudi({ name, firmware, seed, delays, timing: { dma }, location: cards.length, trace: recorder });
+      const faults = faultsOf(options.faults ?? [], machineName, name);
+      const card = gaudi({
+        name,
+        firmware,
+        seed,
+        delays,
+        timing: { dma },
+        location: cards.length,
+        trace: recorder,
+        faults,
+      });
       cards.push(card);
       return card;
     },
@@ -65,7 +77,7 @@ function build(
     traffic: machine.fabric.traffic().map((moved) => ({ ...moved })),
     messages,
   });
-  return { machine, sockets, messages, report, trace };
+  return { machine, sockets, messages, report, cards, trace };
 }
 
 function main(port: MessagePort, input: WorkerInput): void {
@@ -93,6 +105,7 @@ function main(port: MessagePort, input: WorkerInput): void {
     onMessage: (message) => {
       const command = message as ToWorker;
       if (command.type === 'report') send({ type: 'report', reports: reports() });
+      else if (command.type === 'faults') send(ordered(guests[command.guest]?.cards ?? [], command.order));
       else reactor.stop();
     },
   });
@@ -142,6 +155,15 @@ function traceOf(input: WorkerInput, guest: number, seed: number, clock: WallClo
     machine: input.machine,
     seed,
   });
+}
+
+function ordered(cards: readonly Gaudi[], order: FaultOrder): FromWorker {
+  try {
+    return { type: 'faults', happened: orderFaults(cards, order) };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { type: 'faults', happened: [], refused: error.message };
+  }
 }
 
 /** Microseconds. */
