@@ -80,7 +80,7 @@ export function command(): Command {
     ['sagrada exercise --on vm --kernel stable', "against Debian's other kernel"],
     ['sagrada exercise p2p --on vm --kernel ~/linux', 'against a kernel that you have built'],
     ['sagrada exercise cb --format junit --output results.xml', 'for CI; --format ktap is what the kernel has'],
-    ['sagrada exercise info --shard 2/5 --results part2.sqlite', 'a part of a run'],
+    ['sagrada exercise info --shard 2/5 --results second.sqlite', 'a part of a run'],
     ['sagrada exercise sequences --on model,vm --seed 7', 'where do the two differ'],
   );
 }
