@@ -364,6 +364,8 @@ export class AdminCommands {
     );
     nic.runs += pages.count;
     owner(nic.pds, pd).users++;
+    const told = { space: 'host', address: iova, size: length, handle: BigInt(id), owner: nic.ports.name };
+    nic.ports.trace?.track('admin').instant('memory', 'register', told);
     return { l_key: id, r_key: rkey };
   }
 

@@ -120,6 +120,8 @@ export class AdminQueue {
       else throw error;
       data.fill(0);
     }
+    const name = commandNamed(head.opcode) ?? `opcode ${head.opcode}`;
+    nic.ports.trace?.track('admin').instant('admin_command', name, { id: head.command_id, status });
     yield* this.#answer(head.command_id, status, data);
   }
 

@@ -13,7 +13,7 @@ import { ErrorLog, type ModelError } from '../sim/errors.ts';
 import type { Memory } from '../sim/memory.ts';
 import { Random } from '../sim/random.ts';
 import type { RegisterUse } from '../sim/registers.ts';
-import type { TraceRecorder } from '../trace/recorder.ts';
+import type { TraceRecorder, Track } from '../trace/recorder.ts';
 import { AdminCommands } from './admin-commands.ts';
 import { AdminQueue } from './admin-queue.ts';
 import { type AenqGroup, AsyncEvents } from './aenq.ts';
@@ -109,11 +109,18 @@ class EfaFunction implements Efa {
   readonly #llq: LlqMemory;
   readonly #msix: Msix;
   readonly #endpoint: Endpoint;
+  /** What the host does to the NIC. */
+  readonly #track: Track | undefined;
   #parts: Parts | undefined;
 
   constructor(options: EfaOptions) {
     this.name = options.name;
-    this.errors = new ErrorLog(options.onError);
+    this.#track = options.trace?.track(options.name, 'host');
+    this.errors = new ErrorLog((error) => {
+      const { category, where, message } = error;
+      this.#track?.instant('refusal', category, { where, text: message });
+      options.onError?.(error);
+    });
     const seed = options.seed ?? 1;
     this.address = options.address ?? defaultAddress(options.name, seed);
     this.#limits = { ...defaultLimits, ...options.limits };
@@ -140,7 +147,10 @@ class EfaFunction implements Efa {
       connected: (ports) => {
         this.#parts = new Parts(options, this, ports, this.#limits, this.#llq);
       },
-      reset: () => this.#parts?.powerOn(),
+      reset: (kind) => {
+        this.#track?.instant('reset', kind, {});
+        this.#parts?.powerOn();
+      },
     });
   }
 
@@ -221,8 +231,17 @@ class EfaFunction implements Efa {
       `${this.name}-registers`,
       efaRegisters.size,
       {
-        read32: (offset) => this.#connected().control.block.read32(offset),
-        write32: (offset, value) => this.#connected().control.block.write32(offset, value),
+        read32: (offset) => {
+          const { block } = this.#connected().control;
+          const value = block.read32(offset);
+          this.#track?.instant('register_read', block.nameAt(offset), { address: offset, value });
+          return value;
+        },
+        write32: (offset, value) => {
+          const { block } = this.#connected().control;
+          this.#track?.instant('register_write', block.nameAt(offset), { address: offset, value });
+          block.write32(offset, value);
+        },
       },
       this.errors,
     );
@@ -273,7 +292,9 @@ class Parts {
     const seed = options.seed ?? 1;
     this.#network = options.network ?? new Network({ seed });
     this.#keepAlive = options.keepAlive ?? 0;
+    const trace = options.trace?.scope(device.name);
     const interrupt = (vector: number) => {
+      trace?.track('host').instant('interrupt', `MSI-X ${vector}`, { kind: 'msix', vector });
       if (vector <= limits.maxEq) ports.interrupt('msix', vector);
       else this.nic.guestError('MSIX', `vector ${vector}`);
     };
@@ -291,6 +312,7 @@ class Parts {
       limits,
       llq,
       interrupt,
+      trace,
     });
     const { nic } = this;
     this.events = new AsyncEvents(nic, adminInterrupt);
@@ -336,6 +358,8 @@ class Parts {
     }
     const qp = nic.qps.inSlot(page);
     const queue = at === SQ_DOORBELL ? qp?.sq : at === RQ_DOORBELL ? qp?.rq : undefined;
+    const side = queue === qp?.sq ? 'send' : 'receive';
+    if (qp) nic.ports.trace?.track(`QP ${qp.id}`).instant('doorbell', side, { value: value & QP_DB.COUNTER });
     if (!qp || !queue) nic.guestError('QP_DB', `doorbell 0x${offset.toString(16)}`);
     else if (queue.post(value & QP_DB.COUNTER)) qp.changed.notify();
     else nic.guestError('QP_DB', `${value} is beyond the ring of QP ${qp.id}`);

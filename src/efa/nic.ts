@@ -1,10 +1,12 @@
 /** What the blocks of a NIC share: its resources, its counters, and its place in the network. */
 
+import { COMP } from '../../specs/efa/io.ts';
 import type { DmaPort } from '../pci/ports.ts';
 import type { Clock } from '../sim/clock.ts';
 import { type ErrorLog, ModelError } from '../sim/errors.ts';
 import { Process, type Steps } from '../sim/process.ts';
 import type { Random } from '../sim/random.ts';
+import { following, type TraceScope } from '../trace/recorder.ts';
 import { AddressHandles } from './address-handles.ts';
 import type { CompletionQueue } from './completion-queue.ts';
 import { BusFault } from './dma.ts';
@@ -37,7 +39,12 @@ export interface NicPorts {
   readonly llq: LlqMemory;
   /** Raises an MSI-X vector. */
   interrupt(vector: number): void;
+  /** Where what happens is told. */
+  readonly trace?: TraceScope | undefined;
 }
+
+/** Of completions. */
+const statusNames = new Map<number, string>(Object.entries(COMP).map(([name, value]) => [value, name]));
 
 export class Nic {
   readonly ports: NicPorts;
@@ -94,7 +101,28 @@ export class Nic {
     const { network, clock } = this.ports;
     this.stats.tx_bytes += bytes;
     this.stats.tx_pkts += Math.max(1, Math.ceil(bytes / network.mtu));
-    network.send(packet, clock);
+    network.send(this.ports.trace ? this.#told(packet, bytes) : packet, clock);
+  }
+
+  /** Steps that follow from something, in a trace. @param flow 0: from nothing */
+  because(flow: number, steps: Steps): Steps {
+    const { trace } = this.ports;
+    return trace && flow !== 0 ? following(trace.trace, flow, steps) : steps;
+  }
+
+  /** Tells that a work request is done. @param request its id */
+  tellCompletion(queue: number, completions: number, request: number, status: number): void {
+    const name = statusNames.get(status) ?? `status ${status}`;
+    this.ports.trace?.track(`QP ${queue}`).instant('work_completion', name, { queue, request, completions });
+  }
+
+  #told(packet: Packet, bytes: number): Packet {
+    const { trace } = this.ports;
+    if (!trace) return packet;
+    const ends = packet.kind === 'reply' ? {} : { queue: packet.sourceQp, peer: packet.targetQp };
+    const index = packet.kind === 'datagram' ? {} : { sequence: packet.index };
+    trace.track('network').instant('packet_sent', packet.kind, { ...ends, ...index, bytes });
+    return { ...packet, cause: trace.trace.cause };
   }
 
   /** Forgets everything. */

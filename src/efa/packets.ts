@@ -12,6 +12,8 @@ interface Addressed {
   readonly to: string;
   /** Which life of the sender this is of: NICs that were reset do not know what they sent before. Grows. */
   readonly flow: number;
+  /** What it follows from, in a trace. */
+  readonly cause?: number;
 }
 
 /** A piece of a request; the receiver answers each piece with a reply. */

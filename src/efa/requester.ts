@@ -80,6 +80,8 @@ interface Operation {
   rnrTries: number;
   done: boolean;
   timer: Timer | undefined;
+  /** What the work request is, in a trace. */
+  readonly cause: number;
 }
 
 class Refused extends Error {
@@ -121,7 +123,8 @@ export class Requester {
       while (qp.alive) {
         if (qp.state === QP_STATE.ERR) yield* this.#flush(qp);
         const [operation] = ready;
-        if (operation && qp.state !== QP_STATE.ERR) yield* this.#sendPieces(operation, ready);
+        if (operation && qp.state !== QP_STATE.ERR)
+          yield* this.#nic.because(operation.cause, this.#sendPieces(operation, ready));
         else if (qp.sends && qp.sq.waiting > 0 && qp.outstanding < OUTSTANDING) yield* this.#take(qp, ready);
         else if (qp.state !== QP_STATE.ERR || qp.sq.waiting === 0) yield qp.changed;
       }
@@ -206,7 +209,8 @@ export class Requester {
       return;
     }
     this.#count(request);
-    if (qp.options.type === 'UD') yield* this.#datagram(qp, request);
+    const cause = this.#tell(qp, request);
+    if (qp.options.type === 'UD') yield* this.#nic.because(cause, this.#datagram(qp, request));
     else {
       const { network } = this.#nic.ports;
       const pieceSize = network.ideal ? LARGE_PIECE : network.mtu;
@@ -227,11 +231,23 @@ export class Requester {
         rnrTries: 0,
         done: false,
         timer: undefined,
+        cause,
       };
       this.#operations.set(operation.id, operation);
       qp.outstanding++;
       ready.add(operation);
     }
+  }
+
+  /** Tells of a work request. @returns what follows from it, in a trace */
+  #tell(qp: QueuePair, { op, requestId, length, remote }: WorkRequest): number {
+    const { trace } = this.#nic.ports;
+    if (!trace) return 0;
+    const flow = trace.trace.flow();
+    const where = remote ? { remote: remote.address, key: remote.rkey } : {};
+    const what = { queue: qp.id, request: requestId, bytes: length, ...where };
+    trace.track(`QP ${qp.id}`).instant('work_request', op, what, flow);
+    return flow;
   }
 
   /** @throws Refused */
@@ -440,7 +456,8 @@ export class Requester {
     if (status !== COMP.OK) this.#countError(OP_NUMBER[request.op]);
     qp.changed.notify();
     if (request.notify || status !== COMP.OK) {
-      yield* this.#complete(qp, generation, request.requestId, OP_NUMBER[request.op], status);
+      const completed = this.#complete(qp, generation, request.requestId, OP_NUMBER[request.op], status);
+      yield* this.#nic.because(operation.cause, completed);
     }
   }
 
@@ -462,6 +479,7 @@ export class Requester {
   *#complete(qp: QueuePair, generation: number, requestId: number, op: number, status: CompletionStatus): Steps {
     if (!qp.alive || qp.generation !== generation) return;
     const { cq, subQueue } = qp.options.send;
+    this.#nic.tellCompletion(qp.id, cq.id, requestId, status);
     yield* cq.post(subQueue, { req_id: requestId, status, q_type: QUEUE.SEND, op_type: op, qp_num: qp.id });
   }
 

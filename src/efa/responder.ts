@@ -103,7 +103,13 @@ export class Responder {
         const bytes = packet.kind === 'read' ? 0 : (packet.payload?.length ?? 0);
         this.#nic.stats.rx_pkts += Math.max(1, Math.ceil(bytes / this.#nic.ports.network.mtu));
         this.#nic.stats.rx_bytes += bytes;
-        yield* this.#guarded(this.#handle(packet));
+        const { trace } = this.#nic.ports;
+        if (trace) {
+          const queue = packet.kind === 'reply' ? {} : { queue: packet.targetQp };
+          const index = packet.kind === 'datagram' ? {} : { sequence: packet.index };
+          trace.track('network').instant('packet_received', packet.kind, { ...queue, ...index, bytes }, packet.cause);
+        }
+        yield* this.#guarded(this.#nic.because(packet.cause ?? 0, this.#handle(packet)));
         // What is received goes through one port. It takes time, so that the rest of the machine goes on meanwhile.
         yield wireTime(bytes);
       }
@@ -336,6 +342,7 @@ export class Responder {
   *#complete(qp: QueuePair, values: Completion, source?: Uint8Array): Steps {
     if (!qp.alive) return;
     const { cq, subQueue } = qp.options.receive;
+    this.#nic.tellCompletion(qp.id, cq.id, values.req_id ?? 0, values.status ?? 0);
     yield* cq.post(subQueue, { ...values, q_type: QUEUE.RECV, qp_num: qp.id }, source);
   }
 

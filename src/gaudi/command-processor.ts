@@ -53,6 +53,11 @@ export interface CommandProcessorPeers {
 
 type Packet = ReturnType<typeof gaudiQman.decode>;
 type AnyBody = (fields: Packet['fields'], cp: CommandProcessor) => Steps | undefined;
+/**
+ * So many packets of one kind in a row are told of one by one; the rest of the row is one event. The driver pads with NOPs, and
+ * clears the sync objects of a new context with ten thousand messages.
+ */
+const TOLD: Readonly<Partial<Record<string, number>>> = { NOP: 0, MSG_LONG: 32, MSG_SHORT: 32, WREG_32: 32 };
 
 export class CommandProcessor {
   readonly qm: QmanContext;
@@ -77,8 +82,10 @@ export class CommandProcessor {
   #flow = 0;
   /** What a fence counter was last increased for. */
   readonly fenceFlows = [0, 0, 0, 0];
-  /** NOPs in a row so far, which are told of as one. */
-  #nopsTold = 0;
+  /** Name of the last packet that a trace was told of, how many of it came in a row, and how many of these in one event. */
+  #told: string | undefined;
+  #alike = 0;
+  #summed = 0;
   readonly #queue: CommandQueue;
   readonly #unit: number;
   readonly #arrived = new Condition();
@@ -126,7 +133,9 @@ export class CommandProcessor {
     this.#messages = [];
     this.#executing = false;
     this.#nops = 0;
-    this.#nopsTold = 0;
+    this.#told = undefined;
+    this.#alike = 0;
+    this.#summed = 0;
     this.#debt = 0;
     this.predicates = 1;
     this.scalars.fill(0);
@@ -245,7 +254,7 @@ export class CommandProcessor {
         this.#flow = trace.flow;
         queue.consume(length);
         if (packet) yield* this.#traced(packet, this.words, address);
-        if (trace.whole) this.#endNops();
+        if (trace.whole) this.#endRun();
         trace.end();
         continue;
       }
@@ -304,12 +313,15 @@ export class CommandProcessor {
   /** As `#perform`, told. */
   *#traced(packet: Packet, words: Uint32Array, address: number): Steps {
     const track = this.track as Track;
-    if (packet.name === 'NOP' && packet.fields.eb === 0 && packet.fields.mb === 0) {
-      if (this.#nopsTold++ === 0) track.begin('packet', 'NOP', { address }, 0);
-      yield* this.#perform(packet);
+    const { name, fields } = packet;
+    if (name !== this.#told) this.#endRun();
+    this.#told = name;
+    if (fields.eb === 0 && fields.mb === 0 && ++this.#alike > (TOLD[name] ?? Number.POSITIVE_INFINITY)) {
+      if (this.#summed++ === 0) track.begin('packet', name, { address }, 0);
+      yield* name === 'NOP' ? this.#perform(packet) : following(track.trace, this.#flow, this.#perform(packet));
       return;
     }
-    this.#endNops();
+    this.#endSum();
     const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
     track.begin('packet', packet.name, { address, words: bytes }, 0);
     try {
@@ -319,10 +331,16 @@ export class CommandProcessor {
     }
   }
 
-  #endNops(): void {
-    if (this.#nopsTold === 0) return;
-    this.track?.end('packet', { count: this.#nopsTold });
-    this.#nopsTold = 0;
+  #endSum(): void {
+    if (this.#summed === 0) return;
+    this.track?.end('packet', { count: this.#summed });
+    this.#summed = 0;
+  }
+
+  #endRun(): void {
+    this.#endSum();
+    this.#alike = 0;
+    this.#told = undefined;
   }
 
   *#perform(packet: Packet): Steps {

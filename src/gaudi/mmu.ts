@@ -230,7 +230,7 @@ export class Mmu {
   /** The page was found in the table of a hop. */
   #tell(asid: number, virtual: number, hop: number): void {
     const page = hop === LAST_HOP ? SMALL_PAGE : LARGE_PAGE;
-    this.#ports.track?.instant('page_walk', undefined, { asid, virtual, physical: this.#page, page, hops: hop + 1 });
+    this.#ports.track?.instant('page_walk', undefined, { asid, virtual, physical: this.#page, page, hops: hop + 1 }, 0);
   }
 
   /** A small page, at `#page`. */

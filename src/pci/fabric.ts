@@ -6,7 +6,8 @@
  * are not looked at: who enumerates (firmware, a kernel) sets them to cover the BARs below.
  */
 
-import type { TraceRecorder, Track } from '../trace/recorder.ts';
+import type { TraceRecorder } from '../trace/recorder.ts';
+import { FabricTrace } from './fabric-trace.ts';
 import type { Bar, PciFunction } from './function.ts';
 import { PciError } from './pci-error.ts';
 import type { DmaPort, Done } from './ports.ts';
@@ -104,7 +105,7 @@ class FabricPort implements DmaPort {
   readonly #hostTraffic: Traffic;
   readonly #peerTraffic = new Map<Aperture, Map<Route, Traffic>>();
   readonly #word = new Uint8Array(4);
-  readonly #track: Track | undefined;
+  readonly #trace: FabricTrace | undefined;
   /** Set by `#find`: where the run that it looked up ends. */
   #end = 0;
 
@@ -113,7 +114,7 @@ class FabricPort implements DmaPort {
     this.#self = self;
     this.#host = host;
     this.#apertures = fabric.apertures();
-    this.#track = fabric.trace?.track(self.name, 'PCI Express');
+    this.#trace = fabric.trace && new FabricTrace(fabric.trace.track(self.name, 'PCI Express'));
     this.#hostTraffic = fabric.counter(self.name, 'host', 'host');
   }
 
@@ -264,8 +265,6 @@ class FabricPort implements DmaPort {
   #count(counter: Traffic, access: 'read' | 'write', bytes: number, address: number): void {
     if (access === 'read') counter.read += bytes;
     else counter.written += bytes;
-    if (!this.#track) return;
-    const { from, to, route } = counter;
-    this.#track.instant('bus', `${access} ${to}`, { from, to, route, access, address, bytes, peer: route !== 'host' });
+    this.#trace?.moved(counter, access, address, bytes);
   }
 }

@@ -120,7 +120,7 @@ export const traceEvents = {
   log: instant('driver', 'A line of the kernel’s log.', { level: number('of syslog'), text: text('the line') }),
   memory: instant(
     'memory',
-    'Memory changes hands. The event’s name says how: allocate, free, map, unmap, export, import, pin, unpin.',
+    'Memory changes hands. The event’s name says how: allocate, free, map, unmap, export, import, release (of what was exported), register, deregister.',
     {
       space: name('`device` (HBM), `sram` or `host`'),
       address: address('where it is: a device address, or that of the program where it is host memory'),
@@ -184,8 +184,9 @@ export const traceEvents = {
     from: name('who asks'),
     to: name('who answers'),
     access: name('read or write, as `from` sees it'),
-    address: address('bus address'),
+    address: address('bus address of the first piece'),
     bytes: bytes('how many'),
+    pieces: number('that they were asked for in, at one time'),
     peer: flag('between two devices, past the memory of the host'),
   }),
   fence: slice(

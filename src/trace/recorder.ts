@@ -85,6 +85,7 @@ export class TraceRecorder {
   readonly #eventNames = new Map<string, number>();
   readonly #strings = new Map<string, number>();
   readonly #tracks = new Map<string, Track>();
+  readonly #held: (() => void)[] = [];
   #flows = 0;
   #events = 0;
   #closed = false;
@@ -145,8 +146,19 @@ export class TraceRecorder {
     }
   }
 
+  /** Nanoseconds. */
+  now(): number {
+    return this.#now();
+  }
+
+  /** Has `body` called before what was recorded is written: it may tell of what it has held back. */
+  beforeFlush(body: () => void): void {
+    this.#held.push(body);
+  }
+
   /** Has what was recorded written. */
   flush(): void {
+    for (const tell of this.#held) tell();
     this.#waiting = false;
     this.#chunk.flush();
   }
@@ -166,6 +178,7 @@ export class TraceRecorder {
     fields: AnyFields,
     flow: number,
     last: boolean,
+    time = this.#now(),
   ): void {
     if (this.#closed) return;
     this.#events++;
@@ -182,7 +195,7 @@ export class TraceRecorder {
       }
     }
     chunk.beginPacket(this.#sequence, FLAGS.needed);
-    chunk.timestamp(this.#now());
+    chunk.timestamp(time);
     chunk.beginEvent(type, track.uuid);
     if (type !== TYPE.end) {
       chunk.category(code.iid);
@@ -345,6 +358,11 @@ export class Track {
   instant<N extends InstantName>(kind: N, name: string | undefined, fields: EventFields<N>, flow?: number): void {
     const { trace } = this;
     trace.record(TYPE.instant, this, codes[kind], name, fields, flow ?? trace.cause, false);
+  }
+
+  /** What happened before now, and belongs to no flow. @param time nanoseconds */
+  instantAt<N extends InstantName>(time: number, kind: N, name: string | undefined, fields: EventFields<N>): void {
+    this.trace.record(TYPE.instant, this, codes[kind], name, fields, 0, false, time);
   }
 
   begin<N extends SliceName>(kind: N, name: string | undefined, fields: EventFields<N>, flow?: number): void {

@@ -50,6 +50,7 @@ export class DmaBuf implements FileOperations {
   }
 
   release(): void {
+    this.tell('release', this.exporter.pci.function.name);
     this.#released();
   }
 
@@ -63,7 +64,13 @@ export class DmaBuf implements FileOperations {
         `cannot be used for peer-to-peer DMA as the client and provider (${name}) do not share an upstream bridge or whitelisted host bridge`,
       );
     }
-    return new Attachment(this, peerToPeer && reached);
+    return new Attachment(this, peerToPeer && reached, importer.function.name);
+  }
+
+  /** @internal Tells in a trace what becomes of it. @param owner name of the device */
+  tell(how: string, owner: string): void {
+    const what = { space: 'device', address: this.#address, size: this.size, owner };
+    this.exporter.kernel.memoryTrack?.instant('memory', how, what);
   }
 
   /** @internal The list of its memory for a device. */
@@ -80,9 +87,12 @@ export class DmaBuf implements FileOperations {
 export class Attachment {
   readonly dmabuf: DmaBuf;
   readonly #peerToPeer: boolean;
+  readonly #importer: string;
 
-  constructor(dmabuf: DmaBuf, peerToPeer: boolean) {
+  /** @param importer name of the device */
+  constructor(dmabuf: DmaBuf, peerToPeer: boolean, importer: string) {
     this.dmabuf = dmabuf;
+    this.#importer = importer;
     this.#peerToPeer = peerToPeer;
   }
 
@@ -92,6 +102,8 @@ export class Attachment {
       this.dmabuf.exporter.log('dbg', 'Failed to map dmabuf because p2p is disabled');
       refuse('EPERM');
     }
-    return this.dmabuf.segments();
+    const { dmabuf } = this;
+    dmabuf.tell('import', this.#importer);
+    return dmabuf.segments();
   }
 }

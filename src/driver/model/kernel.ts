@@ -48,6 +48,8 @@ export class Kernel {
   /** Programs that have begun. */
   programs = 0;
   readonly #logTrack: Track | undefined;
+  /** Where is told who has which memory. */
+  readonly memoryTrack: Track | undefined;
   readonly #firmware: Readonly<Record<string, Uint8Array>>;
   #log: LogLine[] = [];
   /** When callers have waited long enough, by `performance.now()`. */
@@ -60,6 +62,7 @@ export class Kernel {
   constructor(clock: VirtualClock, firmware: Readonly<Record<string, Uint8Array>> = {}, trace?: TraceRecorder) {
     this.trace = trace;
     this.#logTrack = trace?.track('driver', 'log');
+    this.memoryTrack = trace?.track('driver', 'memory');
     this.clock = clock;
     this.#firmware = firmware;
   }

@@ -4,6 +4,7 @@
  */
 
 import type { Steps } from '../../sim/process.ts';
+import type { EventFields } from '../../trace/events.ts';
 import { DRM_IOCTL_HL_MEMORY, memoryConstants, memoryOperations } from '../../uapi/habanalabs/memory.ts';
 import { values } from '../../uapi/rows.ts';
 import type { Card } from './card.ts';
@@ -31,6 +32,9 @@ export function* memoryIoctl(
   const { in: input } = DRM_IOCTL_HL_MEMORY.argument.decode(argument);
   const put = (out: { device_virt_addr?: bigint; handle?: bigint; fd?: number }) =>
     DRM_IOCTL_HL_MEMORY.argument.encodeInto(argument, 0, { out });
+  const tell = (how: string, what: EventFields<'memory'>) => {
+    context.memory.kernel.memoryTrack?.instant('memory', how, { ...what, owner: card.pci.function.name });
+  };
   switch (input.op) {
     case OP.HL_MEM_OP_ALLOC: {
       const { mem_size } = input.alloc;
@@ -42,18 +46,25 @@ export function* memoryIoctl(
       context.dram += mem_size;
       card.dramUsed += mem_size;
       put({ handle: 0n });
+      tell('allocate', { space: 'device', size: Number(mem_size) });
       return;
     }
     case OP.HL_MEM_OP_FREE:
       context.dram -= input.alloc.mem_size;
       card.dramUsed -= input.alloc.mem_size;
+      tell('free', { space: 'device', size: Number(input.alloc.mem_size) });
       return;
-    case OP.HL_MEM_OP_MAP:
+    case OP.HL_MEM_OP_MAP: {
       put({ device_virt_addr: 0n });
-      put({ device_virt_addr: BigInt(yield* context.memory.map(input)) });
+      const virtual = yield* context.memory.map(input);
+      put({ device_virt_addr: BigInt(virtual) });
+      const { host_virt_addr, mem_size } = input.map_host;
+      tell('map', { space: 'host', address: Number(host_virt_addr), size: Number(mem_size), virtual });
       return;
+    }
     case OP.HL_MEM_OP_UNMAP:
       yield* context.memory.unmap(input.unmap.device_virt_addr);
+      tell('unmap', { space: 'host', virtual: Number(input.unmap.device_virt_addr) });
       return;
     case OP.HL_MEM_OP_MAP_BLOCK:
       // gaudi_get_hw_block_id
@@ -65,6 +76,7 @@ export function* memoryIoctl(
       if (offset !== 0n) refuse('EINVAL');
       checkExport(card, addr, mem_size);
       put({ fd: exported(Number(addr), Number(mem_size)) });
+      tell('export', { space: 'device', address: Number(addr), size: Number(mem_size) });
       return;
     }
     case OP.HL_MEM_OP_TS_ALLOC: {

@@ -99,7 +99,22 @@ export abstract class Program implements Driver {
   }
 
   allocate(length: number, options: MemoryOptions = {}): Mapping {
-    return this.#call(this.#steps(() => this.#memory.allocate(length, options.hugePages === true)));
+    const mapping = this.#call(this.#steps(() => this.#memory.allocate(length, options.hugePages === true)));
+    const { memoryTrack } = this.kernel;
+    if (!memoryTrack) return mapping;
+    const told = { space: 'host', address: Number(mapping.address), size: length, owner: `process ${this.#number}` };
+    memoryTrack.instant('memory', 'allocate', told);
+    const unmap = () => {
+      if (mapping.bytes.length > 0) memoryTrack.instant('memory', 'free', told);
+      mapping.unmap();
+    };
+    return {
+      address: mapping.address,
+      get bytes() {
+        return mapping.bytes;
+      },
+      unmap,
+    };
   }
 
   read(fd: number, buffer: Uint8Array): number {
@@ -231,7 +246,7 @@ export abstract class Program implements Driver {
 
   #call<T>(steps: Steps<T>, call?: TracedCall): T {
     this.check();
-    return this.kernel.run(this.#inCall(this.#task, this.#told(steps, call, 0)));
+    return this.kernel.run(this.#told(this.#inCall(this.#task, steps), call, 0));
   }
 
   /** The call, told where a trace is kept. @param thread its number; 0: the program's first */
@@ -253,7 +268,7 @@ export abstract class Program implements Driver {
     this.#threads.add(task);
     const call = new PendingCall<T>(
       this.kernel,
-      this.#inCall(task, this.#told(steps, traced, traced?.thread ?? 0)),
+      this.#told(this.#inCall(task, steps), traced, traced?.thread ?? 0),
       () => {
         this.#threads.delete(task);
         this.#calls.delete(call);

@@ -31,7 +31,7 @@ interface UserMapping {
 }
 
 export class UserMemory {
-  readonly #kernel: Kernel;
+  readonly kernel: Kernel;
   readonly #mmu: Mmu;
   readonly #log: (text: string) => void;
   /** Gaudi has no range of its own for huge pages (pmmu_huge_range is off). */
@@ -39,7 +39,7 @@ export class UserMemory {
   readonly #mappings = new Map<number, UserMapping>();
 
   constructor(kernel: Kernel, mmu: Mmu, log: (text: string) => void) {
-    this.#kernel = kernel;
+    this.kernel = kernel;
     this.#mmu = mmu;
     this.#log = log;
     const [start, end] = [Number(USER.VIRTUAL), Number(USER.VIRTUAL_END) - 1];
@@ -129,7 +129,10 @@ export class UserMemory {
     this.#mappings.clear();
     for (const mapping of mappings) this.#clear(mapping);
     yield* this.#mmu.invalidate();
-    for (const { pinned } of mappings) pinned.unpin();
+    for (const { pinned, virtual } of mappings) {
+      this.kernel.memoryTrack?.instant('memory', 'unmap', { space: 'host', virtual });
+      pinned.unpin();
+    }
   }
 
   #clear({ virtual, total, huge }: UserMapping): void {
@@ -156,7 +159,7 @@ export class UserMemory {
       this.#log(`failed to get user memory for address 0x${address.toString(16)}`);
       refuse('EFAULT');
     }
-    const { program } = this.#kernel;
+    const { program } = this.kernel;
     const pinned = program.pin(first, count);
     if (pinned) return pinned;
     // pages that are there are pinned and let go again; without any the fault itself is the answer
