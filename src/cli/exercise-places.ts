@@ -25,7 +25,8 @@ import type { DeviceReport } from '../machine/vm/device-server.ts';
 import { bootVm, type Vm, type VmOptions } from '../machine/vm/vm.ts';
 import { TraceFile } from '../trace/file.ts';
 import { TraceRecorder, type Track } from '../trace/recorder.ts';
-import { type MachineOptions, machineSetup, progressLine, traceFile } from './machine-options.ts';
+import { type MachineOptions, machineSetup, traceFile } from './machine-options.ts';
+import { progressLine, waiting } from './terminal.ts';
 
 /** What a run needs to know. */
 export interface PlaceOptions extends MachineOptions {
@@ -137,7 +138,7 @@ export class InVm implements Place {
   }
 
   prepare(): Promise<void> {
-    return this.#station.boot();
+    return waiting(this.#station.boot());
   }
 
   run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]> {

@@ -19,7 +19,8 @@ import { UserError } from '../sim/errors.ts';
 import { FuzzDisplay } from './fuzz-display.ts';
 import { addExamples } from './help.ts';
 import { endWithReader, Interruption, interruptible } from './interruption.ts';
-import { addMachineOptions, type MachineOptions, machineSetup, progressLine, VM_OPTIONS } from './machine-options.ts';
+import { addMachineOptions, type MachineOptions, machineSetup, VM_OPTIONS } from './machine-options.ts';
+import { progressLine } from './terminal.ts';
 import { version } from './version.ts';
 
 type TargetName = 'model' | 'vm';

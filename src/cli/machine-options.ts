@@ -11,6 +11,7 @@ import { cacheFolder } from '../os/cache.ts';
 import { UserError } from '../sim/errors.ts';
 import { createTraceFile } from '../trace/file.ts';
 import { faultList } from './fault-list.ts';
+import { statusLine } from './terminal.ts';
 
 export interface MachineOptions {
   readonly machine: string;
@@ -182,24 +183,6 @@ export function traceFile(file: string): number {
     begun.set(file, began);
   }
   return began;
-}
-
-/** A line on a terminal that is written over; empty: none. */
-function statusLine(text: string): void {
-  process.stderr.write(`\r\u001b[K${text}`);
-}
-
-/** Shows the progress of a download on a terminal; elsewhere a line for each tenth. */
-export function progressLine(): (done: number, total: number) => void {
-  let shown = -1;
-  return (done, total) => {
-    const text = `  ${Math.ceil(done / 1e6)} of ${Math.ceil(total / 1e6)} MB`;
-    const tenth = total === 0 ? 10 : Math.floor((10 * done) / total);
-    const finished = done >= total;
-    if (process.stderr.isTTY) process.stderr.write(`\r${text}${finished && shown < 10 ? '\n' : ''}`);
-    else if (tenth > shown) process.stderr.write(`${text}\n`);
-    shown = tenth;
-  };
 }
 
 function moduleParameter(text: string, values: readonly string[] = []): readonly string[] {

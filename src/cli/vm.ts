@@ -20,9 +20,9 @@ import {
   addMachineOptions,
   type MachineOptions,
   machineSetup,
-  progressLine,
 } from './machine-options.ts';
 import { printRegisters } from './registers.ts';
+import { progressLine, waiting } from './terminal.ts';
 
 /** Exit status when the command was not at fault: the guest, or what its kernel or the devices had to say. */
 const STATUS_GUEST = 125;
@@ -113,7 +113,7 @@ interface SetupCommandOptions {
 async function runSetup({ machine, ...options }: SetupCommandOptions): Promise<void> {
   await guarded(async (signal) => {
     const nic = machine !== undefined && countOf(machineDescription(machine), 'efa') > 0;
-    await prepareGuest({ ...options, nic, signal, say, progress: progressLine() });
+    await waiting(prepareGuest({ ...options, nic, signal, say, progress: progressLine() }));
     if (machine === undefined) {
       say('Machines with a NIC need more (about 200 MB): "sagrada vm setup --machine gaudi-efa" fetches it ahead');
     }
@@ -243,7 +243,7 @@ async function withGuests(
     if (file) note(`the guest's log is in ${file}`);
   };
   const setup = machineSetup(options, { say: note, signal, progress: progressLine(), onFailedLog });
-  const vms = await bootGuests(setup, count);
+  const vms = await waiting(bootGuests(setup, count));
   const prefix = (guest: number) => (count > 1 ? `guest${guest}: ` : '');
   let failed = true;
   try {
