@@ -4,6 +4,7 @@ import { debug } from './debug.ts';
 import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
+import { faults } from './faults.ts';
 import { info } from './info.ts';
 import { interfaces } from './interface.ts';
 import { lifetimes } from './lifetimes.ts';
@@ -36,4 +37,5 @@ export const suites: readonly Suite[] = [
   records,
   interfaces,
   reset,
+  faults,
 ];

@@ -1,0 +1,94 @@
+/** What the suite of faults shares: bringing one about, and what it leaves. */
+
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import type { ControlDevice, Device } from '../../runtime/device.ts';
+import type { FaultPort, TestContext } from '../suite.ts';
+import { asNew, control, KILLING, LATE_EVENT, REQUESTED, recovered, resets, writeHardReset } from './reset-lib.ts';
+
+/** What any event of the hardware makes the driver say. */
+export const INTERRUPT = /Received H\/W interrupt \d+ \["/;
+/** What a reset may add: what had not ended, and engines that were not idle. */
+export const RESETTING: readonly RegExp[] = [KILLING, LATE_EVENT, /device is not idle/, /User process closed FD/];
+/** Details of packets that were not answered, and of what is sent in vain afterwards. */
+export const UNANSWERED: readonly RegExp[] = [
+  /Device CPU packet timeout/,
+  /Pkt info\[\d+\]/,
+  /failed to send device activity msg/,
+  /failed to unmask/i,
+  /Failed to disable FW's PCI access/,
+];
+
+const MINUTE = 60e9;
+
+/** @throws Error where the target cannot bring faults about */
+export function faultsOf(t: TestContext): FaultPort {
+  const { faults } = t.target;
+  if (!faults) throw new Error('this target cannot bring faults about');
+  return faults;
+}
+
+/** Runs `body` with faults that can be brought about, and ends those that are left. */
+export async function withFaults(t: TestContext, body: (faults: FaultPort) => Promise<void>): Promise<void> {
+  const faults = faultsOf(t);
+  await faults.happened();
+  try {
+    await body(faults);
+  } finally {
+    await faults.clear();
+  }
+}
+
+/** Waits until a fault has happened as often. @throws AssertionError after a minute of the driver's time */
+export async function happened(t: TestContext, faults: FaultPort, text: string, times = 1): Promise<void> {
+  let count = 0;
+  for (const end = t.target.driver.now() + MINUTE; count < times; ) {
+    t.signal.throwIfAborted();
+    count += (await faults.happened()).filter((one) => one === text).length;
+    if (count >= times) break;
+    assert.ok(t.target.driver.now() < end, `${text} has happened ${count} times in a minute`);
+    t.target.driver.sleep(1_000_000);
+    await setImmediate();
+  }
+}
+
+/** Waits until the driver has logged a line for each pattern; what it logs besides has to be expected by the test. */
+export async function logged(t: TestContext, ...patterns: readonly RegExp[]): Promise<void> {
+  t.expectMessages(...patterns);
+  const left = new Set(patterns);
+  const unexpected: string[] = [];
+  for (const end = t.target.driver.now() + MINUTE; left.size > 0; ) {
+    t.signal.throwIfAborted();
+    for (const { text } of t.target.messages()) {
+      const found = patterns.filter((pattern) => pattern.test(text));
+      for (const pattern of found) left.delete(pattern);
+      if (found.length === 0) unexpected.push(text);
+    }
+    assert.ok(
+      left.size === 0 || t.target.driver.now() < end,
+      `the driver has not logged ${[...left].join(' and ')}, but:\n  ${unexpected.join('\n  ')}`,
+    );
+    t.target.driver.sleep(1_000_000);
+    await setImmediate();
+  }
+}
+
+/** Waits for a state of the card. */
+export async function inState(t: TestContext, node: ControlDevice, wanted: string): Promise<void> {
+  while (node.info.status() !== wanted) {
+    t.signal.throwIfAborted();
+    t.target.driver.sleep(20_000_000);
+    await setImmediate();
+  }
+}
+
+/** Closes the card, has it reset, and sees that it works. */
+export async function renew(t: TestContext, device?: Device): Promise<void> {
+  t.expectMessages(REQUESTED, ...RESETTING);
+  const node = control(t);
+  const before = resets(node);
+  device?.close();
+  writeHardReset(t, '1');
+  await recovered(t, node, before);
+  await asNew(t);
+}
