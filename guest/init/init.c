@@ -8,6 +8,7 @@
  *   root TAG                 mount the host's root, read-only
  *   bind TAG PATH            mount a folder of the host, writable, where the host has it
  *   hugepages N
+ *   trace MODULE KILOBYTES   take down the functions of a module that are called, in a buffer of that size per processor
  *   network ADDRESS NAME     give eth0 that IPv4 address, and the guest that name
  */
 

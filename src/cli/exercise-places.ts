@@ -9,6 +9,8 @@ import { stripVTControlCharacters } from 'node:util';
 import type { AgentConfig } from '../exercise/agent.ts';
 import { type Contender, runAgreement } from '../exercise/agreement/run.ts';
 import { agentBundle } from '../exercise/bundle.ts';
+import { type FileCoverage, mergeCode } from '../exercise/coverage/code.ts';
+import { GuestCode } from '../exercise/coverage/guest-code.ts';
 import type { Result, RunEvent } from '../exercise/events.ts';
 import { runInProcess } from '../exercise/in-process.ts';
 import { runInLanes } from '../exercise/lanes.ts';
@@ -36,6 +38,8 @@ export interface PlaceOptions extends MachineOptions {
   readonly perSuite?: boolean;
   /** Suites that run at a time on `model`. */
   readonly jobs?: number;
+  /** Take down what of the driver's code runs in the guest. */
+  readonly coverage?: boolean;
 }
 
 /** Where the suites run. */
@@ -46,6 +50,8 @@ export interface Place {
   /** @param only these tests, instead of all that were chosen */
   run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]>;
   report(): Promise<Pick<DeviceReport, 'devices'>>;
+  /** What of the driver's code has run, where that was asked for. */
+  code(): Promise<readonly FileCoverage[]>;
   close(): Promise<void>;
 }
 
@@ -105,6 +111,11 @@ export class InProcess implements Place {
     return { devices };
   }
 
+  /** The model is no kernel's code. */
+  async code(): Promise<readonly FileCoverage[]> {
+    return [];
+  }
+
   async close(): Promise<void> {
     this.#machine?.[Symbol.dispose]();
   }
@@ -125,7 +136,7 @@ export class InVm implements Place {
     const say = (line: string) => void process.stderr.write(`sagrada: ${line}\n`);
     const setup = machineSetup(options, { say, signal, progress: progressLine(), onFailedLog: keepLog });
     this.#bundle = path.join(setup.cache, 'agent', String(process.pid));
-    this.#station = new VmStation(setup, this.#bundle);
+    this.#station = new VmStation(setup, this.#bundle, options.coverage === true);
     this.#signal = signal;
     this.#ended = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -154,6 +165,10 @@ export class InVm implements Place {
 
   report(): Promise<Pick<DeviceReport, 'devices'>> {
     return this.#station.report();
+  }
+
+  code(): Promise<readonly FileCoverage[]> {
+    return this.#station.code();
   }
 
   async close(): Promise<void> {
@@ -232,6 +247,10 @@ export class Both implements Place {
     return { devices };
   }
 
+  async code(): Promise<readonly FileCoverage[]> {
+    return mergeCode(await Promise.all(this.#places.map((place) => place.code())));
+  }
+
   async close(): Promise<void> {
     for (const place of this.#places) await place.close();
   }
@@ -244,6 +263,9 @@ function keepLog(text: string): void {
   process.stderr.write(`sagrada: the guest's log is in ${file}\n`);
 }
 
+/** The module whose code is watched. */
+const DRIVER = 'habanalabs';
+
 /** A virtual machine in which the agent runs. */
 class VmStation implements Station {
   readonly system = 'the guest';
@@ -254,10 +276,12 @@ class VmStation implements Station {
   #meter = new TrafficMeter();
   /** What the device models have refused so far, by device and place. */
   readonly #known = new Map<string, number>();
+  readonly #code: GuestCode | undefined;
 
-  constructor(options: VmOptions, folder: string) {
-    this.#options = options;
+  constructor(options: VmOptions, folder: string, coverage: boolean) {
+    this.#options = coverage ? { ...options, trace: DRIVER } : options;
     this.#folder = folder;
+    if (coverage) this.#code = new GuestCode(DRIVER);
   }
 
   /** The kernel, and what was done to it. */
@@ -272,9 +296,17 @@ class VmStation implements Station {
       const sequence = trace.sequence + RESTART_SEQUENCES * this.#boots++;
       this.#vm = await bootVm({ ...this.#options, devices: { ...devices, trace: { ...trace, sequence } } });
     }
+    await this.#code?.begin(this.#vm);
+  }
+
+  /** What ran in this guest and in those before it. */
+  async code(): Promise<readonly FileCoverage[]> {
+    await this.#code?.end();
+    return this.#code?.files() ?? [];
   }
 
   async restart(): Promise<void> {
+    await this.#code?.end();
     await this.#vm?.close();
     this.#known.clear();
     this.#meter = new TrafficMeter();
@@ -314,6 +346,7 @@ class VmStation implements Station {
 
   /** Judges a result by what the device models have refused since the last. */
   async examine(reported: Result): Promise<Result> {
+    await this.#code?.take();
     const report = await this.#vm?.deviceReport();
     const result = this.#meter.add(reported, report?.traffic ?? []);
     const refusals: Refusal[] = [];

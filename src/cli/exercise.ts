@@ -1,11 +1,13 @@
 /** `sagrada exercise`: the main job. Boots a machine, runs the suites in it, tells a person or another program the result. */
 
 import { once } from 'node:events';
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { createWriteStream, type WriteStream, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SUITE } from '../exercise/agreement/sequences.ts';
+import { type FileCoverage, lcovOf } from '../exercise/coverage/code.ts';
 import { keepRun } from '../exercise/coverage/keeping.ts';
+import type { RunWriter } from '../exercise/coverage/results.ts';
 import type { Result } from '../exercise/events.ts';
 import { longTests } from '../exercise/long-tests.ts';
 import { jsonReporter } from '../exercise/report/json.ts';
@@ -42,6 +44,7 @@ interface Options extends PlaceOptions {
   readonly sequences: number;
   readonly shard?: Shard;
   readonly results?: string;
+  readonly lcov?: string;
 }
 
 export function command(): Command {
@@ -71,6 +74,11 @@ export function command(): Command {
     .option('--all', 'also the tests that take long, which a run of everything on the model leaves out')
     .option('--shard <i/n>', 'only part i of n of the tests; "sagrada report --merge" puts the results together', shard)
     .option('--results <file>', 'where the run is kept for "sagrada report" (default: results.sqlite in the cache)')
+    .option(
+      '--coverage',
+      'also what runs of the driver\'s code: functions on any kernel, lines and branches on that of --kernel coverage; "sagrada report" shows it',
+    )
+    .option('--lcov <file>', 'with --coverage: write what ran there too, for the tools of lcov')
     .option('--list', 'list the tests that would run, and end');
   // two cards, so that no test has to be skipped
   return addExamples(
@@ -141,6 +149,9 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
     return;
   }
 
+  if (options.coverage && !on.includes('vm'))
+    throw new UserError('--coverage is about the guest: it goes with --on vm');
+  if (options.lcov !== undefined && !options.coverage) throw new UserError('--lcov goes with --coverage');
   if (options.trace !== undefined) traceFile(options.trace);
   const output = options.output === undefined ? undefined : await openOutput(options.output);
   const toFile: Write = (text) => void output?.write(text);
@@ -192,6 +203,7 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
         }
         for (const reporter of reporters) reporter.event(event);
       });
+      if (options.coverage) keepCode(await place.code(), kept, options.lcov);
       kept.end((performance.now() - begin) / 1000);
       finish();
       // a run in which nothing passed has shown nothing
@@ -210,6 +222,17 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
       }
     }
   });
+}
+
+/** @throws UserError when `lcov` cannot be written */
+function keepCode(code: readonly FileCoverage[], kept: RunWriter, lcov: string | undefined): void {
+  kept.code(code);
+  if (lcov === undefined) return;
+  try {
+    writeFileSync(lcov, lcovOf(code));
+  } catch (error) {
+    throw new UserError(`--lcov ${lcov}: ${(error as Error).message}`);
+  }
 }
 
 /** What is kept of how it was asked for. */
@@ -322,6 +345,8 @@ const NOT_REPEATED: ReadonlySet<string> = new Set([
   'shard',
   'results',
   'trace',
+  'coverage',
+  'lcov',
 ]);
 
 /** For a shell. */

@@ -1,6 +1,7 @@
 /** Keeping a run: whatever becomes of the file, the run goes on. */
 
 import type { Result } from '../events.ts';
+import type { FileCoverage } from './code.ts';
 import { Results, type RunDescription, type RunWriter } from './results.ts';
 
 /**
@@ -37,6 +38,7 @@ export function keepRun(
   });
   return {
     result: (result: Result) => attempt(() => writer?.result(result)),
+    code: (files: readonly FileCoverage[]) => attempt(() => writer?.code(files)),
     end: (seconds: number) => attempt(() => writer?.end(seconds)),
     [Symbol.dispose]: close,
   };

@@ -6,8 +6,10 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { deflateSync, inflateSync } from 'node:zlib';
 import { UserError } from '../../sim/errors.ts';
 import type { Result, Status } from '../events.ts';
+import type { FileCoverage } from './code.ts';
 
 /** Of the tables below; a file of another version is left alone. */
 const VERSION = 1;
@@ -25,6 +27,13 @@ const TABLES = `
   CREATE TABLE reached (
     run INTEGER NOT NULL REFERENCES run, test INTEGER NOT NULL REFERENCES name, point INTEGER NOT NULL REFERENCES name,
     PRIMARY KEY (run, test, point)
+  ) STRICT, WITHOUT ROWID;
+`;
+
+/** Kept beside them since later: what of the driver's code ran, by file; `data` is deflated JSON. */
+const CODE_TABLE = `
+  CREATE TABLE IF NOT EXISTS code (
+    run INTEGER NOT NULL REFERENCES run, file TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (run, file)
   ) STRICT, WITHOUT ROWID;
 `;
 
@@ -71,6 +80,8 @@ export interface Reached {
 /** Takes down a run as it goes. */
 export interface RunWriter {
   result(result: Result): void;
+  /** What of the driver's code the run has reached. */
+  code(files: readonly FileCoverage[]): void;
   end(seconds: number): void;
 }
 
@@ -112,6 +123,7 @@ export class Results implements Disposable {
     );
     return {
       result: (result) => this.#attempt(() => this.#transaction(() => this.#addTest(run, result))),
+      code: (files) => this.#attempt(() => this.#transaction(() => this.#addCode(run, files))),
       end: (seconds) =>
         void this.#attempt(() => this.#database.prepare('UPDATE run SET seconds = ? WHERE key = ?').run(seconds, run)),
     };
@@ -176,6 +188,19 @@ export class Results implements Disposable {
     return rows.map(({ point, test }) => ({ point: String(point), test: String(test) }));
   }
 
+  /** What of the driver's code a run has reached, where that was asked for. */
+  code(run: Run): readonly FileCoverage[] {
+    return this.#attempt(() => {
+      const table = this.#database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'code'").get();
+      // a file of an earlier version that is only read
+      if (table === undefined) return [];
+      const rows = this.#database
+        .prepare('SELECT data FROM code JOIN run ON run.key = code.run WHERE run.id = ? ORDER BY file')
+        .all(run.id);
+      return rows.map(({ data }) => JSON.parse(inflateSync(data as Uint8Array).toString()) as FileCoverage);
+    });
+  }
+
   /** Takes the runs of another file that are not here yet. */
   merge(other: Results): void {
     const known = new Set(this.runs().map((run) => `${run.id} ${run.began}`));
@@ -200,6 +225,8 @@ export class Results implements Disposable {
           ...(reached ? { points: reached } : {}),
         });
       }
+      const code = other.code(run);
+      if (code.length > 0) writer.code(code);
       if (run.seconds !== undefined) writer.end(run.seconds);
     }
   }
@@ -216,6 +243,11 @@ export class Results implements Disposable {
       .run(run, test, status, ms, message);
     const add = this.#database.prepare('INSERT OR IGNORE INTO reached (run, test, point) VALUES (?, ?, ?)');
     for (const point of points) add.run(run, test, this.#name(point));
+  }
+
+  #addCode(run: number, files: readonly FileCoverage[]): void {
+    const add = this.#database.prepare('INSERT OR REPLACE INTO code (run, file, data) VALUES (?, ?, ?)');
+    for (const file of files) add.run(run, file.file, deflateSync(JSON.stringify(file)));
   }
 
   #name(text: string): number {
@@ -262,7 +294,7 @@ function open(file: string, write: boolean): DatabaseSync {
     // readers and other runs go on beside a run; what is committed outlives a crash of the program
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE');
     if (!isMade(database, file)) database.exec(`${TABLES} PRAGMA user_version = ${VERSION}`);
-    database.exec('COMMIT');
+    database.exec(`${CODE_TABLE} COMMIT`);
     return database;
   } catch (error) {
     database.close();

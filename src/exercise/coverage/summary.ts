@@ -1,5 +1,6 @@
 /** What runs have shown of the interface: by operation, on each target. */
 
+import { type FileCoverage, mergeCode } from './code.ts';
 import { operationDoc, type Point, points } from './points.ts';
 import type { Results, Run } from './results.ts';
 
@@ -15,6 +16,8 @@ export interface TargetSummary {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** What of the driver's code ran; empty where that was not asked for. */
+  readonly code: readonly FileCoverage[];
 }
 
 /**
@@ -164,6 +167,7 @@ function targetOf(results: Results, runs: readonly Run[]): TargetSummary {
     passed: count('passed'),
     failed: count('failed'),
     skipped: count('skipped'),
+    code: mergeCode(runs.map((run) => results.code(run))),
   };
 }
 

@@ -1,12 +1,12 @@
 /** Reports on what was exercised of the interface. */
 
 import { type OperationSummary, operationsAndFlags, type PointSummary, type Summary } from '../coverage/summary.ts';
+import { codeHtml, codeMarkdown, codeText } from './code.ts';
 import { escapeXml } from './junit.ts';
+import { WIDTH, words, wrapped } from './wrap.ts';
 
 export const coverageFormats = { text, markdown, html, json } as const;
 
-/** Longest line of the text, for mail. */
-const WIDTH = 72;
 const COLUMN = 14;
 /** Targets beside each other. */
 const COLUMNS = 3;
@@ -60,22 +60,6 @@ function where({ states }: PointSummary): string {
   return everywhere ? '' : ` ${marks.join(' ')}`;
 }
 
-/** Words in lines of at most `WIDTH`. */
-function wrapped(prefix: string, indent: string, words: readonly string[]): string[] {
-  const lines: string[] = [];
-  let line = prefix;
-  for (const word of words) {
-    if (line.length + 1 + word.length > WIDTH && line.trim() !== '') {
-      lines.push(line.trimEnd());
-      line = indent;
-    }
-    line += line === '' || line.endsWith(' ') ? word : ` ${word}`;
-  }
-  return [...lines, line.trimEnd()];
-}
-
-const words = (sentence: string) => sentence.split(' ');
-
 /** The verdicts on at most `COLUMNS` targets, from a given one on. */
 function table({ targets, operations }: Summary, from: number): string[] {
   const shown = <T>(list: readonly T[]) => list.slice(from, from + COLUMNS);
@@ -123,6 +107,7 @@ function text(summary: Summary): string {
     }
     lines.push('');
   }
+  lines.push(...codeText(targets));
   const never = beyond(summary);
   if (never.size > 0) lines.push('Not to be had from a Gaudi1 in good order, and why', '');
   for (const [reason, points] of never) {
@@ -160,6 +145,7 @@ function markdown(summary: Summary): string {
     const items = points.map((point) => `${point.point.what}${where(point)}`).join('; ');
     lines.push(`- ${operation.call} ${nameOf(operation)}: ${items}`);
   }
+  lines.push(...codeMarkdown(targets));
   const never = beyond(summary);
   if (never.size > 0) lines.push('', '## Not to be had from a Gaudi1 in good order', '');
   for (const [reason, points] of never) lines.push(`- ${reason}: ${points.map(({ point }) => point.id).join(', ')}`);
@@ -218,6 +204,7 @@ ${list.map((operation) => operationRow(operation, summary)).join('\n')}
 ${head}
 </table>
 ${sections.join('\n')}
+${codeHtml(targets)}
 </body></html>
 `;
 }

@@ -19,9 +19,14 @@ export interface Initramfs {
   readonly hugePages: number;
   /** Where several guests are in one network: address and name of this one, and the list of all (hosts(5)). */
   readonly network?: { readonly address: string; readonly name: string; readonly hosts: string } | undefined;
+  /** The kernel takes down which functions of this module are called. */
+  readonly trace?: string | undefined;
   /** Whether the host's root is shared; default true. */
   readonly root?: boolean;
 }
+
+/** KiB for each processor: of half a million calls, what a test makes. */
+const TRACE_BUFFER = 16384;
 
 /** Mount tag of the host's root. */
 export const ROOT_TAG = 'root';
@@ -52,6 +57,7 @@ export async function buildInitramfs(parts: Initramfs): Promise<Buffer> {
   const early = new Set(parts.early.map((module) => module.name));
   for (const module of parts.early) add('early', module);
   steps.push(`hugepages ${parts.hugePages}`);
+  if (parts.trace !== undefined) steps.push(`trace ${parts.trace} ${TRACE_BUFFER}`);
   for (const module of parts.files) if (!early.has(module.name)) add('module', module);
   if (parts.root !== false) steps.push(`root ${ROOT_TAG}`);
   if (parts.network) {

@@ -62,6 +62,8 @@ export interface VmOptions {
   readonly signal?: AbortSignal | undefined;
   /** Seconds without a sign of life after which a guest that starts is given up; one that runs is given twice of it. Default 30. */
   readonly patience?: number | undefined;
+  /** The kernel takes down which functions of this driver are called, from its loading on (guest/init/start.c). */
+  readonly trace?: string | undefined;
   /** Told what a person may want to know. */
   readonly say: (line: string) => void;
   readonly progress?: ((done: number, total: number) => void) | undefined;
@@ -363,6 +365,7 @@ async function partsOf(options: VmOptions & { readonly network: boolean }) {
     oneByOne,
     binds,
     hugePages: HUGE_PAGES,
+    trace: options.trace,
   };
   given?.check([...initramfs.early, ...initramfs.files, ...drivers.map(({ module }) => module)], options.machine);
   const programs = nics > 0 ? [path.join(parts(options.cache).rdma, 'bin')] : [];
