@@ -5,6 +5,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { tpcCfg } from '../../specs/gaudi/registers/tpc-cfg.ts';
 import { assembleKernel } from '../runtime/kernel-assembly.ts';
 
 export interface ProgramFacts {
@@ -23,6 +24,18 @@ const spu = (text: string) => `nop; ${text}; nop; nop\n`;
 const locate = (tensor: number, n: number) =>
   `${spu(`set_indx I2, b11111, 0`)}${REST}${spu(`set_indx I2, b00001, ${n}`)}${REST}gen_addr AD1, ${tensor}, I2; nop; nop; nop\n${REST}`;
 
+/** Registers of the descriptor that a core is working on (specs/gaudi/registers/tpc-cfg.ts), by which it has been started. */
+const DESCRIPTOR_REGISTERS = [
+  'KERNEL_SYNC_OBJECT_MESSAGE',
+  'KERNEL_SYNC_OBJECT_ADDR',
+  'KERNEL_KERNEL_BASE_ADDRESS_LOW',
+  'KERNEL_KERNEL_BASE_ADDRESS_HIGH',
+  'KERNEL_TID_BASE_DIM',
+  'KERNEL_TID_SIZE_DIM',
+  'KERNEL_KERNEL_CONFIG',
+  'KERNEL_SRF',
+] as const;
+
 const own: Readonly<Record<string, string>> = {
   halt: END,
   // tensor 0, i32: the scalars
@@ -34,6 +47,12 @@ const own: Readonly<Record<string, string>> = {
     `${spu('jmpr again, SP1')}nop\n${spu('add.i32 S1, S1, S0')}${REST}nop; nop; nop; st_g AD1, S1\n${END}`,
   // tensor 0, i32: counts down from S0, then stores S1
   linger: `here:\n${spu('sub.i32 S0, S0, 1')}${REST}${spu('cmp_grt.i32 SP1, S0, 0')}${REST}${spu('jmpr here, SP1')}nop\n${locate(0, 0)}nop; nop; nop; st_g AD1, S1\n${END}`,
+  // tensor 0, i32: the registers of the descriptor, and what they are when 1 more was written to each; then they are as before
+  descriptor: `${DESCRIPTOR_REGISTERS.map((name, n) => {
+    const { offset } = tpcCfg.rows[name];
+    const store = (element: number, scalar: string) => `${locate(0, element)}nop; nop; nop; st_g AD1, ${scalar}\n`;
+    return `ld_l mmio S1, ${offset}; nop; nop; nop\n${REST}${spu('add.i32 S2, S1, 1')}${REST}nop; nop; nop; st_l mmio ${offset}, S2\n${REST}ld_l mmio S3, ${offset}; nop; nop; nop\n${REST}nop; nop; nop; st_l mmio ${offset}, S1\n${REST}${store(2 * n, 'S1')}${store(2 * n + 1, 'S3')}`;
+  }).join('')}${END}`,
   // jumps to itself
   endless: `here:\n${spu('jmpr here')}nop\n${END}`,
   // counts, and never comes back to where it was

@@ -87,9 +87,12 @@ export const debug: Suite = suite('debug', 'Trace and performance units behind t
   test('units that do not exist are refused', (t) => {
     t.expectMessages(/Invalid register index/, failed);
     mode(t.device, true);
-    for (const kind of kinds)
+    for (const kind of kinds) {
+      // with parameters that any unit would take
+      const input = parameters[kind];
       for (const unit of [traceUnits[kind].length, 0xffff_ffff])
-        assertErrno('EINVAL', () => trace(t.device, kind, true, { unit }));
+        assertErrno('EINVAL', () => trace(t.device, kind, true, { unit, ...(input ? { input } : {}) }));
+    }
   });
 
   test('a unit that needs parameters is not enabled without', (t) => {

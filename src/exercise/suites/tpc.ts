@@ -1,13 +1,16 @@
 /** Tensor cores: kernels launched by command streams, on one to eight of them, against what JavaScript computes. */
 
 import assert from 'node:assert/strict';
+import { STATUS } from '../../../specs/gaudi/registers/tpc-cfg.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
+import type { Device } from '../../runtime/device.ts';
 import { floatWord } from '../../runtime/kernel.ts';
 import type { StepOptions } from '../../runtime/launch.ts';
 import { Tensor } from '../../runtime/tensor.ts';
 import { lookupTables } from '../../tpc/tables/index.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, fill, KiB, MiB, run } from './lib.ts';
+import { runBeside } from './queues-internal.ts';
 import { faults } from './tpc-faults.ts';
 import {
   assertNumbers,
@@ -21,6 +24,23 @@ import {
   small,
   toDevice,
 } from './tpc-lib.ts';
+
+/** Elements that the program `descriptor` stores: two for each register. */
+const DESCRIPTOR = 16;
+
+/** Bits of a core's status that are set while nothing is in its pipes (tpc0_cfg_masks.h, STATUS). */
+const { SCALAR_PIPE_EMPTY, VECTOR_PIPE_EMPTY } = STATUS;
+const EMPTY = SCALAR_PIPE_EMPTY | VECTOR_PIPE_EMPTY;
+
+/** The status of a core, as the driver tells it in its text about all engines. */
+function statusOf(device: Device, core: number): number {
+  const text = device.info.engineStatus();
+  const table = text.slice(text.indexOf('TPC  is_idle'), text.indexOf('MME  is_idle'));
+  const row = table.split(/[\n\0]+/).find((line) => line.startsWith(`${core} `));
+  const status = row?.trim().split(/\s+/).at(-1);
+  assert.ok(status, text);
+  return Number(status);
+}
 
 async function launch(t: TestContext, name: string, operands: readonly HostTensor[], options: StepOptions) {
   const tensors = operands.map(({ tensor }) => tensor);
@@ -256,6 +276,16 @@ function tensors(test: Declare): void {
     assertNumbers(y.memory.words, 32, (n) => scalars[n] as number);
   });
 
+  test('a kernel reads and writes the descriptor that it was started by', async (t) => {
+    const y = hostTensor(t, { type: 'i32', shape: [DESCRIPTOR] });
+    await launch(t, 'descriptor', [y], { scalars: [77], indexSpace: [3] });
+    const { words } = y.memory;
+    for (let n = 0; n < DESCRIPTOR; n += 2)
+      assert.equal(words[n + 1], ((words[n] as number) + 1) >>> 0, `register ${n / 2}, which was ${words[n]}`);
+    assert.equal(words[10], 3, 'members in the first dimension');
+    assert.equal(words[14], 77, 'the first scalar');
+  });
+
   test('scalars that are not given are 0, also after others were', async (t) => {
     const y = hostTensor(t, { type: 'i32', shape: [32] });
     await launch(t, 'scalars', [y], { scalars: Array.from({ length: 32 }, () => 7) });
@@ -378,9 +408,29 @@ function together(test: Declare): void {
     const work = device.begin(kernel('follow'), { tensors: [flag.tensor, answer.tensor], cores: [4] });
     await run(t, DOWN, new CommandStream().nop());
     while (!device.info.idle().busy.includes('TPC_4')) t.signal.throwIfAborted();
+    assert.notEqual(statusOf(device, 4) & EMPTY, EMPTY, 'a core that works has something in its pipes');
     flag.memory.words[0] = 1;
     await work.wait({ signal: t.signal });
     assert.ok(!device.info.idle().busy.includes('TPC_4'));
+    assert.equal(statusOf(device, 4) & EMPTY, EMPTY);
+  });
+
+  test('an engine barrier waits for the kernel before it', async (t) => {
+    const { device } = t;
+    const y = hostTensor(t, { type: 'i32', shape: [1] });
+    const object = device.sync('E_N').syncObject();
+    const packets = t.use(device.allocHost(KiB));
+    const stream = new CommandStream().nop({ eb: true }).add(object, 1);
+    packets.bytes.set(stream.bytes);
+    const kernelWork = device.begin(kernel('linger'), {
+      tensors: [y.tensor],
+      scalars: [3000, 5],
+      cores: [6],
+      stream: 0,
+    });
+    await runBeside(t, object, [{ queue: 'TPC_6_0', place: packets, size: stream.size }]);
+    assert.equal(y.memory.words[0], 5, 'the kernel had not ended');
+    await kernelWork.wait({ signal: t.signal });
   });
 
   test('a program is copied once, and another takes its own place', async (t) => {
