@@ -13,7 +13,7 @@ import { ModelStation, VmStation } from '../exercise/fuzz/stations.ts';
 import { Store } from '../exercise/fuzz/store.ts';
 import { Target } from '../exercise/fuzz/target.ts';
 import { suggestion } from '../isa/diagnostics.ts';
-import { machineDescription } from '../machine/machines.ts';
+import { countOf, machineDescription } from '../machine/machines.ts';
 import { cacheFolder } from '../os/cache.ts';
 import { UserError } from '../sim/errors.ts';
 import { FuzzDisplay } from './fuzz-display.ts';
@@ -170,7 +170,8 @@ async function run(options: Options, self: Command): Promise<void> {
     const flag = self.options.find((option) => option.attributeName() === guest[0])?.long;
     throw new UserError(`${flag} is about the guest: it goes with --on vm`);
   }
-  machineDescription(options.machine);
+  if (countOf(machineDescription(options.machine), 'gaudi') === 0)
+    throw new UserError(`machine ${options.machine} has no card to make calls of`);
   // what is wrong with the file is told before a guest is started
   using store = new Store(corpusFile(options), true);
   await interruptible(async (signal) => {
