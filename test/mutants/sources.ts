@@ -59,7 +59,7 @@ export const sourceMutants: readonly Mutant[] = [
       'const drained = this.qm.engine.drain();',
       'const drained = undefined as Steps | undefined;',
     ],
-    ['message barriers do not wait', 'fields.mb !== 0', 'false'],
+    ['message barriers do not wait', 'if (fields.mb !== 0) while (this.#messages.length > 0) yield this.#arrived;', ''],
     [
       'messages leave in the wrong order',
       'const message = this.#messages[0];',
@@ -249,8 +249,8 @@ export const sourceMutants: readonly Mutant[] = [
     ['who cannot reach the card may map its memory', '!this.#peerToPeer', 'false'],
     [
       'an importer without peer-to-peer is taken for one with it',
-      'new Attachment(this, peerToPeer && reached)',
-      'new Attachment(this, reached)',
+      'new Attachment(this, peerToPeer && reached, importer.function.name)',
+      'new Attachment(this, reached, importer.function.name)',
     ],
     [
       'distance does not matter',
