@@ -69,7 +69,7 @@ export function command(): Command {
   addExamples(
     addMachineOptions(fuzz, 'gaudi-x2').action(run),
     ['sagrada fuzz --for 30s', 'on the model of the driver alone'],
-    ['sagrada fuzz --on vm --for 10m', 'the driver and its model have to agree'],
+    ['sagrada fuzz --on model,vm --for 10m', 'the driver in a virtual machine and its model have to agree'],
     ['sagrada fuzz list', 'what has been found'],
     ['sagrada fuzz show 1 > finding.ts', 'a program that shows it, for "sagrada run"'],
   );

@@ -17,7 +17,7 @@ const fuzz = (...args: string[]) => run('fuzz', ...args);
 
 const steps = `r0 = open_compute() {card: 0}
 r1 = cb_create(r0) {size: 4096, flags: 0}
-r2 = cb_create(r0) {size: 0, flags: 0}`;
+r2 = cb_create(r0) {size: 0x200001, flags: 0}`;
 
 function withFinding(name: string): string {
   using store = new Store(at(name), true);
@@ -133,6 +133,6 @@ describe('findings', () => {
     assert.equal(lines.length, 3, done.stdout);
     assert.equal(lines[0], 'r0 = open_compute() {card: 0}: ok');
     assert.match(lines[1] ?? '', /^r1 = cb_create\(r0\) \{size: 4096, flags: 0\}: ok /);
-    assert.match(lines[2] ?? '', /^r2 = cb_create\(r0\) \{size: 0, flags: 0\}: EINVAL$/);
+    assert.match(lines[2] ?? '', /^r2 = cb_create\(r0\) \{size: 0x200001, flags: 0\}: EINVAL$/);
   });
 });
