@@ -316,7 +316,8 @@ export class CommandProcessor {
     const { name, fields } = packet;
     if (name !== this.#told) this.#endRun();
     this.#told = name;
-    if (fields.eb === 0 && fields.mb === 0 && ++this.#alike > (TOLD[name] ?? Number.POSITIVE_INFINITY)) {
+    const waits = name === 'NOP' && (fields.eb !== 0 || fields.mb !== 0);
+    if (!waits && ++this.#alike > (TOLD[name] ?? Number.POSITIVE_INFINITY)) {
       if (this.#summed++ === 0) track.begin('packet', name, { address }, 0);
       yield* name === 'NOP' ? this.#perform(packet) : following(track.trace, this.#flow, this.#perform(packet));
       return;

@@ -13,12 +13,12 @@ export interface Transfer {
   readonly time: number;
 }
 
-/** A piece of memory that was allocated, mapped or exported, and for how long. */
+/** A piece of memory that was allocated, mapped, exported or registered with a NIC, and for how long. */
 export interface Region {
   readonly event: number;
   /** E.g. `gaudi0 HBM`. */
   readonly space: string;
-  readonly kind: 'allocation' | 'mapping' | 'export';
+  readonly kind: 'allocation' | 'mapping' | 'export' | 'registration';
   readonly address: bigint;
   /** Bytes. */
   readonly size: number;
@@ -70,7 +70,9 @@ const CHANGES: Readonly<Record<string, Kind>> = {
   map: { kind: 'mapping', ends: false },
   unmap: { kind: 'mapping', ends: true },
   export: { kind: 'export', ends: false },
-  unexport: { kind: 'export', ends: true },
+  release: { kind: 'export', ends: true },
+  register: { kind: 'registration', ends: false },
+  deregister: { kind: 'registration', ends: true },
 };
 const SPACES: Readonly<Record<string, string>> = { device: 'HBM', sram: 'SRAM' };
 

@@ -61,11 +61,15 @@ const KINDS: Readonly<Record<Region['kind'], string>> = {
   allocation: 'hsl(210 55% 45%)',
   mapping: 'hsl(150 50% 36%)',
   export: 'hsl(25 75% 45%)',
+  registration: 'hsl(285 45% 48%)',
 };
+
+/** Kinds that lie on what is allocated: they are drawn below it, and not counted again. */
+const SECOND: ReadonlySet<Region['kind']> = new Set(['export', 'registration']);
 
 function Space({ space, all, alive, onSelect }: SpaceProperties) {
   const places = useMemo(() => scaleOf(all), [all]);
-  const total = alive.filter(({ kind }) => kind !== 'export').reduce((sum, { size }) => sum + size, 0);
+  const total = alive.filter(({ kind }) => !SECOND.has(kind)).reduce((sum, { size }) => sum + size, 0);
   return (
     <section aria-label={space}>
       <h2>
@@ -86,9 +90,9 @@ function Space({ space, all, alive, onSelect }: SpaceProperties) {
             <rect
               key={`${region.event}`}
               x={left}
-              y={region.kind === 'export' ? BAR - 8 : 1}
+              y={SECOND.has(region.kind) ? BAR - 8 : 1}
               width={wide}
-              height={region.kind === 'export' ? 8 : BAR - 10}
+              height={SECOND.has(region.kind) ? 8 : BAR - 10}
               style={{ fill: KINDS[region.kind], cursor: 'pointer' }}
               onClick={() => onSelect(region.event)}
             >
@@ -137,7 +141,7 @@ function visible(regions: readonly Region[], places: (address: bigint) => number
   for (const region of regions) {
     const left = Math.round(places(region.address));
     const right = Math.round(places(region.address + BigInt(region.size)));
-    drawn.set(`${region.kind === 'export'} ${left} ${right}`, region);
+    drawn.set(`${region.kind} ${left} ${right}`, region);
   }
   return [...drawn.values()];
 }
