@@ -12,6 +12,7 @@ import { KernelLog } from '../driver/linux/kernel-log.ts';
 import { UserError } from '../sim/errors.ts';
 import type { RunEvent } from './events.ts';
 import { faultPort } from './fault-port.ts';
+import { count } from './remains.ts';
 import { ASK_TRAFFIC, type AskFaults, EXPLAIN, type FaultAnswer } from './remote.ts';
 import { runTests } from './runner.ts';
 import { chosenTests, type RunConfig } from './selection.ts';
@@ -26,6 +27,7 @@ const target: Target = {
   driver: new LinuxDriver(),
   devices: discover().length,
   messages: () => log.take(),
+  counts: () => count(),
   traffic: async () => {
     emit(ASK_TRAFFIC);
     return JSON.parse(await line()) as readonly Moved[];

@@ -1,5 +1,6 @@
 /** Runs tests one after the other on a target, each with a context of its own, and tells what happens. */
 
+import { setTimeout } from 'node:timers/promises';
 import { Device } from '../runtime/device.ts';
 import { Random } from '../sim/random.ts';
 import { type Explanation, Recorder } from './agreement/recorder.ts';
@@ -7,6 +8,7 @@ import { CoverageRecorder } from './coverage/recorder.ts';
 import type { Result, RunEvent, Step } from './events.ts';
 import { divide } from './needs.ts';
 import { noise } from './noise.ts';
+import { type Counts, remains } from './remains.ts';
 import type { LogLine, Suite, Target, Test, TestContext } from './suite.ts';
 
 export interface Selection {
@@ -80,10 +82,12 @@ async function runTest(
   const steps: Step[] = [];
   const begin = performance.now();
   let failure: unknown;
+  const before = target.counts?.();
   recorder.begin();
   coverage.begin();
   try {
     await runBody(test, target, recorder, options, expected, steps);
+    if (before) await nothingRemains(target, before);
   } catch (error) {
     failure = error ?? new Error('the test threw nothing that can be shown');
   }
@@ -111,6 +115,20 @@ async function runTest(
       ...recorder.explain(),
     },
   };
+}
+
+/** Kernels give some of it up later: milliseconds for which that is waited for, and between two looks. */
+const GIVING_UP = { patience: 30_000, interval: 50 };
+
+/** @throws Error where there is more than before the test, for as long as that is waited for */
+async function nothingRemains(target: Target, before: Counts): Promise<void> {
+  const end = performance.now() + GIVING_UP.patience;
+  for (;;) {
+    const left = remains(before, target.counts?.() ?? before);
+    if (left.length === 0) return;
+    if (performance.now() > end) throw new Error(`the test has left behind in the kernel: ${left.join(', ')}`);
+    await setTimeout(GIVING_UP.interval);
+  }
 }
 
 function complaint(lines: readonly LogLine[]): string {
@@ -145,7 +163,7 @@ async function runBody(
   };
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    timer = globalThis.setTimeout(() => {
       const error = new Error(`not done after ${seconds} s`);
       abort.abort(error);
       reject(error);

@@ -4,6 +4,7 @@ import type { Driver } from '../driver/driver.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Random } from '../sim/random.ts';
 import type { Need } from './needs.ts';
+import type { Counts } from './remains.ts';
 
 /** A line of the kernel's log: syslog level (0 emergency .. 7 debug) and text. */
 export interface LogLine {
@@ -42,6 +43,8 @@ export interface Target {
   messages(): readonly LogLine[];
   /** Has `note` told of what happens in the devices from now on, where that can be seen. */
   observe?(note: (text: string) => void): void;
+  /** What there is in the driver, where it counts that: what is more after a test than before was left behind. */
+  counts?(): Counts;
   /** What devices have moved so far, where that is counted. */
   traffic?(): Promise<readonly Moved[]>;
   readonly faults?: FaultPort;
