@@ -10,7 +10,7 @@ import { type CoherentMemory, PAGE } from './host-memory.ts';
 import type { Kernel } from './kernel.ts';
 
 /** Bits of an offset that say what it is of (habanalabs.h, HL_MMAP_TYPE_*, shifted by the page). */
-const TYPE = { MASK: 0x1fn << 59n, CB: 0x2n << 59n, TIMESTAMPS: 0x10n << 59n } as const;
+const TYPE = { MASK: 0x1fn << 59n, CB: 0x2n << 59n, BLOCK: 0x4n << 59n, TIMESTAMPS: 0x10n << 59n } as const;
 const PAGE_BITS = 12n;
 /** command_buffer.c, hl_cb_create. */
 const LARGEST = 0x20_0000;
@@ -88,9 +88,11 @@ export class Buffers {
     buffer.memory?.free();
   }
 
-  /** hl_mem_mgr_mmap. @throws SystemError EINVAL */
+  /** hl_mem_mgr_mmap, and hl_hw_block_mmap before it. @throws SystemError EINVAL, EPERM */
   map(offset: bigint, length: number): Mapping {
     const type = offset & TYPE.MASK;
+    // gaudi.c, gaudi_block_mmap: this chip maps no hardware blocks
+    if (type === TYPE.BLOCK) refuse('EPERM', 'mmap');
     if (type !== TYPE.CB && type !== TYPE.TIMESTAMPS) refuse('EINVAL', 'mmap');
     const buffer = this.find(offset);
     if (!buffer) {
