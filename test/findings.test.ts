@@ -28,14 +28,14 @@ test('every page is in the index, and a program beside a page is in these tests 
 });
 
 /** A run of several, one after the other. @returns what each said, by its name */
-function run(files: readonly string[]) {
+function run(files: readonly string[], machine: string) {
   const mark = (file: string) => `console.log(${JSON.stringify(`== ${file}`)});`;
   const program = files.map((file) => `${mark(file)} await import(${JSON.stringify(path.join(folder, file))});`);
   const scratch = mkdtempSync(path.join(tmpdir(), 'findings-'));
   try {
     const all = path.join(scratch, 'all.ts');
     writeFileSync(all, program.join('\n'));
-    const { status, stdout, stderr } = spawnSync(process.execPath, [sagrada, 'run', '--machine', 'gaudi', all], {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [sagrada, 'run', '--machine', machine, all], {
       encoding: 'utf8',
     });
     const said = new Map(stdout.split(/^== /m).map((part) => [part.slice(0, part.indexOf('\n')), part]));
@@ -48,9 +48,17 @@ function run(files: readonly string[]) {
 /** Those that lose the card on a kernel leave it open, and end their process. */
 const shared = findings.filter(({ losesCard }) => !losesCard);
 const alone = findings.filter(({ losesCard }) => losesCard);
-for (const group of [shared, ...alone.map((finding) => [finding])]) {
+const groups = [
+  shared.filter(({ machine }) => machine === undefined),
+  shared.filter(({ machine }) => machine === 'gaudi-efa'),
+  ...alone.map((finding) => [finding]),
+];
+for (const group of groups) {
   test(`${group.map(({ file }) => file).join(', ')} on the model`, () => {
-    const { status, said, stderr } = run(group.map(({ file }) => file));
+    const { status, said, stderr } = run(
+      group.map(({ file }) => file),
+      group[0]?.machine ?? 'gaudi',
+    );
     for (const { file, onModel } of group) {
       const lines = said.get(file) ?? '';
       assert.match(lines.slice(lines.indexOf('\n') + 1), onModel, `${file}: ${stderr}`);

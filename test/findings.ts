@@ -2,6 +2,8 @@
 
 export interface Finding {
   readonly file: string;
+  /** Default: one with a card, or two. */
+  readonly machine?: 'gaudi-efa';
   readonly onModel: RegExp;
   readonly onKernel: RegExp;
   /** What the kernel logs that it would not of its own accord. */
@@ -79,5 +81,24 @@ export const findings: readonly Finding[] = [
     onModel: /ended\nthe wait of 0\.1 s has ended: 0\n$/,
     onKernel: /ended\nthe wait of 0\.1 s lasts for 3 s\nSIGKILL does not end it\n$/,
     losesCard: true,
+  },
+  {
+    file: '0014.ts',
+    machine: 'gaudi-efa',
+    onModel: /^.* 4194304 bytes .*: EINVAL\n.* 8388608 bytes .*: ENOMEM\n.* 4294963201 bytes .*: EINVAL\n$/,
+    onKernel: /^.* 4194304 bytes .*: EINVAL\n.* 8388608 bytes .*: ENOMEM\n.* 4294963201 bytes .*: EINVAL\n$/,
+    alarm: /^WARNING: .*mm\/page_alloc\.c/,
+  },
+  {
+    file: '0015.ts',
+    machine: 'gaudi-efa',
+    onModel: /^registered: 65536 bytes at 0x12340000\nQUERY_MR: {3}65536 bytes at 0x0\n$/,
+    onKernel: /^registered: 65536 bytes at 0x12340000\nQUERY_MR: {3}65536 bytes at 0x0\n$/,
+  },
+  {
+    file: '0016.ts',
+    machine: 'gaudi-efa',
+    onModel: /^memory of 4096 bytes: made\nmemory without a length: made, in 4096 bytes of the kernel\n$/,
+    onKernel: /^memory of 4096 bytes: made\nmemory without a length: made, in 4096 bytes of the kernel\n$/,
   },
 ];

@@ -44,15 +44,19 @@ async function show(vm: Vm, { file, onKernel, alarm }: Finding, card: number): P
 }
 
 /** Each guest has two cards. What loses a card comes after what does not, and in pairs. */
-const shared = findings.filter(({ file }) => file !== BY_COMMAND);
+const shared = findings.filter(({ file, machine }) => file !== BY_COMMAND && machine === undefined);
 const harmless = shared.filter(({ losesCard }) => !losesCard).map((finding) => ({ finding, card: 0 }));
 const harmful = shared.filter(({ losesCard }) => losesCard).map((finding, i) => ({ finding, card: 1 - (i % 2) }));
-const guests = [[...harmless, ...harmful.slice(0, 2)]];
-for (let at = 2; at < harmful.length; at += 2) guests.push(harmful.slice(at, at + 2));
+const guests = [{ machine: 'gaudi-x2', programs: [...harmless, ...harmful.slice(0, 2)] }];
+for (let at = 2; at < harmful.length; at += 2) {
+  guests.push({ machine: 'gaudi-x2', programs: harmful.slice(at, at + 2) });
+}
+const ofNic = findings.filter(({ machine }) => machine === 'gaudi-efa').map((finding) => ({ finding, card: 0 }));
+guests.push({ machine: 'gaudi-efa', programs: ofNic });
 
-for (const [number, programs] of guests.entries()) {
-  test(`defects of the driver, guest ${number + 1}`, async (t) => {
-    await using vm = await bootVm({ machine: 'gaudi-x2', kernel: 'backports', cache: cacheFolder(), say: () => {} });
+for (const [number, { machine, programs }] of guests.entries()) {
+  test(`defects of the drivers, guest ${number + 1}`, async (t) => {
+    await using vm = await bootVm({ machine, kernel: 'backports', cache: cacheFolder(), say: () => {} });
     for (const { finding, card } of programs) await t.test(finding.file, () => show(vm, finding, card));
   });
 }
