@@ -8,6 +8,7 @@ import { chunkFlags } from '../../uapi/habanalabs/cs.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, copy, fill, KiB, MiB, run } from './lib.ts';
+import { arbitration } from './queues-arbitration.ts';
 import { queueErrors } from './queues-errors.ts';
 import { arbiter, internal, runBeside } from './queues-internal.ts';
 import { internalPackets } from './queues-packets.ts';
@@ -361,6 +362,7 @@ export const queues = suite(
     packets(test);
     internalPackets(test);
     arbiter(test);
+    arbitration(test);
     queueErrors(test);
   },
 );

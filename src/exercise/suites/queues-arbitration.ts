@@ -1,0 +1,146 @@
+/** Arbiters that go by weights, and arbiters that follow one of another queue manager. */
+
+import assert from 'node:assert/strict';
+import { qmanRegisters } from '../../../specs/gaudi/registers/qman.ts';
+import { CommandStream } from '../../runtime/command-stream.ts';
+import { fenceAddress, type SyncObject } from '../../runtime/sync.ts';
+import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
+import type { Declare, TestContext } from '../suite.ts';
+import { KiB, run } from './lib.ts';
+import { hold, release } from './sync-lib.ts';
+
+const DOWN = 'DMA_0_0';
+const UP = 'DMA_1_0';
+/** Where a queue manager lies within the 64 KiB of a DMA engine that WREG_32 reaches (dma0_qm_regs.h). */
+const DMA_QM = 0x8000;
+const { rows } = qmanRegisters;
+const ARB = { WEIGHTED: 1 << 0, MASTER: 1 << 4, ENABLED: 1 << 8 } as const;
+/** Cycles between two grants: long enough for all streams to have asked again. */
+const QUIET = 20_000_000;
+const DEFAULT_QUIET = rows.ARB_MST_QUIET_PER.reset;
+/** The number by which a master knows its slave: one that is not 0. */
+const SLAVE = 5;
+/** More grants than a master gives without hearing from its slaves (ARB_MST_AVAIL_CRED). */
+const GRANTS = rows.ARB_MST_AVAIL_CRED.reset + 20;
+
+type Row = 'ARB_CFG_0' | 'ARB_MST_QUIET_PER' | 'ARB_MST_SLAVE_EN' | 'ARB_SLV_ID' | 'ARB_SLV_MASTER_INC_CRED_OFST';
+
+function set(stream: CommandStream, row: Row | 'ARB_BASE_LO' | 'ARB_BASE_HI', value: number): CommandStream {
+  return stream.register(DMA_QM + rows[row].offset, value);
+}
+
+/** Device address of the registers of a queue manager. */
+function managerOf(queue: QueueName): bigint {
+  return fenceAddress(queue, 0) - BigInt(rows.CP_FENCE_RDATA.offset);
+}
+
+function base(stream: CommandStream, queue: QueueName): CommandStream {
+  const address = managerOf(queue);
+  return set(set(stream, 'ARB_BASE_LO', Number(address & 0xffff_ffffn)), 'ARB_BASE_HI', Number(address >> 32n));
+}
+
+function chunk(t: TestContext, queue: QueueName, stream: CommandStream) {
+  const memory = t.use(t.device.allocHost(Math.ceil(stream.size / KiB) * KiB));
+  memory.bytes.set(stream.bytes);
+  return { queue, place: memory, size: stream.size };
+}
+
+/** Has internal queues execute packets, all of which have ended when `UP` goes on. */
+async function all(t: TestContext, work: readonly (readonly [QueueName, CommandStream])[]): Promise<void> {
+  const { device } = t;
+  using done = device.sync('E_N').syncObject();
+  using monitor = device.sync('E_N').monitor();
+  const chunks = work.map(([queue, stream]) => chunk(t, queue, stream.add(done, 1)));
+  const end = { queue: UP, stream: hold(UP, monitor, [done], work.length).set(done, 0) } as const;
+  await device.wait(device.submit([end, ...chunks]), { signal: t.signal });
+}
+
+export function arbitration(test: Declare): void {
+  test('an arbiter that goes by weights grants a stream as often in a row as its weight says', async (t) => {
+    const { device } = t;
+    const manager = device.sync('E_N');
+    const [asked, ready, done] = [manager.syncObject(), manager.syncObject(), manager.syncObject()];
+    const owner = t.use(device.sram.allocate(8));
+    const notes = t.use(device.sram.allocate(8 * 8));
+    const result = t.use(device.allocHost(4 * KiB));
+    await run(t, DOWN, new CommandStream().memset(owner, 99n, 8).memset(notes, 88n, 64));
+    const setUp = new CommandStream()
+      .register(DMA_QM + rows.ARB_WRR_WEIGHT.offset, 1)
+      .register(DMA_QM + rows.ARB_WRR_WEIGHT.offset + 4, 3);
+    set(set(setUp, 'ARB_MST_QUIET_PER', QUIET), 'ARB_CFG_0', ARB.ENABLED | ARB.MASTER | ARB.WEIGHTED);
+    await all(t, [['DMA_4_0', setUp]]);
+    // who has the engine notes who had it before, and leaves its own number
+    const turn = (stream: 0 | 1, number: number, object: SyncObject) => {
+      const id = 4 * stream + number;
+      const queue: QueueName = `DMA_4_${stream}`;
+      const note = new CommandStream()
+        .dma(notes.at(8 * id), owner, 8)
+        .memset(owner, BigInt(id), 8)
+        .add(object, 1);
+      const { place, size } = chunk(t, queue, note);
+      return new CommandStream()
+        .execute(place, size)
+        .raw(hold(queue, manager.monitor(), [object], number + 1, { id: 3 }).bytes);
+    };
+    const streams = ([0, 1] as const).map((stream) => {
+      const object = manager.syncObject();
+      const packets = new CommandStream();
+      if (stream === 1) packets.add(asked, 1);
+      for (let number = 0; number < 4; number++) {
+        packets.packet('ARB_POINT', { priority: 0 });
+        if (stream === 0 && number === 0) packets.add(ready, 1).fence(0);
+        packets.raw(turn(stream, number, object).bytes).packet('ARB_POINT', { priority: 0, release: 1 });
+      }
+      return packets.add(done, 1);
+    });
+    const [first, second] = streams;
+    assert.ok(first && second);
+    const gate = { queue: UP, stream: hold(UP, manager.monitor(), [ready], 1) } as const;
+    await device.wait(device.submit([gate, chunk(t, 'DMA_4_0', first)]), { signal: t.signal });
+    const end = { queue: UP, stream: hold(UP, manager.monitor(), [done], 2) } as const;
+    const work = device.submit([end, chunk(t, 'DMA_4_1', second)]);
+    await run(t, DOWN, hold(DOWN, manager.monitor(), [asked], 1));
+    await release(t, 'DMA_4_0', DOWN);
+    await device.wait(work, { signal: t.signal });
+    await run(t, UP, new CommandStream().dma(result, notes, 64));
+    const before = Array.from({ length: 8 }, (_, id) => result.words[2 * id]);
+    const order: number[] = [];
+    for (let at = 99; order.length < 8; at = order.at(-1) as number) {
+      const next = before.indexOf(at);
+      assert.ok(next >= 0 && !order.includes(next), `nobody had the engine after ${at}: ${before}`);
+      order.push(next);
+    }
+    assert.deepEqual(
+      order.map((id) => id >> 2),
+      [0, 1, 1, 1, 0, 1, 0, 0],
+    );
+    const restore = set(set(new CommandStream(), 'ARB_CFG_0', 0), 'ARB_MST_QUIET_PER', DEFAULT_QUIET);
+    await all(t, [['DMA_4_0', restore]]);
+  });
+
+  test('an arbiter follows that of another queue manager, and tells it of each grant', async (t) => {
+    const [master, slave] = ['DMA_5_0', 'DMA_6_0'] as const;
+    const ofMaster = base(new CommandStream(), slave).register(
+      DMA_QM + rows.ARB_MST_CHOISE_PUSH_OFST.offset + 4 * SLAVE,
+      rows.ARB_CHOISE_Q_PUSH.offset,
+    );
+    set(set(ofMaster, 'ARB_MST_SLAVE_EN', 1 << SLAVE), 'ARB_CFG_0', ARB.ENABLED | ARB.MASTER);
+    const ofSlave = base(new CommandStream(), master);
+    set(set(ofSlave, 'ARB_SLV_ID', SLAVE), 'ARB_SLV_MASTER_INC_CRED_OFST', rows.ARB_MST_CRED_INC.offset);
+    set(ofSlave, 'ARB_CFG_0', ARB.ENABLED);
+    await all(t, [[slave, ofSlave]]);
+    await all(t, [[master, ofMaster]]);
+    const turns = () => {
+      const stream = new CommandStream();
+      for (let i = 0; i < GRANTS; i++)
+        stream.packet('ARB_POINT', { priority: 0 }).packet('ARB_POINT', { priority: 0, release: 1 });
+      return stream;
+    };
+    await all(t, [
+      [slave, turns()],
+      [master, turns()],
+    ]);
+    await all(t, [[master, set(set(new CommandStream(), 'ARB_MST_SLAVE_EN', 0), 'ARB_CFG_0', 0)]]);
+    await all(t, [[slave, set(new CommandStream(), 'ARB_CFG_0', 0)]]);
+  });
+}
