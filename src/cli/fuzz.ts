@@ -233,7 +233,7 @@ async function fuzz(
   let isNew = false;
   const fuzzer = new Fuzzer(
     store,
-    { seed: run.seed, only: options.only, signal, ...limits },
+    { seed: run.seed, only: options.only, nics: countOf(machineDescription(machine), 'efa') > 0, signal, ...limits },
     {
       found: (found) => {
         isNew ||= found.isNew && found.finding.steady;

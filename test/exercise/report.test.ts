@@ -74,6 +74,18 @@ test('pretty: a terminal sees the running test, and nothing of it stays', () => 
   assert.equal(stays.join('\n'), written(pretty(), run));
 });
 
+test('pretty: after two seconds a terminal sees how fast it goes and how much time is left', () => {
+  let clock = 0;
+  const text = written(pretty({ live: true, now: () => (clock += 500) }), run);
+  assert.ok(text.includes('  1/3 '));
+  const [, rate, left] = /2\/3, ([\d.]+)\/s, (\d+) s left/.exec(text) ?? [];
+  assert.equal(rate, undefined, 'too early');
+  clock = 0;
+  const slow = written(pretty({ live: true, now: () => (clock += 4000) }), run);
+  assert.match(slow, /2\/3, 0\.1\/s, \d+ s left dma: both ways \.\.\./);
+  assert.equal(left, undefined);
+});
+
 test('pretty: in a narrow terminal the running test is cut, so that its line can be taken back', () => {
   const rewrite = '\r\u001b[2K';
   for (const columns of [1, 12, 20]) {

@@ -1,6 +1,7 @@
 /** What a row of the operations of random sequences says. */
 
 import type { Driver, Mapping } from '../../driver/driver.ts';
+import type { RdmaContext } from '../../runtime/verbs/device.ts';
 import type { Random } from '../../sim/random.ts';
 import type { Ioctl } from '../../uapi/rows.ts';
 import type { Struct } from '../../uapi/struct.ts';
@@ -24,6 +25,13 @@ export interface Kinds {
   /** Sequence number of a signal. */
   signal: bigint;
   reservation: number;
+  nic: RdmaContext | undefined;
+  /** Handles of verbs. */
+  pd: number;
+  mr: number;
+  cq: number;
+  qp: number;
+  ah: number;
 }
 export type Kind = keyof Kinds;
 
@@ -41,6 +49,12 @@ export const INVALID: Kinds = {
   submission: 99_999n,
   signal: 99_999n,
   reservation: 9_999,
+  nic: undefined,
+  pd: 9_999,
+  mr: 9_999,
+  cq: 9_999,
+  qp: 9_999,
+  ah: 9_999,
 };
 
 export type Numbers = Readonly<Record<string, number>>;
@@ -63,6 +77,8 @@ export interface Operation {
   readonly weight: number;
   readonly takes: readonly Kind[];
   readonly makes?: Kind;
+  /** What the machine has to have; absent: a card. */
+  readonly needs?: 'nic';
   /** Index in `takes` of what is gone afterwards. */
   readonly ends?: number;
   draw?(random: Random): Numbers;

@@ -13,6 +13,7 @@ import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { values } from '../../uapi/rows.ts';
 import { INVALID, mostly, type Numbers, type Operation, operation, pick, type World } from './operation-rows.ts';
 import { moreOperations } from './operations-more.ts';
+import { rdmaOperations } from './operations-rdma.ts';
 
 const CB = values(cbOperations);
 const MEM = values(memoryOperations);
@@ -342,6 +343,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     },
   }),
   ...moreOperations,
+  ...rdmaOperations,
 };
 
 /** While the driver cleans up after the last user it answers EAGAIN. */

@@ -43,10 +43,10 @@ export function resourcesOf(steps: readonly Step[]): Resource[] {
   return made;
 }
 
-/** Names of operations, each as often as it is to be drawn. @param only these; empty: all */
-export function lottery(only: readonly string[] = []): string[] {
+/** Names of operations, each as often as it is to be drawn. @param only these; empty: all @param nics whether there are any */
+export function lottery(only: readonly string[] = [], nics = false): string[] {
   return Object.entries(operations)
-    .filter(([name]) => only.length === 0 || only.includes(name))
+    .filter(([name, { needs }]) => (only.length === 0 ? nics || needs !== 'nic' : only.includes(name)))
     .flatMap(([name, { weight }]) => new Array<string>(weight).fill(name));
 }
 
@@ -287,6 +287,9 @@ function keep(kind: Kind | undefined, value: unknown, belongings: Belongings, ta
       });
       break;
     }
+    case 'nic':
+      open.adopt(value as { close(): void }, (nic) => nic.close());
+      break;
     case 'memory':
       open.adopt(value as { unmap(): void }, (memory) => memory.unmap());
       break;

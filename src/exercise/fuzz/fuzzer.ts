@@ -17,6 +17,8 @@ export interface FuzzOptions {
   readonly seed: number;
   /** Operations to use; empty: all. */
   readonly only: readonly string[];
+  /** Whether the machine has network cards, whose operations are used then. */
+  readonly nics?: boolean;
   /** So many sequences, besides those that a finding is made shorter with; absent: no limit. */
   readonly sequences?: number;
   /** When to end, on `performance.now()`; absent: never. */
@@ -68,7 +70,7 @@ export class Fuzzer {
     this.#store = store;
     this.#options = options;
     this.#listener = listener;
-    this.#names = lottery(options.only);
+    this.#names = lottery(options.only, options.nics);
     this.#earlier = earlier ? [...store.corpus] : [];
   }
 
