@@ -29,7 +29,7 @@ const { values } = parseArgs({
 });
 
 const cache = cacheFolder();
-const say = (line: string) => process.stderr.write(`${line}\n`);
+const say = (line: string) => void process.stderr.write(`${line}\n`);
 const kernel = values.kernel as Suite;
 const only = values.only?.split(',');
 const chosen = brokenDrivers.filter(({ name }) => only === undefined || only.includes(name));
@@ -67,7 +67,13 @@ const stations = new Map<string, Station>();
 let unnoticed = 0;
 try {
   for (const driver of chosen) {
-    const module = await build(driver);
+    const module = await build(driver).catch((error: Error) =>
+      say(`${driver.name}: CANNOT BE BUILT: ${error.message}`),
+    );
+    if (!module) {
+      unnoticed++;
+      continue;
+    }
     if (values.build) {
       say(`${driver.name}: built`);
       continue;

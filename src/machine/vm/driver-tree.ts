@@ -148,9 +148,16 @@ export class DriverTree {
       compiled += more;
       if (more > 0) progress(compiled);
     });
-    const said = (result.stdout.toString() + result.stderr).replaceAll(`${folder}/`, driver.folder);
+    const said = result.stdout.toString() + result.stderr;
     const notes = said.split('\n').filter((line) => COMPLAINT.test(line));
-    const relevant = notes.map((line) => line.replace(/^\.\//, '').replaceAll(`/${BUILD}/`, ''));
+    // it is compiled in the driver's folder
+    const relevant = notes.map((line) => {
+      const [file = ''] = line.split(':', 1);
+      const inside = file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file.replace(/^\.\//, '');
+      return existsSync(path.join(this.#folder, folder, inside)) && inside !== ''
+        ? `${driver.folder}${inside}${line.slice(file.length)}`
+        : line;
+    });
     if (result.status !== 0) {
       const errors = [...new Set(relevant.filter((line) => ERROR.test(line)))];
       const shown = errors.length > 0 ? errors.slice(0, MOST_ERRORS) : [said.trim().split('\n').at(-1) ?? ''];
