@@ -67,6 +67,11 @@ async function values(name: string, given: Given): Promise<Completion | undefine
         { value: SUITE, doc: 'random sequences of calls' },
       ]);
     }
+    case '--fault':
+    case 'name': {
+      const { faults } = await import('../../specs/gaudi/faults.ts');
+      return alone(Object.entries(faults).map(([value, { doc }]) => ({ value, doc })));
+    }
     case '--grep': {
       const { chosenTests } = await import('../exercise/selection.ts');
       const tests = chosenTests({ suites: [], seed: 1, timeout: 60 });

@@ -15,6 +15,7 @@ import { junitReporter } from '../exercise/report/junit.ts';
 import { ktapReporter } from '../exercise/report/ktap.ts';
 import { prettyReporter } from '../exercise/report/pretty.ts';
 import type { Reporter, Reproduce, Write } from '../exercise/report/reporter.ts';
+import { statusLine } from '../exercise/report/status.ts';
 import { chosenTests, machineOf, type RunConfig, type Shard } from '../exercise/selection.ts';
 import type { Test } from '../exercise/suite.ts';
 import { suites } from '../exercise/suites/index.ts';
@@ -24,8 +25,9 @@ import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise
 import { addExamples } from './help.ts';
 import { endWithReader, Interruption, interruptible } from './interruption.ts';
 import { addMachineOptions, traceFile, VM_OPTIONS } from './machine-options.ts';
-import { printRegisters } from './registers.ts';
+import { tellRegisters } from './registers.ts';
 import { resultsFile } from './results-options.ts';
+import { colours } from './terminal.ts';
 import { version } from './version.ts';
 
 const formats = ['pretty', 'ktap', 'junit', 'json'] as const;
@@ -40,6 +42,7 @@ interface Options extends PlaceOptions {
   readonly format: Format;
   readonly output?: string;
   readonly list?: boolean;
+  readonly json?: boolean;
   readonly all?: boolean;
   readonly sequences: number;
   readonly shard?: Shard;
@@ -79,7 +82,8 @@ export function command(): Command {
       'also what runs of the driver\'s code: functions on any kernel, lines and branches on that of --kernel coverage; "sagrada report" shows it',
     )
     .option('--lcov <file>', 'with --coverage: write what ran there too, for the tools of lcov')
-    .option('--list', 'list the tests that would run, and end');
+    .option('--list', 'list the tests that would run, and end')
+    .option('--json', 'the same as --format json; with --list, the list as JSON');
   // two cards, so that no test has to be skipped
   return addExamples(
     addMachineOptions(exercise, 'gaudi-x2').action(run),
@@ -145,7 +149,10 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
   const options = withMachine(asked, chosen, on, self);
   if (chosen.length === 0) throw new UserError('no test matches: see "sagrada exercise --list"');
   if (options.list) {
-    for (const test of chosen) console.log(test.id);
+    if (options.json) {
+      const list = chosen.map(({ id, suite, name }) => ({ id, suite, name, long: longTests.has(id) }));
+      console.log(JSON.stringify(list, undefined, 2));
+    } else for (const test of chosen) console.log(test.id);
     return;
   }
 
@@ -162,17 +169,24 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
     prettyReporter(write, {
       live: live && !plain,
       columns: () => process.stdout.columns,
-      colour: !plain && process.stdout.hasColors?.() === true,
+      colour: !plain && colours(process.stdout),
       about: (suite) => suites.find((s) => s.name === suite)?.about ?? '',
       reproduce: again,
     });
+  const format = options.json ? 'json' : options.format;
   const reporters: Reporter[] = [];
+  // whose standard output goes elsewhere, or is for a program, still sees how far it is
+  if (process.stderr.isTTY && !(live && (output || format === 'pretty'))) {
+    const write: Write = (text) => void process.stderr.write(text);
+    const status = statusLine(write, { colour: colours(process.stderr), columns: () => process.stderr.columns });
+    reporters.push({ begin: () => {}, event: status.event, finish: status.clear });
+  }
   if (output) {
     reporters.push(
-      report(options.format, toFile, again, (write) => pretty(write, true)),
+      report(format, toFile, again, (write) => pretty(write, true)),
       pretty(toTerminal, false),
     );
-  } else reporters.push(report(options.format, toTerminal, again, (write) => pretty(write, false)));
+  } else reporters.push(report(format, toTerminal, again, (write) => pretty(write, false)));
 
   const begin = performance.now();
   await interruptible(async (signal) => {
@@ -182,8 +196,7 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
     const results: Result[] = [];
     const finish = () => {
       for (const reporter of reporters) reporter.finish(results, (performance.now() - begin) / 1000);
-      if (config.brief && options.format === 'pretty')
-        toTerminal(`--all runs ${longTests.size} more, which take long\n`);
+      if (config.brief && format === 'pretty') toTerminal(`--all runs ${longTests.size} more, which take long\n`);
     };
     let began = false;
     try {
@@ -209,7 +222,7 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
       // a run in which nothing passed has shown nothing
       if (results.some((r) => r.status === 'failed') || !results.some((r) => r.status === 'passed'))
         process.exitCode = 1;
-      if (options.traceRegisters) printRegisters(await place.report());
+      if (options.traceRegisters) tellRegisters([await place.report()], options.registers);
     } catch (error) {
       // what has been run until then counts
       if (began && error instanceof Interruption) finish();
@@ -341,7 +354,9 @@ const NOT_REPEATED: ReadonlySet<string> = new Set([
   'format',
   'output',
   'list',
+  'json',
   'traceRegisters',
+  'registers',
   'shard',
   'results',
   'trace',

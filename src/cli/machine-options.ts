@@ -34,6 +34,8 @@ export interface MachineOptions {
   readonly firmware?: 'comms' | 'static';
   readonly fault?: readonly string[];
   readonly traceRegisters?: boolean;
+  /** File for what `traceRegisters` tells. */
+  readonly registers?: string;
   readonly trace?: string;
   readonly guests?: number;
   readonly network?: NetworkSetup;
@@ -106,7 +108,12 @@ export function addMachineOptions(command: Command, machine = 'gaudi'): Command 
     )
     .option('--device-seed <n>', 'of what is random in the devices', count)
     .option('--trace <file>', 'record what happens, for "sagrada view", "sagrada trace" and ui.perfetto.dev')
-    .option('--trace-registers', 'at the end list every register that was touched (standard error)');
+    .option('--trace-registers', 'at the end list every register that was touched (standard error)')
+    .addOption(
+      new Option('--registers <file>', 'write every register that was touched there, as JSON').implies({
+        traceRegisters: true,
+      }),
+    );
 }
 
 /** For commands that run in several guests. */

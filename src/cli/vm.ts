@@ -21,8 +21,9 @@ import {
   type MachineOptions,
   machineSetup,
 } from './machine-options.ts';
-import { printRegisters } from './registers.ts';
+import { tellRegisters } from './registers.ts';
 import { progressLine, waiting } from './terminal.ts';
+import { listCommand } from './vm-list.ts';
 
 /** Exit status when the command was not at fault: the guest, or what its kernel or the devices had to say. */
 const STATUS_GUEST = 125;
@@ -62,6 +63,7 @@ export function command(): Command {
     ['sagrada vm setup', 'with the kernel that runs by default'],
     ['sagrada vm setup --kernel stable --machine gaudi-efa', 'with another, and with what NICs need'],
   );
+  vm.addCommand(listCommand().exitOverride());
   const running = addGuestOptions(
     addMachineOptions(vm.command('run').description('run a command in the guest; exits with its status')),
   )
@@ -285,7 +287,9 @@ async function withGuests(
     note(`the devices or the kernel have complained (${complaints.length} lines above)`);
     return status === 0 ? STATUS_GUEST : status;
   } finally {
-    if (options.traceRegisters) for (const vm of vms) printRegisters(await vm.deviceReport());
+    if (options.traceRegisters) {
+      tellRegisters(await Promise.all(vms.map((vm) => vm.deviceReport())), options.registers);
+    }
     const text = vms.map((vm, guest) => `${count > 1 ? `guest${guest}:\n` : ''}${vm.logText()}`).join('');
     for (const vm of vms) await vm.close();
     const file = keep(text, failed && !signal.aborted);

@@ -2,14 +2,12 @@ import { styleText } from 'node:util';
 import { type Result, type RunInfo, totals } from '../events.ts';
 import type { LeftOut } from '../needs.ts';
 import { evidence, type Reporter, type Reproduce, type Write } from './reporter.ts';
+import { type StatusOptions, statusLine } from './status.ts';
 import { trafficPicture } from './traffic.ts';
 
-export interface PrettyOptions {
+export interface PrettyOptions extends StatusOptions {
   /** A terminal: the running test is shown in a line that is rewritten. */
   readonly live: boolean;
-  readonly colour: boolean;
-  /** Of the terminal, if that is known; asked each time, as people resize it. */
-  columns?(): number | undefined;
   /** A sentence on what a suite is about, for its line; empty for none. */
   about?(suite: string): string;
   readonly reproduce: Reproduce;
@@ -23,12 +21,7 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
   const done = new Map<string, Result[]>();
   let leftOut: readonly LeftOut[] = [];
 
-  /** What is under way, in one line that does not wrap: a line that does cannot be taken back. */
-  const bar = (text: string) => {
-    if (!options.live) return;
-    const line = text.slice(0, Math.max((options.columns?.() ?? Number.POSITIVE_INFINITY) - 1, 0));
-    write(`\r\x1b[2K${line === '' ? '' : paint('dim', line)}`);
-  };
+  const status = options.live ? statusLine(write, options) : undefined;
 
   function suiteLine(suite: string, results: readonly Result[]): string {
     const sums = totals(results);
@@ -63,25 +56,21 @@ export function prettyReporter(write: Write, options: PrettyOptions): Reporter {
       write(`${paint('bold', `machine ${info.machine} on ${info.target}`)}, ${info.system}, seed ${info.seed}\n`);
     },
     event(event) {
+      status?.event(event);
       if (event.type === 'plan') {
         for (const test of event.tests) planned.set(test.suite, (planned.get(test.suite) ?? 0) + 1);
         leftOut = event.leftOut ?? [];
-      } else if (event.type === 'start') {
-        const current = event.id;
-        const [count, total] = [[...done.values()].flat().length + 1, [...planned.values()].reduce((a, b) => a + b, 0)];
-        bar(`  ${count}/${total} ${current} ...`);
       } else if (event.type === 'result') {
         const { result } = event;
         const results = done.get(result.suite) ?? [];
         done.set(result.suite, results);
         results.push(result);
-        bar('');
         if (result.status === 'failed') write(failureText(result));
         if (results.length === planned.get(result.suite)) write(suiteLine(result.suite, results));
       }
     },
     finish(results, seconds) {
-      bar('');
+      status?.clear();
       for (const [suite, tests] of done) {
         if (tests.length !== planned.get(suite)) write(suiteLine(suite, tests));
       }
