@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { qmanRegisters } from '../../../specs/gaudi/registers/qman.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import { fenceAddress, type SyncObject } from '../../runtime/sync.ts';
-import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
+import { type QueueName, queueRow } from '../../uapi/habanalabs/gaudi.ts';
 import type { Declare, TestContext } from '../suite.ts';
 import { KiB, run } from './lib.ts';
 import { hold, release } from './sync-lib.ts';
@@ -29,9 +29,9 @@ function set(stream: CommandStream, row: Row | 'ARB_BASE_LO' | 'ARB_BASE_HI', va
   return stream.register(DMA_QM + rows[row].offset, value);
 }
 
-/** Device address of the registers of a queue manager. */
+/** Device address of the registers of a queue's manager. */
 function managerOf(queue: QueueName): bigint {
-  return fenceAddress(queue, 0) - BigInt(rows.CP_FENCE_RDATA.offset);
+  return fenceAddress(queue, 0) - BigInt(rows.CP_FENCE_RDATA.offset + 4 * queueRow(queue).stream);
 }
 
 function base(stream: CommandStream, queue: QueueName): CommandStream {
@@ -119,7 +119,7 @@ export function arbitration(test: Declare): void {
   });
 
   test('an arbiter follows that of another queue manager, and tells it of each grant', async (t) => {
-    const [master, slave] = ['DMA_5_0', 'DMA_6_0'] as const;
+    const [master, slave] = ['DMA_5_1', 'DMA_6_1'] as const;
     const ofMaster = base(new CommandStream(), slave).register(
       DMA_QM + rows.ARB_MST_CHOISE_PUSH_OFST.offset + 4 * SLAVE,
       rows.ARB_CHOISE_Q_PUSH.offset,
