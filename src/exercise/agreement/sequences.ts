@@ -229,8 +229,8 @@ export function perform(
   }
 }
 
-/** Kinds that are descriptors. */
-const FILES: ReadonlySet<Kind> = new Set(['compute', 'control', 'eventfd', 'dmabuf']);
+/** Kinds that are descriptors, or have one. */
+const FILES: ReadonlySet<Kind> = new Set(['compute', 'control', 'eventfd', 'dmabuf', 'nic']);
 
 /** The ioctl was refused, which `outcome` says. */
 class Refused extends Error {}
