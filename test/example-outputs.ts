@@ -28,3 +28,6 @@ export const machines: Readonly<Record<string, string>> = {
 
 /** Those that have the driver complain, because that is what they show. */
 export const complaining: readonly string[] = ['catch-an-error.ts', 'page-fault.ts'];
+
+/** Not a program that ends: test/vfio-user/example-device.vm.test.ts has QEMU use it. Up to 100 lines. */
+export const DEVICE = 'device-model.ts';

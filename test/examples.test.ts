@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { complaining, machines, outputs } from './example-outputs.ts';
+import { complaining, DEVICE, machines, outputs } from './example-outputs.ts';
 
 const root = path.dirname(import.meta.dirname);
 const folder = path.join(root, 'examples');
@@ -29,7 +29,11 @@ for (const [name, says] of [
 }
 
 test('every example is here', () => {
-  assert.deepEqual(readdirSync(folder).sort(), Object.keys(outputs).sort());
+  assert.deepEqual(readdirSync(folder).sort(), [...Object.keys(outputs), DEVICE].sort());
+});
+
+test(`${DEVICE} is read in two minutes`, () => {
+  assert.ok(readFileSync(path.join(folder, DEVICE), 'utf8').split('\n').length <= 100);
 });
 
 for (const [name, output] of Object.entries(outputs)) {
