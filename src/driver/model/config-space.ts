@@ -2,9 +2,13 @@
 
 import type { PciFunction } from '../../pci/function.ts';
 
+/** Capabilities that a list has at most: one that goes on is none (drivers/pci/pci.c, PCI_FIND_CAP_TTL). */
+const MOST = 48;
+
 export class ConfigSpace {
   readonly #function: PciFunction;
   readonly #word = new DataView(new ArrayBuffer(4));
+  readonly #capabilities = new Map<number, number>();
   readonly #bytes = new Uint8Array(this.#word.buffer);
 
   constructor(fn: PciFunction) {
@@ -22,10 +26,17 @@ export class ConfigSpace {
     this.#function.config.write(offset, this.#bytes);
   }
 
-  /** Offset of a capability. @throws Error where there is none */
+  /** Offset of a capability, looked for once, as the kernel does when it finds the function. @throws Error where there is none */
   capability(id: number): number {
-    for (let at = this.read(0x34) & 0xff; at !== 0; at = (this.read(at) >>> 8) & 0xff) {
-      if ((this.read(at) & 0xff) === id) return at;
+    const known = this.#capabilities.get(id);
+    if (known !== undefined) return known;
+    let at = this.read(0x34) & 0xff;
+    for (let left = MOST; at !== 0 && left > 0; left--) {
+      if ((this.read(at) & 0xff) === id) {
+        this.#capabilities.set(id, at);
+        return at;
+      }
+      at = (this.read(at) >>> 8) & 0xff;
     }
     throw new Error(`${this.#function.name} has no capability ${id}`);
   }

@@ -1,10 +1,16 @@
 import { suite } from '../suite.ts';
+import { engineFaults } from './faults-engines.ts';
 import { eventFaults } from './faults-events.ts';
+import { firmwareFaults } from './faults-firmware.ts';
+import { pciFaults } from './faults-pci.ts';
 
 export const faults = suite(
   'faults',
   'What the hardware can do wrong, and that the card works again afterwards.',
   (test) => {
+    pciFaults(test);
     eventFaults(test);
+    engineFaults(test);
+    firmwareFaults(test);
   },
 );
