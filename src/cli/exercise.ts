@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { createWriteStream, type WriteStream, writeFileSync } from 'node:fs';
 import process from 'node:process';
+import { finished } from 'node:stream/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SUITE } from '../exercise/agreement/sequences.ts';
 import { type FileCoverage, lcovOf } from '../exercise/coverage/code.ts';
@@ -22,6 +23,7 @@ import { suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
 import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise-places.ts';
+import { failure } from './failure.ts';
 import { addExamples } from './help.ts';
 import { endWithReader, Interruption, interruptible } from './interruption.ts';
 import { addMachineOptions, traceFile, VM_OPTIONS } from './machine-options.ts';
@@ -161,7 +163,7 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
   if (options.lcov !== undefined && !options.coverage) throw new UserError('--lcov goes with --coverage');
   if (options.trace !== undefined) traceFile(options.trace);
   const output = options.output === undefined ? undefined : await openOutput(options.output);
-  const toFile: Write = (text) => void output?.write(text);
+  const toFile: Write = (text) => void (output?.errored === null && output.write(text));
   const toTerminal: Write = (text) => void process.stdout.write(text);
   const live = process.stdout.isTTY === true;
   const again = (id: string) => reproduce(id, on.join(','), options, self);
@@ -231,7 +233,7 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
       await place.close();
       if (output) {
         output.end();
-        await once(output, 'close');
+        await finished(output).catch(() => {});
       }
     }
   });
@@ -310,10 +312,15 @@ function report(format: Format, write: Write, again: Reproduce, pretty: (write: 
   return pretty(write);
 }
 
+/** The tests go on when it cannot be written any further, which is told in one line and fails the run. */
 async function openOutput(file: string): Promise<WriteStream> {
   const stream = createWriteStream(file);
-  await once(stream, 'open').catch((error: Error) => {
-    throw new UserError(`--output ${file}: ${error.message}`);
+  await once(stream, 'open').catch((error: unknown) => {
+    throw failure(`--output ${file}`, error);
+  });
+  stream.on('error', (error) => {
+    process.stderr.write(`sagrada: ${failure(`--output ${file}`, error).message}; the report there is not whole\n`);
+    process.exitCode = 1;
   });
   return stream;
 }

@@ -38,7 +38,6 @@ export async function interruptible<T>(body: (signal: AbortSignal) => Promise<T>
 /** From here on this process ends, as SIGPIPE would end it, when who reads its output has gone (`| head`). */
 export function endWithReader(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(128 + signalNumber('SIGPIPE'));
+    if (error.code === 'EPIPE') process.exit(128 + signalNumber('SIGPIPE'));
   });
 }

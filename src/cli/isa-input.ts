@@ -5,6 +5,7 @@ import { instructionSets } from '../../specs/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import type { InstructionSet } from '../isa/instruction-set.ts';
 import { UserError } from '../sim/errors.ts';
+import { failure } from './failure.ts';
 
 /** @throws UserError for a name that is none */
 export function loadInstructionSet(name: string): Promise<InstructionSet> {
@@ -32,7 +33,7 @@ export async function readInput(file: string): Promise<Uint8Array> {
     }
     return Buffer.concat(chunks, length);
   } catch (error) {
-    throw userError(`cannot read ${inputName(file)}`, error);
+    throw failure(`cannot read ${inputName(file)}`, error);
   }
 }
 
@@ -41,7 +42,7 @@ export function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true });
   } catch (error) {
-    throw userError(`cannot make folder ${folder}`, error);
+    throw failure(`cannot make folder ${folder}`, error);
   }
 }
 
@@ -57,17 +58,14 @@ export function writeOutput(file: string, bytes: Uint8Array): void {
     renameSync(part, file);
   } catch (error) {
     rmSync(part, { force: true });
-    throw userError(`cannot write ${file}`, error);
+    throw failure(`cannot write ${file}`, error);
   }
 }
 
-/** Writes to standard output and waits until it is taken; a reader that went away is no error. */
+/** Writes to standard output and waits until it is taken. That it is not is no matter of the command's (main.ts). */
 export function print(output: string | Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const failed = (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') resolve();
-      else reject(userError('cannot write to standard output', error));
-    };
+  return new Promise((resolve) => {
+    const failed = () => resolve();
     process.stdout.on('error', failed);
     process.stdout.write(output, (error) => {
       // a failure is told by the event, which comes after this
@@ -76,16 +74,4 @@ export function print(output: string | Uint8Array): Promise<void> {
       resolve();
     });
   });
-}
-
-function userError(what: string, error: unknown): UserError {
-  if (error instanceof UserError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  const reasons: Readonly<Record<string, string>> = {
-    ENOENT: 'no such file or folder',
-    EACCES: 'permission denied',
-    EISDIR: 'it is a folder',
-    ENOSPC: 'no space left on the disk',
-  };
-  return new UserError(`${what}: ${reasons[code ?? ''] ?? message}`);
 }

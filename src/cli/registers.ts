@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
-import { UserError } from '../sim/errors.ts';
+import { failure } from './failure.ts';
 
 type Report = Pick<DeviceReport, 'devices'>;
 
@@ -23,7 +23,7 @@ export function tellRegisters(reports: readonly Report[], file: string | undefin
     try {
       writeFileSync(file, `${JSON.stringify(devices, undefined, 2)}\n`);
     } catch (error) {
-      throw new UserError(`--registers ${file}: ${(error as Error).message}`);
+      throw failure(`--registers ${file}`, error);
     }
     return;
   }

@@ -7,6 +7,7 @@ import { Results, type Run } from '../exercise/coverage/results.ts';
 import { complaints, lastRuns, summarise } from '../exercise/coverage/summary.ts';
 import { coverageFormats } from '../exercise/report/coverage.ts';
 import { UserError } from '../sim/errors.ts';
+import { failure } from './failure.ts';
 import { addExamples } from './help.ts';
 import { endWithReader } from './interruption.ts';
 import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
@@ -69,7 +70,7 @@ function write(file: string, text: string): void {
   try {
     writeFileSync(file, text);
   } catch (error) {
-    throw new UserError(`--output ${file}: ${(error as Error).message}`);
+    throw failure(`--output ${file}`, error);
   }
 }
 
