@@ -34,6 +34,10 @@ const NEEDS = {
     doc: 'a kernel with CONFIG_PCI_P2PDMA and the module sagrada_importer, and two cards below different root ports',
     met: ({ importer, together }) => importer?.peerToPeer === true && !importer.hostRoutes && !together,
   },
+  'no-host-routes': {
+    doc: 'a kernel with CONFIG_PCI_P2PDMA and the module sagrada_importer, and a host bridge that is not trusted to forward',
+    met: ({ importer }) => importer?.peerToPeer === true && !importer.hostRoutes,
+  },
   nic: {
     doc: 'a kernel with CONFIG_PCI_P2PDMA, and a network card below one switch with an accelerator',
     met: ({ importer, nicsBeside }) => importer?.peerToPeer !== false && nicsBeside > 0,

@@ -19,7 +19,8 @@ const LARGEST_SEGMENT = 0xffff_ffff - (0xffff_ffff % PAGE);
 export interface Importer {
   /** PCI address. */
   readonly name: string;
-  readonly function: PciFunction;
+  /** Undefined: a device of the root complex itself. */
+  readonly function: PciFunction | undefined;
   log(level: 'warn', text: string): void;
 }
 
@@ -57,14 +58,16 @@ export class DmaBuf implements FileOperations {
   /** @param peerToPeer whether the importer takes memory of devices. */
   attach(importer: Importer, peerToPeer: boolean): Attachment {
     const { name, function: provider } = this.exporter;
-    const reached = this.#topology.distance(provider, importer.function) >= 0;
+    const reached = importer.function
+      ? this.#topology.distance(provider, importer.function) >= 0
+      : this.#topology.rootComplex.whitelisted;
     if (!reached) {
       importer.log(
         'warn',
         `cannot be used for peer-to-peer DMA as the client and provider (${name}) do not share an upstream bridge or whitelisted host bridge`,
       );
     }
-    return new Attachment(this, peerToPeer && reached, importer.function.name);
+    return new Attachment(this, peerToPeer && reached, importer.function?.name ?? importer.name);
   }
 
   /** @internal Tells in a trace what becomes of it. @param owner name of the device */

@@ -20,7 +20,7 @@ import type { Accelerator, Mapping, RdmaDevice } from '../driver.ts';
 import { numberOf, viaControl, viaDrm } from './argument.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
-import { DmaBuf } from './dmabuf.ts';
+import { DmaBuf, type Importer } from './dmabuf.ts';
 import { type Errno, errnoOf, negative, refuse } from './errno.ts';
 import { EventFile, type FileOperations, OpenFile } from './files.ts';
 import { ImporterFile, type ImporterHost } from './importer.ts';
@@ -120,6 +120,8 @@ class TextFile implements FileOperations {
   }
 }
 
+/** PC Firmware and PCI Local Bus: the first function of the first bus is the bridge to the processors. */
+const HOST_BRIDGE = '0000:00:00.0';
 /** Lines of `resource`: six BARs, the ROM, six windows of bridges. */
 const RESOURCES = 13;
 /** IORESOURCE_MEM, PREFETCH, MEM_64 and SIZEALIGN with the low bits of the BAR (linux/ioport.h). */
@@ -153,13 +155,18 @@ export class ModelDriver extends Program implements System {
     });
     this.#fabric = options.fabric;
     const { kernel } = this;
+    const hostBridge: Importer = {
+      name: HOST_BRIDGE,
+      function: undefined,
+      log: (level, text) => kernel.log(level, `pci ${HOST_BRIDGE}`, text),
+    };
     const importers: ImporterHost = {
       kernel,
       fabric: this.#fabric,
       get descriptors() {
         return kernel.current.files;
       },
-      client: (address) => [...this.#cards, ...this.#nics].find(({ name }) => name === address),
+      client: (address) => [hostBridge, ...this.#cards, ...this.#nics].find(({ name }) => name === address),
       used: new Set(),
       paged: new Set(),
       lingering: new Set(),

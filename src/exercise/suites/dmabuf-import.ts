@@ -11,6 +11,8 @@ import { assertErrno, assertSame, GiB, KiB, MiB } from './lib.ts';
 /** A handle that nobody was given. */
 const NO_HANDLE = 77;
 const STATIC = { dynamic: false, peerToPeer: false } as const;
+/** The first function of the first bus. */
+const HOST_BRIDGE = '0000:00:00.0';
 const NOT_REACHED = /cannot be used for peer-to-peer DMA as the client and provider/;
 
 const CALLS = ['attach', 'map', 'map with pages', 'mmap', 'munmap', 'unmap', 'detach'] as const;
@@ -392,6 +394,21 @@ function refusals(test: Declare): void {
       });
     },
     { devices: 2, needs: 'apart' },
+  );
+
+  test(
+    'a device of the host bridge is refused',
+    (t) => {
+      // on any machine: what the two do not share is all bridges
+      t.expectMessages(NOT_REACHED);
+      const buffer = exported(t, t.open(0), MiB);
+      assertErrno('EPERM', () => {
+        using node = new Importer(t.target.driver);
+        using one = node.attach(buffer.fd, HOST_BRIDGE);
+        return one.map();
+      });
+    },
+    { needs: 'no-host-routes' },
   );
 
   test(

@@ -19,6 +19,7 @@ const MACHINES: Readonly<Record<Need, string | undefined>> = {
   p2p: 'gaudi-x2',
   importer: 'gaudi-x2',
   apart: 'gaudi-x2-apart',
+  'no-host-routes': 'gaudi-x2',
   'no-p2p': undefined,
   nic: 'gaudi-x2-efa-x2',
   nics: 'gaudi-x2-efa-x2',
