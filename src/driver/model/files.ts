@@ -19,6 +19,8 @@ export interface FileOperations {
   /** @param offset bytes into the file. */
   mmap?(length: number, offset: bigint): FileMapping;
   read?(buffer: Uint8Array): number;
+  /** Bytes for which a reader must have room, whether there is something to read or not. */
+  readonly least?: number;
   write?(buffer: Uint8Array): number | Steps<number>;
   /** Notified when `readable` may have changed. */
   readonly changed?: Condition;
@@ -123,6 +125,7 @@ const HIGHEST = 0xffff_ffff_ffff_ffffn;
 export class EventFile implements FileOperations {
   readonly name = 'anon_inode:[eventfd]';
   readonly changed = new Condition();
+  readonly least = 8;
   #count: bigint;
 
   constructor(initial: number) {
@@ -139,7 +142,6 @@ export class EventFile implements FileOperations {
   }
 
   read(buffer: Uint8Array): number {
-    if (buffer.length < 8) refuse('EINVAL', 'read');
     new DataView(buffer.buffer, buffer.byteOffset, 8).setBigUint64(0, this.#count, true);
     this.#count = 0n;
     return 8;

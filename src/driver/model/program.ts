@@ -323,7 +323,7 @@ export abstract class Program implements Driver {
     const file = this.#descriptors.file(fd, 'read').get();
     try {
       const { operations } = file;
-      if (!operations.read) refuse('EINVAL', 'read');
+      if (!operations.read || buffer.length < (operations.least ?? 0)) refuse('EINVAL', 'read');
       if (operations.readable && !operations.readable()) {
         if (operations instanceof NonBlocking || !operations.changed) refuse('EAGAIN', 'read');
         const end = yield* this.kernel.wait(operations.changed, () => operations.readable?.() ?? true);

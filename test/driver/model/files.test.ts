@@ -1,0 +1,22 @@
+/** What fuzzing has found the specification to answer otherwise than Linux does. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EFD_NONBLOCK, O_RDWR, PROT_READ } from '../../../src/driver/driver.ts';
+import { ModelMachine } from '../../../src/machine/model.ts';
+
+test('who reads an eventfd has room for its number, whether it can be read or not', () => {
+  using machine = new ModelMachine({ machine: 'gaudi' });
+  const { driver } = machine;
+  const fd = driver.eventfd(0, EFD_NONBLOCK);
+  for (const size of [0, 4, 7]) assert.throws(() => driver.read(fd, new Uint8Array(size)), { code: 'EINVAL' });
+  assert.throws(() => driver.read(fd, new Uint8Array(8)), { code: 'EAGAIN' });
+});
+
+test('hardware blocks, of which this chip has none to map, are refused otherwise than what is nothing', () => {
+  using machine = new ModelMachine({ machine: 'gaudi' });
+  const { driver } = machine;
+  const fd = driver.open('/dev/accel/accel0', O_RDWR);
+  assert.throws(() => driver.mmap(fd, 4096, PROT_READ, 0x4n << 59n), { code: 'EPERM' });
+  assert.throws(() => driver.mmap(fd, 4096, PROT_READ, 0x1n << 59n), { code: 'EINVAL' });
+});
