@@ -15,8 +15,6 @@ export interface BrokenDriver {
   readonly by: string;
   /** Tests that are run first, by a pattern of their names: those that should notice. */
   readonly tests: RegExp;
-  /** Where that can be seen; default: the machine of most suites. */
-  readonly machine?: string;
   /** Why nothing can notice it here. */
   readonly unnoticed?: string;
 }
@@ -34,7 +32,7 @@ const rows: readonly (readonly [string, string, string, string, RegExp, string, 
     'hl_dmabuf_attach',
     /peer2peer = false/,
     'peer2peer = true',
-    /dmabuf: .*(another root port|no PCI_P2PDMA|without PCI|does not take)/,
+    /dmabuf: .*(host bridge|another root port|does not take)/,
   ],
   [
     'p2p-check-wrong-errno',
@@ -43,7 +41,7 @@ const rows: readonly (readonly [string, string, string, string, RegExp, string, 
     'hl_map_dmabuf',
     /-EPERM/,
     '-EINVAL',
-    /dmabuf: .*(another root port|does not take)/,
+    /dmabuf: .*(host bridge|another root port|does not take)/,
   ],
   [
     'export-entries-overlap',
@@ -683,12 +681,6 @@ const rows: readonly (readonly [string, string, string, string, RegExp, string, 
   ],
 ];
 
-/** Rows that say more than the others. */
-const more: Readonly<Record<string, Partial<BrokenDriver>>> = {
-  'p2p-check-ignored': { machine: 'gaudi-x2-apart' },
-  'p2p-check-wrong-errno': { machine: 'gaudi-x2-apart' },
-};
-
 export const brokenDrivers: readonly BrokenDriver[] = rows.map(([name, what, file, fn, find, by, tests]) => ({
   name,
   what,
@@ -697,7 +689,6 @@ export const brokenDrivers: readonly BrokenDriver[] = rows.map(([name, what, fil
   find,
   by,
   tests,
-  ...more[name],
 }));
 
 /**

@@ -62,7 +62,7 @@ function difference(before: string, after: string, file: string): string {
   }
 }
 
-const machine = (driver: BrokenDriver) => driver.machine ?? (driver.file.includes('/efa/') ? 'gaudi-efa' : 'gaudi-x2');
+const machine = (driver: BrokenDriver) => (driver.file.includes('/efa/') ? 'gaudi-efa' : 'gaudi-x2');
 const stations = new Map<string, Station>();
 let unnoticed = 0;
 try {
