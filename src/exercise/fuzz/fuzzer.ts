@@ -4,7 +4,8 @@
  */
 
 import { Random } from '../../sim/random.ts';
-import { generate, LENGTH, lottery, type Step } from '../agreement/sequences.ts';
+import { operations } from '../agreement/operations.ts';
+import { generate, LENGTH, lottery, resourcesOf, type Step } from '../agreement/sequences.ts';
 import { shorten } from '../agreement/shrink.ts';
 import type { Course, Request } from './course.ts';
 import { judge, type Suspicion, type Told } from './judge.ts';
@@ -202,6 +203,8 @@ export class Fuzzer {
     for (let i = 0; i < ATTEMPTS && !steady; i++) await hear([steps]);
     // each attempt would take a guest that starts
     if (!steady || costly) return { shortest, told, steady };
+    // the first of its kind does mostly as well as a later one, which then need not be made
+    await hear([withFirst(shortest)]);
     // indices, so that what a step took is known while others are left out
     const whole = shortest;
     let kept: readonly Step[] = whole;
@@ -215,6 +218,18 @@ export class Fuzzer {
     });
     return { shortest: kept, told, steady };
   }
+}
+
+/** Every step takes the first of what it may take. */
+function withFirst(steps: readonly Step[]): Step[] {
+  return steps.map((step, index) => {
+    const made = resourcesOf(steps.slice(0, index));
+    const takes = step.takes.map((taken, i) => {
+      const kind = operations[step.operation]?.takes[i];
+      return taken === undefined ? undefined : (made.find((one) => one.kind === kind && !one.ended)?.step ?? taken);
+    });
+    return { ...step, takes };
+  });
 }
 
 /** Steps that made what a step takes, and what they took; itself too, and the first. */

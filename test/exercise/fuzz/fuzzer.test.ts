@@ -133,6 +133,15 @@ describe('a difference', () => {
     assert.match(one.detail, /model and vm differ:\n {2}step by step\n.*make_eventfd\(\): ok\n.*> r1 = allocate\(\)/);
   });
 
+  test('is told with the first of what a call may take, if that does as well', async () => {
+    const [model, vm] = [new Scripted('model', agree), new Scripted('vm', refuses(/open_control/, /^r\d+ = dup\(/))];
+    const { store } = await fuzz([model, vm], { only: ['open_control', 'dup'] });
+    assert.deepEqual(
+      store.findings().map(({ steps }) => parseSequence(steps).map(({ operation }) => operation)),
+      [['open_control', 'dup']],
+    );
+  });
+
   test('in the log is tried again with the log at rest, for the kernel limits its rate', async () => {
     const rests: (number | undefined)[] = [];
     const held: Script = (lines, { rest }) => {
