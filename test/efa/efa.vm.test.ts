@@ -266,19 +266,81 @@ const REDIRECT = `port=$(dirname $(readlink -f /sys/class/accel/accel0/device))
 /** Runs a benchmark against itself. @param says what its client says in the end */
 async function benchmark(vm: Vm, words: string, says = /#bytes +#iterations/): Promise<void> {
   const script = `ip link set lo up; ${words} >/tmp/server 2>&1 &
-    for i in 1 2 3 4 5 6 7 8 9; do sleep 1; ${words} 127.0.0.1 >/tmp/client 2>&1 && break; done
-    wait $! && cat /tmp/client`;
+    server=$!; for i in $(seq 30); do sleep 0.3; ${words} 127.0.0.1 >/tmp/client 2>&1 && break; done
+    wait $server && cat /tmp/client`;
   assert.match(await output(vm, ['sh', '-c', script]), says, words);
 }
 
 const PERFTEST = '-d efa_0 -x 0 -F -n 200';
 
-test('perftest sends, reads and writes over SRD, and datagrams arrive', async () => {
-  await using vm = await boot('efa');
-  for (const name of ['ib_send_bw', 'ib_read_bw', 'ib_write_bw']) await benchmark(vm, `${name} -c SRD ${PERFTEST}`);
-  // The plug-in of the NIC has a completion for each request, so the benchmark must want that, too.
-  await benchmark(vm, `ib_send_bw -c UD -Q 1 ${PERFTEST}`);
-  // It looks for what was sent behind a route header.
-  await benchmark(vm, 'ibv_ud_pingpong -d efa_0 -g 0 -n 50 -s 1024 -c', /102400 bytes in/);
-  await checkQuiet(vm);
+describe("Debian's programs on one NIC", () => {
+  let vm: Vm;
+  before(async () => {
+    vm = await boot('efa');
+  });
+  after(() => vm?.close());
+
+  test('perftest sends, reads and writes over SRD, and datagrams arrive', async () => {
+    for (const name of ['ib_send_bw', 'ib_read_bw', 'ib_write_bw']) await benchmark(vm, `${name} -c SRD ${PERFTEST}`);
+    // The plug-in of the NIC has a completion for each request, so the benchmark must want that, too.
+    await benchmark(vm, `ib_send_bw -c UD -Q 1 ${PERFTEST}`);
+    // It looks for what was sent behind a route header.
+    await benchmark(vm, 'ibv_ud_pingpong -d efa_0 -g 0 -n 50 -s 1024 -c', /102400 bytes in/);
+    await checkQuiet(vm);
+  });
+
+  test('perftest measures latencies', async () => {
+    for (const name of ['ib_send_lat', 'ib_read_lat']) await benchmark(vm, `${name} -c SRD ${FEW}`, /t_typical/);
+    await benchmark(vm, `ib_send_lat -c SRD -e ${FEW}`, /t_typical/);
+    await benchmark(vm, `ib_send_lat -c UD ${FEW}`, /t_typical/);
+    // The plug-in of rdma-core 56 lays inline data of a write over the remote address, so that must be off.
+    await benchmark(vm, `ib_write_lat -c SRD -I 0 ${FEW}`, /t_typical/);
+    await benchmark(vm, `ib_write_lat -c SRD -s 65536 ${FEW}`, /t_typical/);
+    await checkQuiet(vm);
+  });
+
+  test('perftest with several queues, in both directions, with events, and in large pieces', async () => {
+    await benchmark(vm, `ib_write_bw -c SRD -q 4 -b ${FEW}`);
+    await benchmark(vm, `ib_send_bw -c SRD -e -b -s 8928 ${FEW}`);
+    await benchmark(vm, `ib_write_bw -c SRD --write_with_imm -l 4 ${FEW}`);
+    await benchmark(vm, `ib_send_bw -c SRD -I 32 -s 32 -t 4096 -r 4096 ${FEW}`);
+    await benchmark(vm, `ib_read_bw -c SRD -s 8388608 ${FEW}`, / 8388608 +20 /);
+    assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+    await checkQuiet(vm);
+  });
+
+  test('what the NIC cannot do is refused in words, and leaves nothing behind', async () => {
+    const refusals = [
+      ['-c SRD -s 8929 -x 0', /Max message size in SRD cannot be greater than 8928/],
+      ['-c SRD -t 8192 -x 0', /Unable to create QP/],
+      ['-c SRD -I 64 -x 0', /Unable to create QP/],
+      ['-c SRD -x 1', /Unable to set up my IB connection parameters/],
+      ['-c SRD -R -x 0', /SRD does not support RDMA_CM/],
+      ['-c RC -x 0', /Unable to create QP/],
+    ] as const;
+    for (const [words, says] of refusals) {
+      // Both sides are refused; which of them first does not matter.
+      const script = `ib_send_bw -d efa_0 -F -n 9000 ${words} >/tmp/server 2>&1 & sleep 1
+        ib_send_bw -d efa_0 -F -n 9000 ${words} 127.0.0.1 2>&1; wait $!; cat /tmp/server`;
+      assert.match(await output(vm, ['sh', '-c', script]), says, words);
+    }
+    assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
+    await checkQuiet(vm);
+  });
+
+  test("the 20 cases for this NIC of rdma-core's own tests", async () => {
+    const out = await output(vm, ['sh', '-c', RDMA_CORE_TESTS, 'sh', 'tests.test_efa_srd', 'tests.test_efadv']);
+    assert.match(out, /^Ran 20 tests in /m);
+    assert.match(out, /^OK$/m, out);
+    await checkQuiet(vm);
+  });
 });
+
+const FEW = '-d efa_0 -x 0 -F -n 20';
+
+/** They are packed as documentation, some of them compressed. */
+const RDMA_CORE_TESTS = `mkdir /tmp/rdma-core && cd /tmp/rdma-core
+  cp -r "$(dirname "$(readlink -f "$(command -v rdma-run)")")/../root/usr/share/doc/rdma-core/tests" . && gunzip tests/*.gz
+  # They would all be loaded, which takes long. One must come before those of efa, because these import each other.
+  find tests -name 'test_*' ! -name 'test_efa*' ! -name test_addr.py -delete
+  PYTHONPATH=/host/tmp/rdma-core:/host/tmp/rdma-core/tests rdma-python3 -W ignore tests/run_tests.py --dev efa_0 -v "$@" 2>&1`;
