@@ -216,6 +216,7 @@ describe('the page of the viewer', () => {
     await view([growing], async (page) => {
       await page.getByText('64 events').waitFor();
       extendTrace(growing, 10, 2);
+      await page.getByLabel('Machine').selectOption('all');
       await page.getByText('128 events').waitFor();
       // another run has begun the file anew
       writeTrace(growing, 5);

@@ -1,10 +1,11 @@
 /** Traces for the tests of the viewer. */
 
+import { gaudiQman } from '../../specs/gaudi-qman.ts';
 import { createTraceFile, TraceFile } from '../../src/trace/file.ts';
 import { TraceRecorder } from '../../src/trace/recorder.ts';
 
-/** LIN_DMA of 0x1000 bytes, as a stream of the chip reads it. */
-const LIN_DMA = Uint32Array.of(0x1000, 0x0100_0000, 0x2000_0000, 0x20, 0x3000_0000, 0x20);
+const transfer = { tsize: 0x1000, src: 0x2000_0000n, dst: 0x3000_0000n } as const;
+const LIN_DMA = gaudiQman.encode('LIN_DMA', transfer);
 
 /** A name as somebody would choose it who wants to run a script in the viewer. */
 export const HOSTILE = 'dma: <img src=x onerror="document.title=1"> </script><script>document.title=1</script>';
@@ -39,7 +40,12 @@ export function extendTrace(path: string, rounds: number, sequence: number): voi
     time += 100;
     stream.begin('buffer', undefined, { address: 0x1000, size: 24, control: 0 }, flow);
     time += 10;
-    stream.begin('packet', 'LIN_DMA', { address: 0x1000, words: new Uint8Array(LIN_DMA.buffer) }, flow);
+    stream.begin(
+      'packet',
+      'LIN_DMA',
+      { address: 0x1000, words: new Uint8Array(LIN_DMA.buffer, LIN_DMA.byteOffset, LIN_DMA.byteLength) },
+      flow,
+    );
     time += 400;
     bus.instant('bus', 'host', {
       from: 'gaudi0',

@@ -1,7 +1,7 @@
 /** The page: reads the traces, follows them while they grow, and shows one view at a time. */
 
 import type { ComponentType } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Compare } from './compare.tsx';
 import { MemoryView } from './memory-view.tsx';
 import { ProgramView } from './program-view.tsx';
@@ -11,7 +11,7 @@ import { timeText } from './store.ts';
 import { SyncView } from './sync-view.tsx';
 import { TimelineView } from './timeline-view.tsx';
 import { TopologyView } from './topology-view.tsx';
-import type { TraceData } from './trace-data.ts';
+import { machinesOf, onlyMachine, type TraceData } from './trace-data.ts';
 import { TraceParser } from './trace-parser.ts';
 
 /** How often a growing trace is asked for more, milliseconds. */
@@ -37,7 +37,14 @@ export function App({ source }: { readonly source: Source }) {
   const [view, setView] = useState('Timeline');
   const [selected, setSelected] = useState<number>();
   const traces = useTraces(source);
-  const data = traces[shown];
+  const whole = traces[shown];
+  const machines = useMemo(() => (whole ? machinesOf(whole) : []), [whole]);
+  const [chosen, setChosen] = useState<string>();
+  const machine = chosen ?? usualMachine(machines);
+  const data = useMemo(
+    () => (whole && machines.includes(machine) ? onlyMachine(whole, machine) : whole),
+    [whole, machines, machine],
+  );
   const tabs = [
     ...Object.keys(views),
     ...(setup.traces.length > 1 ? ['Compare'] : []),
@@ -96,9 +103,26 @@ export function App({ source }: { readonly source: Source }) {
         ) : (
           <span>{setup.traces[0]?.title}</span>
         )}
+        {machines.length > 1 && (
+          <label>
+            Machine{' '}
+            <select
+              value={machine}
+              onChange={(event) => {
+                setChosen(event.currentTarget.value);
+                setSelected(undefined);
+              }}
+            >
+              <option value={ALL}>all</option>
+              {machines.map((name) => (
+                <option key={name}>{name}</option>
+              ))}
+            </select>
+          </label>
+        )}
         {data && (
           <span class="dim" role="status">
-            {data.count.toLocaleString('en')} events, {timeText(data.duration)}{' '}
+            {data.order.length.toLocaleString('en')} events, {timeText(data.duration)}{' '}
             {data.clock === 'virtual' ? 'of virtual time' : ''}
           </span>
         )}
@@ -109,7 +133,7 @@ export function App({ source }: { readonly source: Source }) {
         {view === 'Coverage' && <ReportView source={source} />}
         {View && data && (
           <View
-            key={shown}
+            key={`${shown} ${machine}`}
             data={data}
             selected={selected}
             onSelect={(event) => choose(event, view === 'Timeline' ? undefined : view)}
@@ -119,6 +143,13 @@ export function App({ source }: { readonly source: Source }) {
       </div>
     </>
   );
+}
+
+const ALL = '';
+
+/** Of the machines of a run: that on which devices move data between them, else the first. */
+function usualMachine(machines: readonly string[]): string {
+  return machines.find((name) => name === 'p2p') ?? machines[0] ?? ALL;
 }
 
 /** The traces as far as they are read; each is read on as long as it grows. */

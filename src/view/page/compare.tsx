@@ -100,7 +100,7 @@ function difference({ above, below }: { readonly above: Count; readonly below: C
 
 function counts(data: TraceData): Map<string, Count> {
   const result = new Map<string, Count>();
-  for (let event = 0; event < data.count; event++) {
+  for (const event of data.order) {
     const name = `${data.categories[data.category[event] as number]}: ${data.names[data.name[event] as number]}`;
     const one = result.get(name) ?? { count: 0, time: 0 };
     one.count++;

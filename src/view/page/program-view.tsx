@@ -192,7 +192,7 @@ function Launches({ data, onSelect }: { readonly data: TraceData; readonly onSel
                   {timeText(data.start[event] as number)}
                 </button>
               </td>
-              <td>{data.tracks[data.track[event] as number]?.path.slice(1).join(' › ')}</td>
+              <td>{data.tracks[data.track[event] as number]?.path.join(' › ')}</td>
               <td class="value">
                 {eventName(data, event)} 0x{Number(field(data, event, 'address') ?? 0).toString(16)}
               </td>

@@ -49,7 +49,7 @@ export function followedCores(data: TraceData): FollowedCore[] {
   const register = data.categories.indexOf('tpc_register');
   const byTrack = new Map<number, number[]>();
   // In the order of the file: of one cycle that is the order in which it happened.
-  for (let event = 0; event < data.count; event++) {
+  for (const event of data.order.toSorted()) {
     if (data.category[event] !== bundle && data.category[event] !== register) continue;
     const events = byTrack.get(data.track[event] as number);
     if (events) events.push(event);

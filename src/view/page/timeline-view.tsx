@@ -265,7 +265,7 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
           ref={frame}
           role="application"
           aria-roledescription="timeline"
-          aria-label={`Timeline of ${data.title}: ${data.count} events on ${data.tracks.length} tracks. ${KEYS}`}
+          aria-label={`Timeline of ${data.title}: ${data.order.length} events on ${data.tracks.length} tracks. ${KEYS}`}
           // biome-ignore lint/a11y/noNoninteractiveTabindex: a picture that is worked by keys has to be reached by them
           tabIndex={0}
           onKeyDown={onKey}

@@ -63,6 +63,7 @@ export class Timeline {
       else this.#lanesOf.set(name, [lane]);
     }
     for (const { path } of data.tracks) {
+      if (!this.#lanesOf.has(path.join('/'))) continue;
       for (let level = 1; level < path.length; level++) this.#groups.add(path.slice(0, level).join('/'));
     }
     this.layOut();

@@ -6,8 +6,6 @@ export interface TraceData {
   readonly title: string;
   readonly tracks: readonly Track[];
   readonly lanes: readonly Lane[];
-  /** Events. */
-  readonly count: number;
   /** Nanoseconds from the beginning; `end` is `start` for what is an instant. */
   readonly start: Float64Array;
   readonly end: Float64Array;
@@ -18,9 +16,9 @@ export interface TraceData {
   /** Index into `categories`. */
   readonly category: Uint32Array;
   readonly categories: readonly string[];
-  /** Events in the order of their beginnings. */
+  /** Events that are shown, in the order of their beginnings. */
   readonly order: Uint32Array;
-  /** Nanoseconds from the first event to the end of the last. */
+  /** Nanoseconds until the end of the last event. */
   readonly duration: number;
   readonly clock: 'virtual' | 'wall';
   /** What is missing of the file, in words. */
@@ -34,4 +32,18 @@ export interface TraceData {
 /** One field of an event, where it has it. */
 export function field(data: TraceData, event: number, name: string): Field['value'] | undefined {
   return data.fields(event).find((one) => one.name === name)?.value;
+}
+
+/** Names of the machines that the trace is of; each has its own time where it is virtual. */
+export function machinesOf(data: TraceData): string[] {
+  return [...new Set(data.tracks.map(({ path }) => path[0] ?? ''))];
+}
+
+/** What of a trace is of one machine. */
+export function onlyMachine(data: TraceData, machine: string): TraceData {
+  const mine = data.tracks.map(({ path }) => path[0] === machine);
+  const order = data.order.filter((event) => mine[data.track[event] as number]);
+  let duration = 0;
+  for (const event of order) duration = Math.max(duration, data.end[event] as number);
+  return { ...data, order, lanes: data.lanes.filter(({ track }) => mine[track]), duration };
 }

@@ -33,7 +33,6 @@ export class TraceParser {
       // of what is still under way the end is not known
       duration = Math.max(duration, start[event] as number, end[event] || 0);
     }
-    for (let event = 0; event < count; event++) if (Number.isNaN(end[event])) end[event] = duration;
     const order = inOrder(start);
     const track = columns.track.slice();
     const places = grouped(reader.tracks);
@@ -41,12 +40,12 @@ export class TraceParser {
     for (const [place, index] of places.entries()) placeOf[index] = place;
     for (let event = 0; event < count; event++) track[event] = placeOf[track[event] as number] as number;
     const tracks = places.map((index) => ({ path: (reader.tracks[index] as Track).path }));
+    endOpen(tracks, track, start, end);
     const problem = [reader.problem?.message, trouble].filter((text) => text !== undefined).join(' ');
     return {
       title: this.#title,
       tracks,
       lanes: lanesOf(tracks.length, track, start, end, order),
-      count,
       start,
       end,
       track,
@@ -64,12 +63,31 @@ export class TraceParser {
   }
 }
 
+/** What is still under way ends with the last event of its machine. */
+function endOpen(tracks: readonly Track[], track: Uint32Array, start: Float64Array, end: Float64Array): void {
+  const last = new Map<string, number>();
+  const machine = (event: number) => tracks[track[event] as number]?.path[0] ?? '';
+  const open: number[] = [];
+  for (let event = 0; event < end.length; event++) {
+    if (Number.isNaN(end[event])) open.push(event);
+  }
+  if (open.length === 0) return;
+  for (let event = 0; event < end.length; event++) {
+    const name = machine(event);
+    const until = Number.isNaN(end[event]) ? (start[event] as number) : (end[event] as number);
+    last.set(name, Math.max(last.get(name) ?? 0, until));
+  }
+  for (const event of open) end[event] = last.get(machine(event)) ?? (start[event] as number);
+}
+
 /** Indices in the order of their times; of those at the same time, as they are in the file. */
 function inOrder(start: Float64Array): Uint32Array {
   const order = Uint32Array.from(start, (_, index) => index);
   const sorted = start.every((time, index) => index === 0 || time >= (start[index - 1] as number));
   return sorted ? order : order.sort((a, b) => (start[a] as number) - (start[b] as number) || a - b);
 }
+
+const FIRST = ['tests', 'driver'];
 
 /** Places of tracks such that those of a group follow each other, groups in the order in which they were met. */
 function grouped(tracks: readonly Track[]): number[] {
@@ -87,7 +105,12 @@ function grouped(tracks: readonly Track[]): number[] {
     }
     group.own.push(index);
   }
-  const flat = ({ own, groups }: Group): number[] => [...own, ...[...groups.values()].flatMap(flat)];
+  const flat = ({ own, groups }: Group): number[] => {
+    // what programs ask for comes before what devices make of it
+    const first = FIRST.flatMap((name) => groups.get(name) ?? []);
+    const others = [...groups].filter(([name]) => !FIRST.includes(name)).map(([, group]) => group);
+    return [...own, ...[...first, ...others].flatMap(flat)];
+  };
   return flat(root);
 }
 
