@@ -3,7 +3,8 @@
  * each test has reached. A result is in the file when it is told; a run that is cut off leaves what it had until then.
  */
 
-import { existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { deflateSync, inflateSync } from 'node:zlib';
@@ -88,6 +89,8 @@ export interface RunWriter {
 export class Results implements Disposable {
   readonly #file: string;
   readonly #database: DatabaseSync;
+  /** Folder of a copy. */
+  #copy: string | undefined;
   /** Keys of names. */
   readonly #names = new Map<string, number>();
 
@@ -99,7 +102,10 @@ export class Results implements Disposable {
     this.#file = file;
     this.#database = this.#attempt(() => {
       if (write && file !== ':memory:') makeFolder(path.dirname(path.resolve(file)));
-      return open(file, write);
+      if (write) return open(file, write);
+      const { database, copy } = openToRead(file);
+      this.#copy = copy;
+      return database;
     });
   }
 
@@ -233,6 +239,7 @@ export class Results implements Disposable {
 
   [Symbol.dispose](): void {
     this.#database.close();
+    if (this.#copy !== undefined) rmSync(this.#copy, { recursive: true, force: true });
   }
 
   #addTest(run: number, { id, status, ms, failure, reason, points = [] }: Result): void {
@@ -283,6 +290,27 @@ export class Results implements Disposable {
   }
 }
 
+/** To be read: SQLite makes files beside it, so that of a file in a folder where nothing can be written it is a copy. */
+function openToRead(file: string): { readonly database: DatabaseSync; readonly copy?: string } {
+  try {
+    return { database: open(file, false) };
+  } catch (error) {
+    if ((error as { readonly errcode?: number }).errcode !== CANNOT_OPEN) throw error;
+  }
+  const copy = mkdtempSync(path.join(tmpdir(), 'sagrada-results-'));
+  try {
+    // what a run that was killed has left beside it belongs to it
+    for (const end of ['', '-wal']) if (existsSync(file + end)) copyFileSync(file + end, path.join(copy, `copy${end}`));
+    return { database: open(path.join(copy, 'copy'), false), copy };
+  } catch (error) {
+    rmSync(copy, { recursive: true });
+    throw error;
+  }
+}
+
+/** SQLITE_CANTOPEN */
+const CANNOT_OPEN = 14;
+
 function open(file: string, write: boolean): DatabaseSync {
   if (!write && file !== ':memory:' && !existsSync(file)) throw new UserError(`${file}: no run has been kept in it`);
   const database = new DatabaseSync(file, { readOnly: !write, timeout: 10_000 });
@@ -307,6 +335,7 @@ function isMade(database: DatabaseSync, file: string): boolean {
   const { user_version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
   if (user_version === VERSION) return true;
   const { count } = database.prepare('SELECT count(*) AS count FROM sqlite_schema').get() as { count: number };
+  if (user_version > VERSION) throw new UserError(`${file}: kept by a newer version of this program`);
   if (user_version !== 0 || count !== 0) throw new UserError(`${file}: not a results file of this version`);
   return false;
 }
