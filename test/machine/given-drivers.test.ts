@@ -81,7 +81,7 @@ test('a driver that is given twice is refused; one that the guest does not load 
   await refused([], [own, own], /the driver habanalabs is given twice/);
   const nic = file('own/efa.ko', module({ name: 'efa', vermagic: '7.3.4 SMP preempt ' }));
   const { check, modules, title } = await new GivenDrivers([], [nic]).build(circumstances());
-  assert.match(title, /^efa\.ko \([0-9a-f]{8}\)$/);
+  assert.match(title, /^own driver efa\.ko \([0-9a-f]{8}\)$/);
   assert.throws(() => check([], 'gaudi'), /machine gaudi loads no driver efa: .*--machine gaudi-efa/);
   assert.doesNotThrow(() => check(modules, 'gaudi-efa'));
 });

@@ -113,8 +113,12 @@ const kindOf = ({ target }: Run) => target.split(',').at(-1) as string;
 /** Release of the kernel, where one ran. */
 const kernelOf = (run: Run) => (kindOf(run) === 'model' ? undefined : /\d+\.\d+[\w.+~-]*/.exec(run.system)?.[0]);
 
-/** A target with its kernel. Its machines count together, because each suite may have one of its own. */
-const place = (run: Run) => JSON.stringify([kindOf(run), kernelOf(run)]);
+/** What says which drivers of the user's ran (src/machine/vm/given-drivers.ts): runs with different ones are not of one thing. */
+const driversOf = ({ system }: Run) =>
+  [...system.matchAll(/\bown driver .*? \(([0-9a-f]{8})\)/g)].map(([, key]) => key).join(', ');
+
+/** A target with its kernel and drivers. Its machines count together, because each suite may have one of its own. */
+const place = (run: Run) => JSON.stringify([kindOf(run), kernelOf(run), driversOf(run)]);
 
 /** @throws UserError when the file cannot be read */
 export function summarise(results: Results, runs: readonly Run[]): Summary {
@@ -159,8 +163,9 @@ function targetOf(results: Results, runs: readonly Run[]): TargetSummary {
   const tests = new Map(runs.toReversed().flatMap((run) => results.tests(run).map(({ id, status }) => [id, status])));
   const count = (status: string) => [...tests.values()].filter((one) => one === status).length;
   const kernel = kernelOf(newest);
+  const drivers = driversOf(newest);
   return {
-    name: kernel === undefined ? kindOf(newest) : `${kindOf(newest)} ${kernel}`,
+    name: kernel === undefined ? kindOf(newest) : `${kindOf(newest)} ${kernel}${drivers && ` with driver ${drivers}`}`,
     system: newest.system.replace(/^the model of the driver in this process and /, ''),
     machine: [...new Set(runs.map(({ machine }) => machine))].toSorted().join(', '),
     runs,

@@ -140,3 +140,15 @@ test('a comparison of the model and a kernel counts for that kernel, and the mac
     [{ name: 'vm 7.3.4', system: kernel, machine: 'gaudi-x2' }],
   );
 });
+
+test('what a driver of the user’s was put to does not count for the kernel’s own', () => {
+  const stock = 'Linux 7.3.4, tcg';
+  const one = 'Linux 7.3.4, own driver habanalabs with a (b).patch (0123abcd), tcg';
+  const other = 'Linux 7.3.4, own driver habanalabs.ko (deadbeef), tcg';
+  const { targets } = summaryOf(...[stock, one, other, one].map((system) => ({ target: 'vm', system, passed: [] })));
+  assert.deepEqual(targets.map(({ name }) => name).sort(), [
+    'vm 7.3.4',
+    'vm 7.3.4 with driver 0123abcd',
+    'vm 7.3.4 with driver deadbeef',
+  ]);
+});
