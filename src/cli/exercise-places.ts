@@ -19,7 +19,7 @@ import { runRemotely, type Station } from '../exercise/remote.ts';
 import { chosenTests, machineOf } from '../exercise/selection.ts';
 import type { Moved } from '../exercise/suite.ts';
 import { TrafficMeter } from '../exercise/traffic.ts';
-import type { FaultOrder } from '../machine/faults.ts';
+import { checkFaults, type FaultOrder } from '../machine/faults.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
 import { wallTime } from '../machine/trace.ts';
@@ -83,6 +83,7 @@ export class InProcess implements Place {
   async prepare(): Promise<void> {
     // a machine that does not exist is told of before anything else
     machineDescription(this.#options.machine);
+    checkFaults(this.#options.fault ?? [], this.#options.machine);
   }
 
   async run(emit: (event: RunEvent) => void, only?: readonly string[]): Promise<readonly Result[]> {
@@ -281,7 +282,7 @@ class VmStation implements Station {
   constructor(options: VmOptions, folder: string, coverage: boolean) {
     this.#options = coverage ? { ...options, trace: DRIVER } : options;
     this.#folder = folder;
-    if (coverage) this.#code = new GuestCode(DRIVER);
+    if (coverage) this.#code = new GuestCode(DRIVER, options.cache);
   }
 
   /** The kernel, and what was done to it. */

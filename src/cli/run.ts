@@ -8,6 +8,7 @@ import process from 'node:process';
 import { Command, Option } from 'commander';
 import { bundle } from '../exercise/bundle.ts';
 import { RUN_VARIABLE, type RunSetup } from '../machine/connect.ts';
+import { checkFaults } from '../machine/faults.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
@@ -55,6 +56,7 @@ async function runProgram(
   const program = path.resolve(file);
   if (!statSync(program, { throwIfNoEntry: false })?.isFile()) throw new UserError(`no such program: ${file}`);
   machineDescription(options.machine);
+  checkFaults(options.fault ?? [], options.machine);
   const guest = VM_OPTIONS.filter((name) => self.getOptionValueSource(name) === 'cli');
   const on = options.on ?? (guest.length > 0 ? 'vm' : 'model');
   if (on === 'vm') return runInGuest(program, args, options, signal);

@@ -22,15 +22,22 @@ function place(text: string, cards: readonly string[]): { readonly card: number;
   return { card, fault };
 }
 
+/** @throws UserError where one of these is no fault of a card of the machine */
+export function checkFaults(texts: readonly string[], machine: string): void {
+  for (const text of texts) place(text, cardsOf(machine));
+}
+
 /** The faults of one card of a machine, before it is made. @throws UserError */
 export function faultsOf(texts: readonly string[], machine: string, card: string): readonly string[] {
-  const cards = machineDevices(machineDescription(machine)).flatMap(({ name, model }) =>
-    model === 'gaudi' ? name : [],
-  );
+  const cards = cardsOf(machine);
   return texts.flatMap((text) => {
     const found = place(text, cards);
     return cards[found.card] === card ? found.fault : [];
   });
+}
+
+function cardsOf(machine: string): readonly string[] {
+  return machineDevices(machineDescription(machine)).flatMap(({ name, model }) => (model === 'gaudi' ? name : []));
 }
 
 /** Carries an order out. @throws UserError */

@@ -128,12 +128,15 @@ export const faultBodies: { readonly [N in FaultName]: BodyAt<Rows[N]['occasion'
       ns as number,
   'msi-twice': () => () => 'twice',
   'link-down': ({ for: ns }, card) => {
-    card.setLink(false);
-    const timer = card.clock.at(card.clock.now() + (ns as number), () => card.setLink(true));
-    return () => {
+    let down = true;
+    const end = () => {
       timer.cancel();
-      card.setLink(true);
+      if (down) card.setLink(true);
+      down = false;
     };
+    card.setLink(false);
+    const timer = card.clock.at(card.clock.now() + (ns as number), end);
+    return end;
   },
   'completion-lost':
     () =>
@@ -232,7 +235,7 @@ export const faultBodies: { readonly [N in FaultName]: BodyAt<Rows[N]['occasion'
     card.raiseEvent(`DMA_IF_SEI_${number}`, payload({ 0: log as number }, { 4: causes[cause as 'overflow'] }));
     return undefined;
   },
-  // struct hl_eq_nic... of the event's first word: cause and port (gaudi.c, gaudi_print_nic_axi_irq_info)
+  // the first byte of the event is the cause, the second the port (gaudi.c, gaudi_print_nic_axi_irq_info)
   'nic-error': ({ nic, cause }, card) => {
     card.raiseEvent(`NIC_SEI_${nic}`, payload({}, { 0: NIC_CAUSES.indexOf(cause as string) }));
     return undefined;

@@ -11,7 +11,7 @@ import type { ErrorCount } from '../../sim/errors.ts';
 import { UserError } from '../../sim/errors.ts';
 import type { RegisterUse } from '../../sim/registers.ts';
 import { wake } from '../../vfio-user/reactor.ts';
-import type { FaultOrder } from '../faults.ts';
+import { checkFaults, type FaultOrder } from '../faults.ts';
 import { machineDescription, machineDevices } from '../machines.ts';
 import type { TracePlace } from '../trace.ts';
 
@@ -129,6 +129,7 @@ export class DeviceServer {
    */
   static async start(machine: string, folders: readonly string[], options: DeviceServerOptions): Promise<DeviceServer> {
     const devices = machineDevices(machineDescription(machine));
+    checkFaults(options.faults ?? [], machine);
     const sockets = folders.map((folder) =>
       Object.fromEntries(devices.map(({ name }) => [name, path.join(folder, name)])),
     );
