@@ -98,7 +98,7 @@ describe('the page of the viewer', () => {
       assert.match(text, /LIN_DMA/);
       assert.match(text, /for\s+400 ns/);
       const disassembled = await details(page).locator('pre').innerText();
-      assert.match(disassembled, /^lin_dma .*0x1000/);
+      assert.match(disassembled, /^lin_dma \[0x30000000\], \[0x20000000\], 4096/);
       await picture(page, 'timeline');
       await details(page).getByRole('button', { name: 'submission' }).click();
       assert.match(await details(page).innerText(), /entry\s+0/);

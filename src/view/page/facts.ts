@@ -88,7 +88,11 @@ export function regions(data: TraceData): Region[] {
     const owner = String(values.owner ?? '');
     const place = String(values.space ?? '');
     const space = place === 'host' ? 'host' : `${owner} ${SPACES[place] ?? place}`;
-    const key = `${change.kind} ${space} ${address}`;
+    // What ends is named by what the program knows of it: a mapping by its device address, a registration by its key.
+    const known = { mapping: values.virtual, registration: values.handle, allocation: address, export: address }[
+      change.kind
+    ];
+    const key = `${change.kind} ${owner} ${known}`;
     const time = data.start[event] as number;
     if (change.ends) {
       const region = open.get(key)?.pop();

@@ -14,7 +14,7 @@ const MOST_ROWS = 200;
 
 export function MemoryView({ data, selected, onSelect }: ViewProperties) {
   const all = useMemo(() => regions(data), [data]);
-  const start = selected === undefined ? 1 : (data.start[selected] as number) / Math.max(1, data.duration);
+  const start = selected === undefined ? 0.5 : (data.start[selected] as number) / Math.max(1, data.duration);
   const [at, setAt] = useState(start);
   const time = at * data.duration;
   const spaces = useMemo(() => [...new Set(all.map(({ space }) => space))].sort(), [all]);
