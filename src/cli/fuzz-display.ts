@@ -91,8 +91,8 @@ export class FuzzDisplay {
     if (this.#json) this.#line({ type: 'progress', ...this.#figures(sequences, seconds) });
     else if (this.#live) {
       this.#clear();
-      const left = this.#limit === undefined ? '' : `, ${duration(Math.max(0, this.#limit - seconds))} left`;
-      const text = `${this.#summary(sequences, seconds)}${left}`;
+      const left = this.#limit === undefined ? '' : `${duration(Math.max(0, this.#limit - seconds))} left, `;
+      const text = `${left}${this.#summary(sequences, seconds)}`;
       process.stderr.write(`\r${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
       this.#shown = true;
     }
@@ -130,7 +130,8 @@ export class FuzzDisplay {
     const old = this.#met.size - this.#new;
     const known = old > 0 ? ` and ${old} known` : '';
     const rate = (sequences / Math.max(seconds, 0.001)).toFixed(1);
-    return `${sequences} sequences, ${rate}/s, corpus ${this.#store.corpus.length}${reached.join('')}, ${this.#new} new${known} findings`;
+    const findings = `${this.#new} new${known} findings`;
+    return `${sequences} sequences, ${rate}/s, ${findings}, corpus ${this.#store.corpus.length}${reached.join('')}`;
   }
 
   #clear(): void {

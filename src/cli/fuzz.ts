@@ -37,7 +37,7 @@ interface Options extends MachineOptions, CorpusOptions {
   readonly for?: number;
   readonly sequences?: number;
   readonly seed?: number;
-  readonly only: readonly string[];
+  readonly only?: readonly string[];
   readonly jobs: number;
 }
 
@@ -233,7 +233,13 @@ async function fuzz(
   let isNew = false;
   const fuzzer = new Fuzzer(
     store,
-    { seed: run.seed, only: options.only, nics: countOf(machineDescription(machine), 'efa') > 0, signal, ...limits },
+    {
+      seed: run.seed,
+      only: options.only ?? [],
+      nics: countOf(machineDescription(machine), 'efa') > 0,
+      signal,
+      ...limits,
+    },
     {
       found: (found) => {
         isNew ||= found.isNew && found.finding.steady;

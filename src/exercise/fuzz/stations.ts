@@ -1,8 +1,8 @@
 /** Where sequences are performed: a worker thread with the model of the driver, or a guest with the driver itself. */
 
 import { rm } from 'node:fs/promises';
-import path from 'node:path';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { ModelMachineOptions } from '../../machine/model.ts';
 import { bootVm, type Vm, type VmOptions } from '../../machine/vm/vm.ts';
@@ -76,7 +76,7 @@ export class VmStation implements Station {
     this.#known.clear();
     this.#alarms = [];
     vm.onUnexpected(({ text }) => void this.#alarms.push(text));
-    const program = await bundle(path.join(import.meta.dirname, 'agent.ts'), this.#folder);
+    const program = await bundle(fileURLToPath(new URL('./agent.ts', import.meta.url)), this.#folder);
     this.#input = new Orders();
     let rest = '';
     const noise: string[] = [];
