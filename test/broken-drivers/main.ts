@@ -1,7 +1,8 @@
 /**
  * Tries drivers that are broken on purpose: does the exerciser notice? `node test/broken-drivers/main.ts [--kernel stable]
- * [--only NAME,...] [--all]`. Each is built of Debian's source and put into a running guest; the tests that should notice it run
- * first. With `--all` all others follow where those do not.
+ * [--only NAME,...] [--all] [--together]`. Each is built of Debian's source and put into a running guest; the tests that should notice it run
+ * first. With `--all` all others follow where those do not. With `--together` all changes are made to one driver, which is quick: a
+ * row is then noticed when one of its own tests fails.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -22,7 +23,7 @@ const { values } = parseArgs({
     kernel: { type: 'string', default: 'backports' },
     only: { type: 'string' },
     all: { type: 'boolean', default: false },
-    build: { type: 'boolean', default: false },
+    together: { type: 'boolean', default: false },
     output: { type: 'string' },
     timeout: { type: 'string', default: '60' },
   },
@@ -41,13 +42,17 @@ const release = prepared.release as string;
 const work = path.join(cache, 'run', `broken-patches-${process.pid}`);
 mkdirSync(work, { recursive: true });
 
-/** The driver, as `--patch` builds it. */
-async function build(driver: BrokenDriver): Promise<Uint8Array> {
-  const before = path.join(parts(cache).driverTree(release), 'pristine', driver.file);
-  const after = path.join(work, 'after');
-  writeFileSync(after, broken(readFileSync(before, 'utf8'), driver));
-  const patch = path.join(work, `${driver.name}.patch`);
-  writeFileSync(patch, difference(before, after, driver.file));
+/** A driver with these changes, as `--patch` builds it. */
+async function build(name: string, rows: readonly BrokenDriver[]): Promise<Uint8Array> {
+  let text = '';
+  for (const [file, changes] of Map.groupBy(rows, (row) => row.file)) {
+    const before = path.join(parts(cache).driverTree(release), 'pristine', file);
+    const after = path.join(work, 'after');
+    writeFileSync(after, changes.reduce(broken, readFileSync(before, 'utf8')));
+    text += difference(before, after, file);
+  }
+  const patch = path.join(work, `${name}.patch`);
+  writeFileSync(patch, text);
   const given = new GivenDrivers([patch], []);
   const { modules } = await given.build({ cache, kernel: prepared.kernel, release, say: () => {} });
   return modules[0]?.bytes as Uint8Array;
@@ -64,44 +69,51 @@ function difference(before: string, after: string, file: string): string {
 
 const machine = (driver: BrokenDriver) => (driver.file.includes('/efa/') ? 'gaudi-efa' : 'gaudi-x2');
 const stations = new Map<string, Station>();
+const run = { seed: 1, timeout: Number(values.timeout), suites: suites.map(({ name }) => name) };
 let unnoticed = 0;
-try {
-  for (const driver of chosen) {
-    const module = await build(driver).catch((error: Error) =>
-      say(`${driver.name}: CANNOT BE BUILT: ${error.message}`),
-    );
-    if (!module) {
-      unnoticed++;
-      continue;
-    }
-    if (values.build) {
-      say(`${driver.name}: built`);
-      continue;
-    }
-    const place = machine(driver);
-    let station = stations.get(place);
-    if (!station) {
-      station = new Station({ machine: place, kernel, cache, say });
-      stations.set(place, station);
-    }
-    const run = { seed: 1, timeout: Number(values.timeout), suites: suites.map(({ name }) => name) };
+
+function stationFor(place: string): Station {
+  const station = stations.get(place) ?? new Station({ machine: place, kernel, cache, say });
+  stations.set(place, station);
+  return station;
+}
+
+/** @param by undefined: nothing has noticed it */
+function tell({ name, unnoticed: why }: BrokenDriver, by: string | undefined, how: string): void {
+  if (by === undefined && why === undefined) unnoticed++;
+  const line = `${name}: ${by === undefined ? `NOT NOTICED${why ? ` (${why})` : ''}` : `noticed by ${by}`} ${how}`;
+  console.log(line);
+  if (values.output) appendFileSync(values.output, `${line}\n`);
+}
+
+async function each(driver: BrokenDriver): Promise<void> {
+  const place = machine(driver);
+  const module = await build(driver.name, [driver]);
+  let outcome = await stationFor(place).try(driver.name, module, { ...run, grep: driver.tests.source });
+  if (outcome.noticedBy === undefined && values.all) {
+    const done = new Set(chosenTests({ ...run, grep: driver.tests.source }).map(({ id }) => id));
     const own = suites.filter((suite) => (suite.machine ?? 'gaudi-x2') === place).map(({ name }) => name);
-    let outcome = await station.try(driver.name, module, { ...run, grep: driver.tests.source });
-    if (outcome.noticedBy === undefined && values.all) {
-      const done = new Set(chosenTests({ ...run, grep: driver.tests.source }).map(({ id }) => id));
-      const left = chosenTests({ ...run, suites: own }).map(({ id }) => id);
-      outcome = await station.try(driver.name, module, { ...run, only: left.filter((id) => !done.has(id)) });
-    }
-    const noticed = outcome.noticedBy !== undefined;
-    if (!noticed && driver.unnoticed === undefined) unnoticed++;
-    const what = noticed
-      ? `noticed by ${outcome.noticedBy}`
-      : `NOT NOTICED${driver.unnoticed ? ` (${driver.unnoticed})` : ''}`;
-    const reason = outcome.message.split('\n').slice(0, 2).join(' ').slice(0, 160);
-    const line = `${driver.name}: ${what} [${outcome.tests} tests, ${outcome.seconds.toFixed(0)} s] ${reason}`;
-    console.log(line);
-    if (values.output) appendFileSync(values.output, `${line}\n`);
+    const left = chosenTests({ ...run, suites: own }).map(({ id }) => id);
+    outcome = await stationFor(place).try(driver.name, module, { ...run, only: left.filter((id) => !done.has(id)) });
   }
+  const reason = outcome.message.split('\n').slice(0, 2).join(' ').slice(0, 160);
+  tell(driver, outcome.noticedBy, `[${outcome.tests} tests, ${outcome.seconds.toFixed(0)} s] ${reason}`);
+}
+
+async function together(place: string, rows: readonly BrokenDriver[]): Promise<void> {
+  const module = await build('together', rows);
+  const only = new Set(rows.flatMap(({ tests }) => chosenTests({ ...run, grep: tests.source }).map(({ id }) => id)));
+  const outcome = await stationFor(place).try('together', module, { ...run, only: [...only] }, true);
+  say(`${outcome.tests} of ${only.size} tests in ${outcome.seconds.toFixed(0)} s: ${outcome.message.split('\n')[0]}`);
+  for (const row of rows) {
+    const by = outcome.failed.filter((id) => row.tests.test(id));
+    tell(row, by[0], by.length > 1 ? `and ${by.length - 1} more` : '');
+  }
+}
+
+try {
+  if (values.together) for (const [place, rows] of Map.groupBy(chosen, machine)) await together(place, rows);
+  else for (const driver of chosen) await each(driver);
 } finally {
   for (const station of stations.values()) await station[Symbol.asyncDispose]();
   if (existsSync(work)) rmSync(work, { recursive: true });

@@ -16,6 +16,8 @@ import { bootVm, type Vm, type VmOptions } from '../../src/machine/vm/vm.ts';
 export interface Outcome {
   /** The first test that failed, or what else went wrong; undefined: nothing was noticed. */
   readonly noticedBy: string | undefined;
+  /** All tests that failed, where it did not end with the first. */
+  readonly failed: readonly string[];
   readonly message: string;
   readonly tests: number;
   readonly seconds: number;
@@ -39,16 +41,20 @@ export class Station implements AsyncDisposable {
     execFileSync('cc', ['-O1', '-static', '-o', path.join(this.#folder, 'swap'), source]);
   }
 
-  /** Runs tests with a driver until one fails. @param module the driver's bytes */
-  async try(name: string, module: Uint8Array, config: RunConfig): Promise<Outcome> {
+  /** Runs tests with a driver until one fails. @param module the driver's bytes @param on go on when one has failed */
+  async try(name: string, module: Uint8Array, config: RunConfig, on = false): Promise<Outcome> {
     const begin = performance.now();
-    const outcome = await this.#attempt(name, module, config);
+    const outcome = await this.#attempt(name, module, config, on);
     if (outcome.dead) await this.#end();
     return { ...outcome, seconds: (performance.now() - begin) / 1000 };
   }
 
-  async #attempt(name: string, module: Uint8Array, config: RunConfig): Promise<Omit<Outcome, 'seconds'>> {
+  async #attempt(name: string, module: Uint8Array, config: RunConfig, on: boolean): Promise<Omit<Outcome, 'seconds'>> {
     let count = 0;
+    const all: Result[] = [];
+    const ended = (noticedBy: string | undefined, message: string, dead: boolean) => {
+      return { noticedBy, message, tests: count, dead, failed: all.map(({ id }) => id) };
+    };
     try {
       const file = path.join(this.#folder, `${name}.ko`);
       writeFileSync(file, module);
@@ -68,20 +74,25 @@ export class Station implements AsyncDisposable {
         const status = await this.#vm.run([path.join(this.#folder, 'swap'), file], { onStderr: hear });
         if (status === 0) break;
         // the one before has left something behind
-        if (status !== 3 || attempt > 0)
-          return { noticedBy: '(the driver is loaded)', message: said.trim(), tests: 0, dead: true };
+        if (status !== 3 || attempt > 0) return ended('(the driver is loaded)', said.trim(), true);
         await this.#end();
       }
       const vm = this.#vm as Vm;
       const known = vm.unexpected().length;
-      const failed = await runTests(vm, await agentBundle(this.#folder), config, () => void count++);
+      const last = await runTests(vm, await agentBundle(this.#folder), config, (result) => {
+        count++;
+        if (result.status === 'failed') all.push(result);
+        return on || result.status !== 'failed';
+      });
+      if (last) all.push(last);
       const complaint = vm.unexpected()[known];
-      const dead = complaint !== undefined || failed?.ms === 0;
-      if (failed) return { noticedBy: failed.id, message: failed.failure?.message ?? '', tests: count, dead };
-      if (complaint) return { noticedBy: '(the log of the kernel)', message: complaint.text, tests: count, dead };
-      return { noticedBy: undefined, message: '', tests: count, dead };
+      const dead = complaint !== undefined || last !== undefined;
+      const [failed] = all;
+      if (failed) return ended(failed.id, failed.failure?.message ?? '', dead);
+      if (complaint) return ended('(the log of the kernel)', complaint.text, dead);
+      return ended(undefined, '', dead);
     } catch (error) {
-      return { noticedBy: '(the guest has ended)', message: (error as Error).message, tests: count, dead: true };
+      return ended('(the guest has ended)', (error as Error).message, true);
     }
   }
 
@@ -98,19 +109,20 @@ export class Station implements AsyncDisposable {
   }
 }
 
-/** @returns the first result that failed. @param told each result */
-async function runTests(vm: Vm, bundle: string, config: RunConfig, told: () => void): Promise<Result | undefined> {
+/** @param told each result; whether to go on. @returns the test that hung, or ended the exerciser */
+async function runTests(
+  vm: Vm,
+  bundle: string,
+  config: RunConfig,
+  told: (result: Result) => boolean,
+): Promise<Result | undefined> {
   const orders = new Orders();
   let command: Command | undefined;
-  let failed: Result | undefined;
+  let stopped = false;
   let current = { id: '(before the first test)', timeout: config.timeout };
   let since = performance.now();
   let rest = '';
   const known = new Map<string, number>();
-  const stop = (result: Result) => {
-    failed ??= result;
-    command?.signal(9);
-  };
   const examine = async (reported: Result) => {
     const report = await vm.deviceReport();
     const refusals = report.devices.flatMap(({ name, errors }) =>
@@ -122,9 +134,11 @@ async function runTests(vm: Vm, bundle: string, config: RunConfig, told: () => v
       }),
     );
     const result = judge(reported, refusals);
-    told();
-    if (result.status === 'failed') stop(result);
-    else orders.send(Uint8Array.of(0x0a));
+    if (told(result)) orders.send(Uint8Array.of(0x0a));
+    else {
+      stopped = true;
+      command?.signal(9);
+    }
   };
   const hear = (line: string) => {
     if (!line.startsWith('{"type":')) return;
@@ -156,7 +170,7 @@ async function runTests(vm: Vm, bundle: string, config: RunConfig, told: () => v
     void running.catch(() => {}).finally(() => clearInterval(watch));
   });
   const status = await Promise.race([running, hung]);
-  if (failed || status === 0) return failed;
+  if (stopped || status === 0) return undefined;
   const [suite = '', name = ''] = current.id.split(/: (.*)/s, 2);
   const message = status === 'hung' ? 'it hangs' : `the exerciser ended with status ${status}`;
   return { id: current.id, suite, name, status: 'failed', ms: 0, failure: { message }, messages: [] };
