@@ -70,7 +70,7 @@ export function addMachineOptions(command: Command, machine = 'gaudi'): Command 
     .option('--machine <name>', `which devices; ${machines.join('; ')}`, machine)
     .option(
       '--kernel <kernel>',
-      'stable, backports, or the path of a kernel or of the folder it was built in',
+      'stable, backports, coverage (docs/coverage.md), or the path of a kernel or of the folder it was built in',
       'backports',
     )
     .option('--modules <folder>', 'modules of a kernel given by its path')

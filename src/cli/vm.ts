@@ -22,7 +22,7 @@ import {
   machineSetup,
 } from './machine-options.ts';
 import { tellRegisters } from './registers.ts';
-import { progressLine, waiting } from './terminal.ts';
+import { progressLine, statusLine, waiting } from './terminal.ts';
 import { listCommand } from './vm-list.ts';
 
 /** Exit status when the command was not at fault: the guest, or what its kernel or the devices had to say. */
@@ -49,8 +49,11 @@ export function command(): Command {
     vm.command('setup').description('fetch and build what the guest needs, into the cache folder'),
   )
     .addOption(
-      new Option('--kernel <suite>', "Debian's kernel of which suite")
-        .choices(['backports', 'stable'])
+      new Option(
+        '--kernel <kernel>',
+        "Debian's kernel of which suite; coverage: one that counts what runs of the driver, and watches it, which is built here",
+      )
+        .choices(['backports', 'stable', 'coverage'])
         .default('backports'),
     )
     .option(
@@ -106,7 +109,7 @@ const say = (line: string) => console.error(line);
 const note = (line: string) => console.error(`sagrada: ${line}`);
 
 interface SetupCommandOptions {
-  readonly kernel: 'backports' | 'stable';
+  readonly kernel: 'backports' | 'stable' | 'coverage';
   readonly machine?: string;
   readonly cache: string;
   readonly mirror?: string;
@@ -115,7 +118,16 @@ interface SetupCommandOptions {
 async function runSetup({ machine, ...options }: SetupCommandOptions): Promise<void> {
   await guarded(async (signal) => {
     const nic = machine !== undefined && countOf(machineDescription(machine), 'efa') > 0;
-    await waiting(prepareGuest({ ...options, nic, signal, say, progress: progressLine() }));
+    await waiting(
+      prepareGuest({
+        ...options,
+        nic,
+        signal,
+        say,
+        progress: progressLine(),
+        status: process.stderr.isTTY ? statusLine : undefined,
+      }),
+    );
     if (machine === undefined) {
       say('Machines with a NIC need more (about 200 MB): "sagrada vm setup --machine gaudi-efa" fetches it ahead');
     }

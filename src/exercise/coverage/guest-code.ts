@@ -1,50 +1,86 @@
 /** What of a driver's code runs in guests, one after the other, by the best means that each one's kernel has. */
 
+import { COVERAGE_SUFFIX, countedFolders } from '../../machine/vm/coverage-config.ts';
+import { coverageParts, gcovCommand } from '../../machine/vm/coverage-kernel.ts';
 import type { Vm } from '../../machine/vm/vm.ts';
 import { UserError } from '../../sim/errors.ts';
 import { type FileCoverage, mergeCode } from './code.ts';
 import { FunctionTrace, type GuestCommand } from './function-trace.ts';
+import { evaluate, takeCounts } from './gcov.ts';
 
 /** Milliseconds after which a guest that does not answer is taken to hang. */
 const PATIENCE = 60_000;
 
+/** How a guest tells. */
+interface Means {
+  /** A test has ended. */
+  take(): Promise<void>;
+  /** What ran in this guest. */
+  files(): Promise<readonly FileCoverage[]>;
+}
+
 export class GuestCode {
   readonly #module: string;
-  #trace: FunctionTrace | undefined;
+  readonly #cache: string;
+  #means: Means | undefined;
   #earlier: readonly FileCoverage[] = [];
 
-  /** @param module of the driver */
-  constructor(module: string) {
+  /** @param module of the driver @param cache folder of set-up */
+  constructor(module: string, cache: string) {
     this.#module = module;
+    this.#cache = cache;
   }
 
   /** A guest has booted. @throws UserError where its kernel cannot tell */
   async begin(vm: Vm): Promise<void> {
-    const run = commandsIn(vm);
-    this.#trace = await FunctionTrace.of(run, this.#module).catch((error: Error) => {
+    const counts = vm.kernelRelease.endsWith(COVERAGE_SUFFIX);
+    const means = counts ? counting(commandsIn(vm), this.#cache) : tracing(commandsIn(vm), this.#module);
+    this.#means = await means.catch((error: Error) => {
       throw new UserError(`--coverage: ${error.message}`);
     });
   }
 
   /** A test has ended. */
   async take(): Promise<void> {
-    await this.#trace?.take();
+    await this.#means?.take();
   }
 
-  /** The guest is about to end, or hangs: what it still tells is taken. */
+  /** The guest is about to end, or hangs: what it still tells is taken. @throws UserError when that cannot be evaluated */
   async end(): Promise<void> {
-    const trace = this.#trace;
-    this.#trace = undefined;
-    if (!trace) return;
-    // what a guest that is gone had not told is lost; the run goes on
-    await trace.take().catch(() => {});
-    this.#earlier = mergeCode([this.#earlier, trace.files()]);
+    const means = this.#means;
+    this.#means = undefined;
+    if (means) this.#earlier = mergeCode([this.#earlier, await means.files()]);
   }
 
   /** What ran until `end`. */
   files(): readonly FileCoverage[] {
     return this.#earlier;
   }
+}
+
+async function tracing(run: GuestCommand, module: string): Promise<Means> {
+  const trace = await FunctionTrace.of(run, module);
+  return {
+    take: () => trace.take(),
+    // what a guest that is gone had not told is lost
+    files: () =>
+      trace
+        .take()
+        .catch(() => {})
+        .then(() => trace.files()),
+  };
+}
+
+async function counting(run: GuestCommand, cache: string): Promise<Means> {
+  const before = await takeCounts(run);
+  return {
+    take: async () => {},
+    files: async () => {
+      // of a guest that is gone, what its start has shown
+      const counts = await takeCounts(run).catch(() => before);
+      return evaluate(counts, coverageParts(cache).notes, gcovCommand(cache), countedFolders);
+    },
+  };
 }
 
 function commandsIn(vm: Vm): GuestCommand {

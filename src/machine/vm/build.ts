@@ -108,12 +108,17 @@ export class BuildTree {
     await rename(path.join(this.#folder, 'guest/init/init'), target);
   }
 
-  /** @param release of the kernel whose headers are in the tree. */
-  async buildModule(name: GuestModule, release: string, target: string): Promise<void> {
+  /** @param release of the kernel whose headers are in the tree. @param variables of make */
+  async buildModule(
+    name: GuestModule,
+    release: string,
+    target: string,
+    variables: readonly string[] = [],
+  ): Promise<void> {
     const files = guestModules[name];
     await this.#bring(files);
     const folder = path.join('guest', path.dirname(files[0] as string));
-    const make = ['make', '-C', `/usr/src/linux-headers-${release}`, `M=/${folder}`, 'modules'];
+    const make = ['make', '-C', `/usr/src/linux-headers-${release}`, `M=/${folder}`, ...variables, 'modules'];
     await this.#command(`the module ${name}`, make);
     await rename(path.join(this.#folder, folder, `${name}.ko`), target);
   }

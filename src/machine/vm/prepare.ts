@@ -5,6 +5,7 @@ import { UserError } from '../../sim/errors.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { buildInitOnHost } from './build.ts';
 import { parts, type Suite } from './cache-parts.ts';
+import { buildCoverageKernel, coverageKernel } from './coverage-kernel.ts';
 import { type GuestKernel, givenKernel, preparedKernel } from './kernel.ts';
 import { givenQemu, privateQemu, type Qemu } from './qemu.ts';
 import { inspect, type SetupOptions, setup } from './setup.ts';
@@ -29,9 +30,17 @@ export async function prepare(options: Wanted): Promise<Prepared> {
   const { cache } = options;
   const at = parts(cache);
   const suite = options.kernel === 'stable' || options.kernel === 'backports' ? options.kernel : undefined;
-  if (suite && options.modules) throw new UserError('--modules goes with a kernel given by its path');
+  if ((suite || options.kernel === 'coverage') && options.modules)
+    throw new UserError('--modules goes with a kernel given by its path');
   const ownQemu = options.qemu === undefined ? undefined : await givenQemu(options.qemu);
-  const ownKernel = suite ? undefined : givenKernel(options.kernel, options.modules, cache, options.say);
+  // one of ours, which is not made on the way
+  const counting = options.kernel === 'coverage';
+  const setupOptions = { ...options, kernel: undefined, qemu: undefined };
+  const ownKernel = suite
+    ? undefined
+    : counting
+      ? await coverageKernel(setupOptions)
+      : givenKernel(options.kernel, options.modules, cache, options.say);
   const there = await inspect(cache, suite ?? 'backports');
   const suited =
     there.kernel &&
@@ -53,10 +62,15 @@ export async function prepare(options: Wanted): Promise<Prepared> {
 }
 
 /** `sagrada vm setup`: prepares a guest and finds out whether it can run with KVM. */
-export async function prepareGuest(options: SetupOptions & { readonly kernel: Suite }): Promise<void> {
-  const { cache, signal, kernel: suite } = options;
-  await setup(options);
-  const { kernel, qemu, init } = await prepare({ ...options, kernel: suite, qemu: undefined });
+export async function prepareGuest(
+  options: Omit<SetupOptions, 'kernel'> & { readonly kernel: Suite | 'coverage' },
+): Promise<void> {
+  const { cache, signal, kernel: wanted } = options;
+  if (wanted === 'coverage') {
+    await setup({ ...options, kernel: undefined });
+    await buildCoverageKernel({ ...options, kernel: undefined });
+  } else await setup({ ...options, kernel: wanted });
+  const { kernel, qemu, init } = await prepare({ ...options, kernel: wanted, qemu: undefined });
   const accelerator = await chooseAccelerator(undefined, { cache, qemu, kernel, init, signal });
   options.say(accelerator === 'kvm' ? 'KVM works here' : 'KVM does not work here: QEMU will emulate the processor');
 }

@@ -45,6 +45,8 @@ export interface SetupOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told each step. */
   readonly say: (line: string) => void;
+  /** Told how far something has come, for a line that is written over; empty when it is done. */
+  readonly status?: ((text: string) => void) | undefined;
   /** Told the progress of a download: bytes there, bytes in all. */
   readonly progress?: ((done: number, total: number) => void) | undefined;
 }
@@ -201,7 +203,7 @@ async function makePlan(apt: Apt, options: SetupOptions, there: Awaited<ReturnTy
   const wantsTree = options.drivers === true && there.tree === undefined;
   const wantsNetwork = options.network === true && !there.network;
   if (suite === undefined || (there.modules && !wantsNic && !wantsNetwork && !wantsTree)) {
-    const compiler = there.init ? [] : await tools(apt, release, []);
+    const compiler = there.init ? [] : await compilerPackages(apt, release, []);
     const none = { modulesFor: undefined, nic: undefined, tree: undefined };
     return { qemu, uapi, rdma, image: [], compiler, init: !there.init, ...none };
   }
@@ -229,8 +231,8 @@ async function imagePackages(apt: Apt, release: string): Promise<Package[]> {
   return whole.filter((pkg) => /^linux-(image|binary|modules|base)-\d/.test(pkg.name));
 }
 
-/** What compiles C. */
-async function tools(apt: Apt, release: string, more: readonly string[]): Promise<Package[]> {
+/** What compiles C, and `more`. @param release of the archive: `SUITES` */
+export async function compilerPackages(apt: Apt, release: string, more: readonly string[]): Promise<Package[]> {
   return (await apt.closure(release, [...TREE, ...more])).filter((pkg) => !UNUSED.test(pkg.name));
 }
 
@@ -246,7 +248,7 @@ async function headerPackages(
   const headers = whole.filter((pkg) => /^linux-headers-\d/.test(pkg.name));
   const release = headers.map((pkg) => /^linux-headers-(.*-amd64)$/.exec(pkg.name)?.[1]).find((name) => name);
   if (!release) throw new UserError(`${suite} has no kernel headers where they are expected: please report it`);
-  return { packages: unique([...(await tools(apt, suite, [...kbuild, ...more])), ...headers]), release };
+  return { packages: unique([...(await compilerPackages(apt, suite, [...kbuild, ...more])), ...headers]), release };
 }
 
 /** Says what is to be downloaded, and does it. */

@@ -1,0 +1,249 @@
+/**
+ * Builds the kernel of `--kernel coverage` in the cache, once, with Debian's compiler of Debian's source. It takes its time: it goes
+ * on where it was interrupted.
+ */
+
+import { existsSync, globSync } from 'node:fs';
+import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { UserError } from '../../sim/errors.ts';
+import { Apt, type Package, SUITES } from './apt.ts';
+import { BuildTree, type GuestModule, guestModuleNames, makeEnterable } from './build.ts';
+import { lock, make, megabytes, needSpace, parts, readManifest } from './cache-parts.ts';
+import { COVERAGE_SUFFIX, countedFolders, coverageConfig, instrumented, leftOutOfSource } from './coverage-config.ts';
+import type { GuestKernel } from './kernel.ts';
+import { ModuleFolder } from './modules.ts';
+import { extractSource } from './nic-driver.ts';
+import { privateCommand } from './private-tree.ts';
+import { compilerPackages, type SetupOptions } from './setup.ts';
+
+/** Compiled files of the kernel, of which the time that is left is told: of Linux 7.3. */
+const FILES = 1350;
+/** Seconds of a processor, and bytes on the disk, as measured; the latter while it is built, and after. */
+const COST = { seconds: 1800, building: 2.6e9, kept: 0.6e9 };
+
+/** What builds a kernel, besides a compiler. */
+const KERNEL_TOOLS = ['flex', 'bison', 'bc', 'libelf-dev', 'gzip', 'tar', 'diffutils', 'xz-utils'];
+const COMPILERS = ['CC=gcc-14', 'HOSTCC=gcc-14'];
+/** The program that evaluates counts, in the tree. */
+const GCOV = 'usr/bin/x86_64-linux-gnu-gcov-14';
+
+/** Parts of the source that modules are built with. */
+const FOR_MODULES = [
+  'Makefile',
+  'Kbuild',
+  '.config',
+  'Module.symvers',
+  'include',
+  'scripts',
+  'arch/x86',
+  'tools/objtool/objtool',
+];
+
+export function coverageParts(cache: string) {
+  const folder = path.join(cache, 'kernels', 'coverage');
+  return {
+    folder,
+    image: path.join(folder, 'vmlinux'),
+    modules: path.join(folder, 'modules'),
+    /** What the compiler says of each counted file, by its path in the kernel's source. */
+    notes: path.join(folder, 'notes'),
+    /** Tree in which it is built, and afterwards our modules for it; the source is in `src`. */
+    tree: path.join(cache, 'coverage-tree'),
+  };
+}
+
+/** The kernel of set-up that counts. @throws UserError where it has not been built */
+export async function coverageKernel(options: SetupOptions): Promise<GuestKernel> {
+  const at = coverageParts(options.cache);
+  const manifest = await readManifest(at.folder);
+  if (manifest?.release === undefined)
+    throw new UserError(`that kernel has not been built: "sagrada vm setup --kernel coverage" does it (${costs()})`);
+  const { release } = manifest;
+  const modules = new ModuleFolder(at.modules);
+  return {
+    image: at.image,
+    title: manifest.title,
+    modules,
+    nicModules: () => modules,
+    guestModule: async (name) => ({ name, bytes: await readFile(await guestModule(name, release, options)) }),
+  };
+}
+
+function costs(): string {
+  const minutes = Math.ceil(COST.seconds / 60 / availableParallelism());
+  return `about ${minutes} minutes of all processors, ${megabytes(COST.building)} on the disk meanwhile and ${megabytes(COST.kept)} then`;
+}
+
+/** Builds it, where that has not been done. */
+export async function buildCoverageKernel(options: SetupOptions): Promise<void> {
+  const { cache, say, signal } = options;
+  const at = coverageParts(cache);
+  const unlock = await lock(options, path.join(cache, 'lock-coverage'));
+  try {
+    const manifest = await readManifest(at.folder);
+    if (manifest?.release === undefined) {
+      say(`Building a kernel that counts what runs of the drivers, and watches them: ${costs()}`);
+      await needSpace(cache, COST.building);
+      const source = await prepareTree(options);
+      const tree = new BuildTree(at.tree, signal);
+      await compile(tree, options);
+      await keep(options, source);
+    } else say(`The kernel that counts is built: ${manifest.title}`);
+    const release = (await readManifest(at.folder))?.release ?? '';
+    for (const name of guestModuleNames) await guestModule(name, release, options);
+  } finally {
+    unlock();
+  }
+}
+
+/** What the tree is made of; written when it is whole. */
+interface Source {
+  readonly packages: Readonly<Record<string, string>>;
+}
+
+/** Compiler and source, fetched where they are not there. */
+async function prepareTree(options: SetupOptions): Promise<Source> {
+  const { cache, say, signal } = options;
+  const at = coverageParts(cache);
+  const whole = path.join(at.tree, 'source.json');
+  if (existsSync(whole)) {
+    say('Going on where it was interrupted');
+    return JSON.parse(await readFile(whole, 'utf8')) as Source;
+  }
+  await rm(at.tree, { recursive: true, force: true });
+  await mkdir(at.tree, { recursive: true });
+  const apt = await Apt.open(path.join(cache, 'apt-coverage'), options.mirror, signal);
+  say("Fetching Debian's package lists (about 12 MB)");
+  await apt.update();
+  const suite = SUITES.backports;
+  const tools = await compilerPackages(apt, suite, KERNEL_TOOLS);
+  const name = await sourceName(apt, suite);
+  const sources = await apt.packages(suite, [name]);
+  const all = [...tools, ...sources];
+  const total = all.reduce((sum, pkg) => sum + pkg.size, 0);
+  say(`${all.length} packages, ${megabytes(total)}: a compiler, and the kernel's source`);
+  await apt.download(all, (done) => options.progress?.(done, total));
+  for (const pkg of tools) await apt.unpack(pkg, at.tree);
+  await makeEnterable(at.tree);
+  say('Unpacking the source (about a minute)');
+  const unpacked = path.join(at.tree, 'archive');
+  await mkdir(unpacked);
+  for (const pkg of sources) await apt.unpack(pkg, unpacked);
+  const archive = globSync('usr/src/linux-source-*.tar.xz', { cwd: unpacked })[0];
+  if (!archive) throw new UserError(`${name} has no source where it is expected: please report it`);
+  const without = leftOutOfSource(name).map((pattern) => `--exclude=${pattern}`);
+  await extractSource(path.join(unpacked, archive), path.join(at.tree, 'src'), parts(cache).qemu, [
+    '--anchored',
+    ...without,
+    '*',
+  ]);
+  await rm(unpacked, { recursive: true });
+  for (const [folder, lines] of Object.entries(instrumented)) {
+    const file = path.join(at.tree, 'src', folder, 'Makefile');
+    await writeFile(file, `${await readFile(file, 'utf8')}\n${lines.join('\n')}\n`);
+  }
+  await rm(path.join(cache, 'apt-coverage'), { recursive: true });
+  const packages = Object.fromEntries(all.map((pkg: Package) => [pkg.name, pkg.version]));
+  await writeFile(whole, JSON.stringify({ packages } satisfies Source));
+  return { packages };
+}
+
+/** Of the newest source that the suite has, e.g. `linux-source-7.3`. */
+async function sourceName(apt: Apt, suite: string): Promise<string> {
+  const needed = await apt.closure(suite, ['linux-source']);
+  const found = needed.map((pkg) => pkg.name).find((name) => /^linux-source-\d/.test(name));
+  if (!found) throw new UserError(`${suite} has no source of a kernel where it is expected: please report it`);
+  return found;
+}
+
+async function compile(tree: BuildTree, options: SetupOptions): Promise<void> {
+  const at = coverageParts(options.cache);
+  const config = path.join(at.tree, 'src', 'sagrada.config');
+  const text = `${coverageConfig.join('\n')}\n`;
+  const known = await readFile(config, 'utf8').catch(() => '');
+  if (known !== text || !existsSync(path.join(at.tree, 'src', '.config'))) {
+    await writeFile(config, text);
+    await runMake(tree, ['KCONFIG_ALLCONFIG=/src/sagrada.config', 'allnoconfig']);
+  }
+  const status = options.status ?? (() => {});
+  const before = globSync('**/*.o', { cwd: path.join(at.tree, 'src') }).length;
+  const began = performance.now();
+  let compiled = 0;
+  // code that is not instrumented by its own Makefile is left alone: the emulated processor has enough to do
+  const wanted = ['KASAN_SANITIZE=n', `-j${availableParallelism()}`, 'vmlinux', 'modules'];
+  await runMake(tree, wanted, (output) => {
+    compiled += output.match(/^ {2}(CC|AS)(?: \[M\])? /gm)?.length ?? 0;
+    const left = FILES - before - compiled;
+    const seconds = ((performance.now() - began) / 1000 / Math.max(1, compiled)) * left;
+    const time = compiled < 20 || left <= 0 ? '' : `, ${Math.ceil(seconds / 60)} minutes left`;
+    status(`  ${before + compiled} of about ${FILES} files compiled${time}`);
+  });
+  status('');
+}
+
+async function runMake(tree: BuildTree, words: readonly string[], onOutput?: (text: string) => void): Promise<void> {
+  const builder = ['KBUILD_BUILD_USER=sagrada', 'KBUILD_BUILD_HOST=sagrada'];
+  const result = await tree.run(['make', '-C', '/src', ...COMPILERS, ...builder, ...words], onOutput);
+  if (result.status === 0) return;
+  const said = `${result.stdout}\n${result.stderr}`.split('\n');
+  const line = said.find((text) => /\berror\b|can't open|No space|\*\*\*/i.test(text)) ?? said.at(-1) ?? '';
+  throw new UserError(`cannot build the kernel: ${line.trim()}`);
+}
+
+/** Takes from the tree what guests and the evaluation need, and removes what was only needed to build. */
+async function keep(options: SetupOptions, { packages }: Source): Promise<void> {
+  const at = coverageParts(options.cache);
+  const source = path.join(at.tree, 'src');
+  const release = (await readFile(path.join(source, 'include/config/kernel.release'), 'utf8')).trim();
+  if (!release.endsWith(COVERAGE_SUFFIX)) throw new UserError(`the kernel has an unexpected name: ${release}`);
+  await make(at.folder, async (folder) => {
+    await cp(path.join(source, 'vmlinux'), path.join(folder, 'vmlinux'));
+    await mkdir(path.join(folder, 'modules'));
+    const order = await readFile(path.join(source, 'modules.order'), 'utf8');
+    for (const line of order.split('\n').filter(Boolean)) {
+      const file = line.replace(/\.o$/, '.ko');
+      await cp(path.join(source, file), path.join(folder, 'modules', path.basename(file)));
+    }
+    await cp(path.join(source, 'modules.builtin'), path.join(folder, 'modules/modules.builtin'));
+    for (const counted of countedFolders)
+      for (const note of globSync(`${counted}/**/*.gcno`, { cwd: source })) {
+        await mkdir(path.join(folder, 'notes', path.dirname(note)), { recursive: true });
+        await cp(path.join(source, note), path.join(folder, 'notes', note));
+      }
+    return { title: `Linux ${release}`, release, packages };
+  });
+  const kept = path.join(at.tree, 'kept');
+  await rm(kept, { recursive: true, force: true });
+  for (const part of FOR_MODULES) {
+    await mkdir(path.dirname(path.join(kept, part)), { recursive: true });
+    await rename(path.join(source, part), path.join(kept, part));
+  }
+  await rm(source, { recursive: true });
+  await rename(kept, source);
+  await symlink('/src', path.join(at.tree, 'usr/src', `linux-headers-${release}`)).catch(() => {});
+  options.say(`Linux ${release}`);
+}
+
+/** Path of a module of ours for that kernel, which is built where it is not there. */
+async function guestModule(name: GuestModule, release: string, options: SetupOptions): Promise<string> {
+  const at = coverageParts(options.cache);
+  const folder = parts(options.cache).module(name, release);
+  const file = path.join(folder, `${name}.ko`);
+  if (await readManifest(folder)) return file;
+  const tree = new BuildTree(at.tree, options.signal);
+  await make(folder, async (target) => {
+    await tree.buildModule(name, release, path.join(target, `${name}.ko`), COMPILERS);
+    return { title: `${name} for ${release}`, release, packages: {} };
+  });
+  return file;
+}
+
+/** The program that evaluates counts, with its first arguments: of the compiler that the kernel was built with. */
+export function gcovCommand(cache: string): readonly string[] {
+  const { tree } = coverageParts(cache);
+  const command = privateCommand(tree, GCOV);
+  if (!command) throw new UserError(`${tree} has no gcov: remove it and run "sagrada vm setup --kernel coverage"`);
+  return command;
+}
