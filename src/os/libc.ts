@@ -17,6 +17,7 @@ const c = {
   ioctl: lib.func('int ioctl(int fd, ulong request, _Inout_ uint8_t *argument)'),
   ioctlNumber: lib.func('ioctl', 'int', ['int', 'ulong', 'ulong']),
   mmap: lib.func('void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)'),
+  mount: lib.func('int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)'),
   munmap: lib.func('int munmap(void *address, size_t length)'),
   memfdCreate: lib.func('int memfd_create(const char *name, uint flags)'),
   ftruncate: lib.func('int ftruncate(int fd, int64_t length)'),
@@ -126,6 +127,11 @@ export function mmap(length: number, protection: number, flags: number, fd: numb
       checked('munmap', c.munmap(address, length));
     },
   };
+}
+
+/** Mounts a file system that needs nothing to be mounted from. @param type e.g. `tracefs` */
+export function mount(type: string, target: string): void {
+  checked(`mount ${target}`, c.mount(type, target, type, 0, null));
 }
 
 const MFD_CLOEXEC = 1;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatRecord, parseRecord, unexpected } from '../../src/machine/vm/kernel-log.ts';
+import { formatRecord, isAlarm, parseRecord, unexpected } from '../../src/machine/vm/kernel-log.ts';
 
 const record = (level: number, text: string) => ({ level, seconds: 1, text });
 
@@ -63,4 +63,16 @@ test('once the device is up, what a program did wrong is expected, what the card
   ];
   assert.deepEqual(unexpected([...program, ...card], { helper: true, loaded: 0 }), card);
   assert.deepEqual(unexpected(program, { helper: true, loaded: 3 }), program);
+});
+
+test('what programs cause by their mistakes is no alarm: a call that a driver refuses, a command that a NIC refuses', () => {
+  for (const text of ['habanalabs 0000:01:00.0: CB size 5 is invalid', 'efa 0000:06:00.0: Failed to process command'])
+    assert.equal(isAlarm({ level: 3, text }), false, text);
+  for (const text of [
+    'WARNING: CPU: 1 PID: 7 at mm/slab.c:1 efa_create_qp+0x1/0x2',
+    'Device CPU packet timeout',
+    'a line',
+  ])
+    assert.equal(isAlarm({ level: 3, text }), true, text);
+  assert.equal(isAlarm({ level: 6, text: 'a line' }), false);
 });

@@ -3,9 +3,9 @@
  * the kernel's, which shows most of its branches (each error path logs, frees or unlocks).
  */
 
-import { spawnSync } from 'node:child_process';
 import { constants, openSync, readdirSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { mount } from '../../os/libc.ts';
 import type { Probe } from './course.ts';
 import type { Symbols } from './symbols.ts';
 import { callsOf, type FunctionFormat, parseFormat } from './trace-pages.ts';
@@ -48,10 +48,7 @@ export class FtraceProbe implements Probe {
   /** @throws Error where this kernel cannot do it */
   constructor(module: string, symbols: Symbols) {
     this.#symbols = symbols;
-    if (!existing(TRACING).includes('current_tracer')) {
-      const { stderr } = spawnSync('mount', ['-t', 'tracefs', 'tracefs', TRACING], { encoding: 'utf8' });
-      if (!existing(TRACING).includes('current_tracer')) throw new Error(`no tracefs: ${stderr}`);
-    }
+    if (!existing(TRACING).includes('current_tracer')) mount('tracefs', TRACING);
     this.#format = parseFormat(readFileSync(file('events/ftrace/function/format'), 'utf8'));
     write('tracing_on', '0');
     write('buffer_size_kb', String(BUFFER));

@@ -5,6 +5,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { ModelMachineOptions } from '../../machine/model.ts';
+import { isAlarm } from '../../machine/vm/kernel-log.ts';
 import { bootVm, type Vm, type VmOptions } from '../../machine/vm/vm.ts';
 import { bundle } from '../bundle.ts';
 import { Orders } from '../remote.ts';
@@ -75,7 +76,9 @@ export class VmStation implements Station {
     this.#vm = vm;
     this.#known.clear();
     this.#alarms = [];
-    vm.onUnexpected(({ text }) => void this.#alarms.push(text));
+    vm.onUnexpected((record) => {
+      if (isAlarm(record)) this.#alarms.push(record.text);
+    });
     const program = await bundle(fileURLToPath(new URL('./agent.ts', import.meta.url)), this.#folder);
     this.#input = new Orders();
     let rest = '';

@@ -54,7 +54,11 @@ export function isUnexpected({ level, text }: LogRecord, index: number, { helper
   return index < loaded || !DRIVER_LINE.test(text) || cardFaults.some((pattern) => pattern.test(text));
 }
 
-/** Of a line that came after the drivers were loaded. */
+/** How lines of the drivers of network cards begin. */
+const NIC_LINE = /^(efa|infiniband)\b/;
+
+/** Of a line that came after the drivers were loaded: whether no call of a program, right or wrong, may cause it. */
 export function isAlarm({ level, text }: Pick<LogRecord, 'level' | 'text'>): boolean {
-  return isUnexpected({ level, text, seconds: 0 }, 0, { helper: true, loaded: 0 });
+  const told = isUnexpected({ level, text, seconds: 0 }, 0, { helper: true, loaded: 0 });
+  return told && (ALARM.test(text) || !NIC_LINE.test(text));
 }
