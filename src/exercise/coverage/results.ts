@@ -3,7 +3,7 @@
  * each test has reached. A result is in the file when it is told; a run that is cut off leaves what it had until then.
  */
 
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -285,7 +285,7 @@ export class Results implements Disposable {
       return body();
     } catch (error) {
       if (error instanceof UserError) throw error;
-      throw new UserError(`${this.#file}: ${(error as Error).message}`);
+      throw new UserError(`${this.#file}: ${reason(error as Error & { readonly errcode?: number }, this.#file)}`);
     }
   }
 }
@@ -308,8 +308,19 @@ function openToRead(file: string): { readonly database: DatabaseSync; readonly c
   }
 }
 
-/** SQLITE_CANTOPEN */
+/** Result codes of SQLite (sqlite.org/rescode.html): SQLITE_CANTOPEN, and SQLITE_IOERR, of which there are many kinds. */
 const CANNOT_OPEN = 14;
+const IO_ERROR = 10;
+
+/** On a full disk SQLite says that it is full when it writes a page, and speaks of an I/O error when it makes its index. */
+function reason({ message, errcode = 0 }: Error & { readonly errcode?: number }, file: string): string {
+  if ((errcode & 0xff) !== IO_ERROR) return message;
+  try {
+    return statfsSync(path.dirname(path.resolve(file))).bavail === 0 ? 'no space left on the disk' : message;
+  } catch {
+    return message;
+  }
+}
 
 function open(file: string, write: boolean): DatabaseSync {
   if (!write && file !== ':memory:' && !existsSync(file)) throw new UserError(`${file}: no run has been kept in it`);
