@@ -20,7 +20,7 @@ import type { Steps } from '../../sim/process.ts';
 import { gaudiConstants } from '../../uapi/habanalabs/gaudi.ts';
 import { type CardInfo, CPU_MSB_ADDR, type FirmwareQueues, SETSPI } from './cpucp.ts';
 import { initEngines, restoreEngineRegisters, runTpcKernel, setAddressSpace } from './engines.ts';
-import { BOOT_REGISTERS, BootError, type Log, loadFirmware } from './firmware-load.ts';
+import { BOOT_REGISTERS, BootError, haltWithoutLinux, type Loaded, type Log, loadFirmware } from './firmware-load.ts';
 import { type Kernel, MS, poll, SECOND } from './kernel.ts';
 import { CACHE_MANAGEMENT, type Mmu, PAGE_TABLES } from './mmu.ts';
 import type { PciDevice } from './pci.ts';
@@ -53,6 +53,7 @@ export interface Hardware {
   readonly firmware: FirmwareQueues;
   readonly queues: Queues<Job>;
   readonly mmu: Mmu;
+  readonly loaded: Loaded;
 }
 
 /** What the firmware says of the card, and what the driver has worked out. */
@@ -66,13 +67,13 @@ export function isDirty(card: PciDevice): boolean {
 }
 
 /** gaudi_hw_init. @throws Error when the card does not do its part */
-export function* initHardware({ kernel, card, firmware, queues, mmu }: Hardware, log: Log): Steps {
+export function* initHardware({ kernel, card, firmware, queues, mmu, loaded }: Hardware, log: Log): Steps {
   card.read(HW_STATE.REGISTER);
   card.write(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR), PROTECTION_OVERRIDE);
   card.read(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR));
   card.write(HW_STATE.REGISTER, HW_STATE.DIRTY);
   card.write(CPU_MSB_ADDR, firmware.extension);
-  yield* loadFirmware(kernel, card, log);
+  yield* loadFirmware(kernel, card, loaded, log);
   for (let n = 0; n < 8; n++) card.write(register(`TPC${n}_CFG`, tpcCfg.rows.TPC_INTR_MASK), TPC_INTERRUPT_MASK);
   card.writeMemory(
     addressMap.SRAM_BASE,
@@ -179,11 +180,16 @@ function clearing(address: number, count: number): Uint8Array {
   return packets;
 }
 
-/** gaudi_hw_fini: resets the chip. @throws BootError when it does not come back */
-export function* resetChip(card: PciDevice): Steps {
+/**
+ * gaudi_hw_fini: resets the chip.
+ * @param heartbeat the firmware may be back in its first stage, where only it can be halted
+ * @throws BootError when it does not come back
+ */
+export function* resetChip({ kernel, card, loaded }: Hardware, log: Log, heartbeat = false): Steps {
   const byFirmware = (card.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.FW_HARD_RST_EN) !== 0;
   card.write(register('PCIE_AUX', pcieAux.rows.FLR_CTRL), 3);
-  card.write(SETSPI, HOST_SPI.HALT_MACHINE);
+  if (loaded.linux) card.write(SETSPI, HOST_SPI.HALT_MACHINE);
+  if ((!loaded.linux || heartbeat) && !byFirmware) yield* haltWithoutLinux(kernel, card, loaded, log);
   if (!byFirmware) {
     card.write(conf('SW_ALL_RST_CFG_H'), UNITS.HIGH);
     card.write(conf('SW_ALL_RST_CFG_L'), UNITS.LOW);
@@ -195,6 +201,7 @@ export function* resetChip(card: PciDevice): Steps {
   yield RESET.CHIP;
   const state = card.read(conf('BTM_FSM'));
   if ((state & 0xf) !== 0) throw new BootError(`Timeout while waiting for device to reset 0x${state.toString(16)}`);
+  loaded.halted = false;
 }
 
 /** gaudi_get_device_time. */

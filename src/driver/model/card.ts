@@ -123,6 +123,8 @@ export class Card {
   /** Of the last reset, until a heartbeat has been answered since; and whether the one before had the same. */
   #trigger: ResetTrigger | undefined;
   #repeated = false;
+  /** Why it is reset (curr_reset_cause). */
+  #heartbeatFailed = false;
   #heartbeat: Timer | undefined;
 
   /** @param name PCI address, as the kernel's log has it. */
@@ -134,7 +136,14 @@ export class Card {
     this.firmware = new FirmwareQueues(kernel, pci, () => !this.#disabled, log);
     this.queues = new Queues(kernel, pci);
     this.mmu = new Mmu(kernel, pci);
-    this.#hardware = { kernel, card: pci, firmware: this.firmware, queues: this.queues, mmu: this.mmu };
+    this.#hardware = {
+      kernel,
+      card: pci,
+      firmware: this.firmware,
+      queues: this.queues,
+      mmu: this.mmu,
+      loaded: { byComms: false, linux: false, halted: false },
+    };
     this.streams = new SyncStreams(pci, log);
     this.submissions = new Submissions({
       kernel,
@@ -224,10 +233,10 @@ export class Card {
     try {
       if (pci.checkBars() !== undefined) throw new Error('the sizes of the BARs are not a Gaudi’s');
       pci.enable();
-      yield* waitForPreboot(kernel, pci, log);
+      yield* waitForPreboot(kernel, pci, this.#hardware.loaded, log);
       if (isDirty(pci)) {
-        yield* resetChip(pci);
-        yield* waitForPreboot(kernel, pci, log);
+        yield* resetChip(this.#hardware, log);
+        yield* waitForPreboot(kernel, pci, this.#hardware.loaded, log);
       }
       this.#disabled = false;
       yield* this.#start(AT_PROBE);
@@ -333,6 +342,7 @@ export class Card {
   /** handle_reset_trigger: a program that has the card is given the benefit of the doubt. */
   #countTrigger(trigger: ResetTrigger | undefined): void {
     if (this.context) return;
+    this.#heartbeatFailed = trigger === 'heartbeat';
     this.#repeated = this.#trigger === trigger;
     this.#trigger = trigger;
   }
@@ -391,6 +401,7 @@ export class Card {
   /** hl_device_reset in its thread. */
   *#hardReset(): Steps {
     const { pci } = this;
+    const log = this.log.bind(this);
     this.#heartbeat?.cancel();
     yield* haltEngines(pci);
     stopTime(pci);
@@ -401,9 +412,11 @@ export class Card {
     try {
       this.firmware.stop();
       try {
-        yield* resetChip(pci);
+        yield* resetChip(this.#hardware, log, this.#heartbeatFailed);
         this.events.counts.fill(0);
       } finally {
+        this.#hardware.loaded.linux = false;
+        this.#heartbeatFailed = false;
         this.queues.reset();
         this.streams.reset();
       }
@@ -413,7 +426,7 @@ export class Card {
         return;
       }
       this.#disabled = false;
-      yield* waitForPreboot(this.kernel, pci, this.log.bind(this));
+      yield* waitForPreboot(this.kernel, pci, this.#hardware.loaded, log);
       yield* this.#start(AFTER_RESET);
       this.#inReset = false;
       this.log('info', `Successfully finished resetting the ${this.name} device`);

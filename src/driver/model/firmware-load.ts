@@ -22,7 +22,7 @@ import {
 } from '../../../specs/gaudi/boot.ts';
 import { psocGlobalConf } from '../../../specs/gaudi/registers/psoc-global-conf.ts';
 import type { Steps } from '../../sim/process.ts';
-import { type Kernel, poll, SECOND } from './kernel.ts';
+import { type Kernel, MS, poll, SECOND } from './kernel.ts';
 import type { PciDevice } from './pci.ts';
 import { register } from './registers.ts';
 
@@ -39,12 +39,22 @@ export const BOOT_REGISTERS = {
 /** gaudi.c: GAUDI_BOOT_FIT_REQ_TIMEOUT_USEC, GAUDI_CPU_TIMEOUT_USEC, GAUDI_WAIT_FOR_BL_TIMEOUT_USEC. */
 const TIMEOUT = { PREBOOT: 4 * SECOND, CPU: 30 * SECOND, BOOT_LOADER: 15 * SECOND } as const;
 
+/** gaudi.c, GAUDI_CPU_RESET_WAIT_MSEC. */
+const CPU_RESET_WAIT = 200 * MS;
+
 const image = new TextEncoder().encode('An image in the place of a firmware that the card would execute.');
 /** struct lkd_msg_comms: what the first descriptor is asked for (firmware_if.c, hl_fw_dynamic_init_cpu). */
 const MESSAGE_SIZE = 1280;
 
 /** The driver's log. */
 export type Log = (level: 'err' | 'warn' | 'dbg', text: string) => void;
+
+/** What of the firmware runs (fw_comp_loaded, dynamic_fw_load, device_cpu_is_halted). */
+export interface Loaded {
+  byComms: boolean;
+  linux: boolean;
+  halted: boolean;
+}
 
 /** What is read where nobody answers. */
 const NOBODY = 0xffff_ffff;
@@ -88,7 +98,7 @@ function readErrors(card: PciDevice, log: Log): boolean {
 export class BootError extends Error {}
 
 /** hl_fw_wait_preboot_ready. @throws BootError */
-export function* waitForPreboot(kernel: Kernel, card: PciDevice, log: Log): Steps {
+export function* waitForPreboot(kernel: Kernel, card: PciDevice, loaded: Loaded, log: Log): Steps {
   const ready: readonly number[] = [
     BOOT_STATUS.NIC_FW_RDY,
     BOOT_STATUS.READY_TO_BOOT,
@@ -97,18 +107,20 @@ export function* waitForPreboot(kernel: Kernel, card: PciDevice, log: Log): Step
   const booted = yield* poll(kernel, () => ready.includes(card.read(BOOT_REGISTERS.STATUS)), TIMEOUT.PREBOOT);
   const status = card.read(BOOT_REGISTERS.STATUS);
   const failed = status !== NOBODY && readErrors(card, log);
-  if (booted && !failed) return;
+  if (booted && !failed) {
+    const features = card.read(BOOT_REGISTERS.DEV_STS0);
+    loaded.byComms = (features & DEV_STS0.ENABLED) !== 0 && (features & DEV_STS0.FW_LD_COM_EN) !== 0;
+    return;
+  }
   log('err', `Device boot progress - ${progress[status] ?? `Invalid or unexpected status code ${status | 0}`}`);
   throw new BootError(`CPU boot ${failed ? 'failed due to an error' : 'ready timeout'} (status = ${status | 0})`);
 }
 
 /** From preboot to Linux. @throws BootError */
-export function* loadFirmware(kernel: Kernel, card: PciDevice, log: Log): Steps {
-  const features = card.read(BOOT_REGISTERS.DEV_STS0);
-  const comms = (features & DEV_STS0.ENABLED) !== 0 && (features & DEV_STS0.FW_LD_COM_EN) !== 0;
+export function* loadFirmware(kernel: Kernel, card: PciDevice, loaded: Loaded, log: Log): Steps {
   let failure: unknown;
   try {
-    if (comms) yield* loadByComms(kernel, card);
+    if (loaded.byComms) yield* loadByComms(kernel, card);
     else yield* loadStatically(kernel, card);
     yield* waitForStatus(kernel, card, BOOT_STATUS.SRAM_AVAIL, TIMEOUT.CPU, 'Linux');
   } catch (error) {
@@ -117,6 +129,7 @@ export function* loadFirmware(kernel: Kernel, card: PciDevice, log: Log): Steps 
   const failed = readErrors(card, log);
   if (failure !== undefined) throw failure;
   if (failed) throw new BootError('Errors in device boot');
+  loaded.linux = true;
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
 }
 
@@ -186,7 +199,37 @@ function* clear(kernel: Kernel, card: PciDevice, send: (cmd: number) => void): S
 
 function* waitForAnswer(kernel: Kernel, card: PciDevice, status: number): Steps {
   const there = () => card.read(BOOT_REGISTERS.ANSWER) >>> COMMS_STATUS.STATUS_SHIFT === status;
-  if (!(yield* poll(kernel, there, TIMEOUT.CPU))) throw new BootError(`no status ${status} of the firmware`);
+  if (yield* poll(kernel, there, TIMEOUT.CPU)) return;
+  const now = card.read(BOOT_REGISTERS.ANSWER) >>> COMMS_STATUS.STATUS_SHIFT;
+  const known = statusName(now);
+  throw new BootError(`Device status ${known ?? `unknown ${now}`}, expected status: ${statusName(status)}`);
+}
+
+/** hl_dynamic_fw_status_str. */
+function statusName(status: number): string | undefined {
+  return Object.entries(COMMS_STS).find(([, value]) => value === status)?.[0];
+}
+
+/** hl_fw_ask_halt_machine_without_linux. */
+export function* haltWithoutLinux(kernel: Kernel, card: PciDevice, loaded: Loaded, log: Log): Steps {
+  if (loaded.halted) return;
+  loaded.halted = true;
+  if (!loaded.byComms) {
+    card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.GOTO_WFE);
+    yield CPU_RESET_WAIT;
+    card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
+    return;
+  }
+  try {
+    yield* command(kernel, card, COMMS_CMD.GOTO_WFE, 0, false);
+  } catch (error) {
+    log('err', (error as Error).message);
+    log('err', 'Failed sending COMMS_GOTO_WFE');
+    return;
+  }
+  const status = () => card.read(BOOT_REGISTERS.STATUS);
+  if (!(yield* poll(kernel, () => status() === BOOT_STATUS.IN_WFE, TIMEOUT.CPU)))
+    log('err', `Current status=${status()}. Timed-out updating to WFE`);
 }
 
 function* waitForStatus(kernel: Kernel, card: PciDevice, status: number, timeout: number, what: string): Steps {

@@ -248,4 +248,5 @@ const BOOTING: readonly RegExp[] = [
   /failed to (initialize the H\/W|load|wait)/i,
   /Failed to initialize|Errors in device boot|load (boot fit|Linux|firmware)/,
   /Device status/,
+  /Failed sending COMMS/,
 ];

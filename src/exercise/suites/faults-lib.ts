@@ -82,6 +82,16 @@ export async function inState(t: TestContext, node: ControlDevice, wanted: strin
   }
 }
 
+/** Runs `body` with a card that it may leave in any state: the card is reset afterwards, and works. */
+export async function repaired(t: TestContext, body: (device: Device) => Promise<void>): Promise<void> {
+  const device = t.open(0);
+  try {
+    await body(device);
+  } finally {
+    await renew(t, device);
+  }
+}
+
 /** Closes the card, has it reset, and sees that it works. */
 export async function renew(t: TestContext, device?: Device): Promise<void> {
   t.expectMessages(REQUESTED, ...RESETTING);

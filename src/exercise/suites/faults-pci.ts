@@ -158,6 +158,8 @@ const LINKLESS: readonly RegExp[] = [
   /[Tt]imeout.*(TPC|MMU|DMA|MME)/,
   /device is not idle/,
   /packet is lost/,
+  /Device status \w+, expected status/,
+  /Failed sending COMMS_GOTO_WFE/,
 ];
 
 /** Work that is never told to be done, by one fault. */
