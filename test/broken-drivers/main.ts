@@ -102,11 +102,22 @@ async function each(driver: BrokenDriver): Promise<void> {
 
 async function together(place: string, rows: readonly BrokenDriver[]): Promise<void> {
   const module = await build('together', rows);
-  const only = new Set(rows.flatMap(({ tests }) => chosenTests({ ...run, grep: tests.source }).map(({ id }) => id)));
-  const outcome = await stationFor(place).try('together', module, { ...run, only: [...only] }, true);
-  say(`${outcome.tests} of ${only.size} tests in ${outcome.seconds.toFixed(0)} s: ${outcome.message.split('\n')[0]}`);
+  const left = new Set(rows.flatMap(({ tests }) => chosenTests({ ...run, grep: tests.source }).map(({ id }) => id)));
+  const failed: string[] = [];
+  // a test that takes the guest with it does not keep the others from theirs
+  while (left.size > 0) {
+    const outcome = await stationFor(place).try('together', module, { ...run, only: [...left] }, true);
+    failed.push(...outcome.failed);
+    for (const id of outcome.done) left.delete(id);
+    say(`${outcome.tests} tests in ${outcome.seconds.toFixed(0)} s, ${left.size} left; ${outcome.failed.at(-1) ?? ''}`);
+    if (outcome.done.length === 0) {
+      say(outcome.message);
+      break;
+    }
+    if (!outcome.dead) break;
+  }
   for (const row of rows) {
-    const by = outcome.failed.filter((id) => row.tests.test(id));
+    const by = failed.filter((id) => row.tests.test(id));
     tell(row, by[0], by.length > 1 ? `and ${by.length - 1} more` : '');
   }
 }

@@ -18,6 +18,8 @@ export interface Outcome {
   readonly noticedBy: string | undefined;
   /** All tests that failed, where it did not end with the first. */
   readonly failed: readonly string[];
+  /** All that were run. */
+  readonly done: readonly string[];
   readonly message: string;
   readonly tests: number;
   readonly seconds: number;
@@ -50,10 +52,10 @@ export class Station implements AsyncDisposable {
   }
 
   async #attempt(name: string, module: Uint8Array, config: RunConfig, on: boolean): Promise<Omit<Outcome, 'seconds'>> {
-    let count = 0;
+    const done: string[] = [];
     const all: Result[] = [];
     const ended = (noticedBy: string | undefined, message: string, dead: boolean) => {
-      return { noticedBy, message, tests: count, dead, failed: all.map(({ id }) => id) };
+      return { noticedBy, message, tests: done.length, dead, done, failed: all.map(({ id }) => id) };
     };
     try {
       const file = path.join(this.#folder, `${name}.ko`);
@@ -80,11 +82,14 @@ export class Station implements AsyncDisposable {
       const vm = this.#vm as Vm;
       const known = vm.unexpected().length;
       const last = await runTests(vm, await agentBundle(this.#folder), config, (result) => {
-        count++;
+        done.push(result.id);
         if (result.status === 'failed') all.push(result);
         return on || result.status !== 'failed';
       });
-      if (last) all.push(last);
+      if (last) {
+        all.push(last);
+        done.push(last.id);
+      }
       const complaint = vm.unexpected()[known];
       const dead = complaint !== undefined || last !== undefined;
       const [failed] = all;
