@@ -84,6 +84,7 @@ export const longTests: ReadonlySet<string> = new Set([
   'lifetimes: who has only the control node is not killed by a reset',
   'records: of faults the first is recorded, with who did it and what was mapped',
   'records: an unknown packet is recorded with the stream and where it was',
+  'faults: firmware-silent: who asks first gives up, and all others are not heard before a reset',
   'interface: records of a fault that cannot be written are refused',
   'interface: who waits for several learns that one took longer than its limit',
   'interface: units cannot be touched during a reset',

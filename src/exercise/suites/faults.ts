@@ -3,6 +3,7 @@ import { engineFaults } from './faults-engines.ts';
 import { eventFaults } from './faults-events.ts';
 import { firmwareFaults } from './faults-firmware.ts';
 import { pciFaults } from './faults-pci.ts';
+import { questionFaults } from './faults-questions.ts';
 
 export const faults = suite(
   'faults',
@@ -12,5 +13,6 @@ export const faults = suite(
     eventFaults(test);
     engineFaults(test);
     firmwareFaults(test);
+    questionFaults(test);
   },
 );

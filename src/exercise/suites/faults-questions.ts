@@ -1,0 +1,67 @@
+/** What every question that the driver passes on to the firmware is answered with when the firmware refuses it, or is silent. */
+
+import assert from 'node:assert/strict';
+import type { ControlDevice } from '../../runtime/device.ts';
+import { DRM_IOCTL_HL_INFO, type InfoOperation, infoOperations } from '../../uapi/habanalabs/info.ts';
+import type { Declare, TestContext } from '../suite.ts';
+import { RESETTING, UNANSWERED, withFaults } from './faults-lib.ts';
+import { assertErrno, KiB } from './lib.ts';
+import { asNew, control, REQUESTED, recovered, resets, SLOW, writeHardReset } from './reset-lib.ts';
+
+const FAILED = /Failed to|failed to|DMA_.*error|F\/W ERROR/;
+
+/** Questions that the firmware is asked, by the rows. */
+const passedOn = Object.entries<InfoOperation>(infoOperations).filter(
+  ([, row]) => row.errors && 'EAGAIN' in row.errors,
+);
+/** A Gaudi1 answers these with EIO in any case. */
+const answered = passedOn.filter(([, row]) => row.refused === undefined);
+
+/** The driver waits for these as long as from one heartbeat to the next; two in a row that fail disable the card. */
+const SLOWLY: ReadonlySet<string> = new Set(['HL_INFO_PLL_FREQUENCY', 'HL_INFO_POWER']);
+
+function ask(t: TestContext, node: ControlDevice, { value: op, answer }: InfoOperation): void {
+  const memory = t.target.driver.allocate(64 * KiB);
+  try {
+    const { request, argument } = DRM_IOCTL_HL_INFO;
+    const asked = { return_pointer: memory.address, return_size: answer?.size ?? 4 * KiB, op };
+    t.target.driver.ioctl(node.fd, request, argument.encode(asked));
+  } finally {
+    memory.unmap();
+  }
+}
+
+export function questionFaults(test: Declare): void {
+  test('firmware-refuses: every question that is passed on is refused, and answered the next time', (t) =>
+    withFaults(t, async (faults) => {
+      t.expectMessages(FAILED);
+      const node = control(t);
+      for (const [name, row] of answered) {
+        await faults.inject('firmware-refuses:any');
+        assertErrno('EIO', () => ask(t, node, row));
+        assert.doesNotThrow(() => ask(t, node, row), name);
+      }
+    }));
+
+  test(
+    'firmware-silent: who asks first gives up, and all others are not heard before a reset',
+    (t) =>
+      withFaults(t, async (faults) => {
+        t.expectMessages(FAILED, ...UNANSWERED, ...RESETTING, /heartbeat failed/i);
+        t.expectMessages(REQUESTED);
+        const node = control(t);
+        for (const [, row] of passedOn.filter(([name]) => !SLOWLY.has(name))) {
+          await faults.inject('firmware-silent:any');
+          const before = resets(node);
+          // the heartbeat may be what is not answered first, and what has the card reset meanwhile
+          assertErrno(['ETIMEDOUT', 'EAGAIN'], () => ask(t, node, row));
+          for (const [, other] of passedOn) assertErrno(['EAGAIN', 'EBUSY'], () => ask(t, node, other));
+          await faults.clear();
+          writeHardReset(t, '1');
+          await recovered(t, node, before);
+        }
+        await asNew(t);
+      }),
+    SLOW,
+  );
+}
