@@ -23,6 +23,7 @@ const MESSAGES = 64;
 const NOPS = 64;
 /** Words of a packet that is called short. */
 const SHORT = 8;
+const PAGE = 0x1000;
 
 /** Indices of registers that every packet needs, of the first processor; the others' follow. */
 const { CP_CURRENT_INST_LO, CP_CURRENT_INST_HI, CP_BARRIER_CFG } = qmanRegisters.rows;
@@ -86,6 +87,9 @@ export class CommandProcessor {
   #told: string | undefined;
   #alike = 0;
   #summed = 0;
+  /** The page of registers that the last message went to, and whether what is there tells of messages itself. */
+  #page = -1;
+  #quiet = false;
   readonly #queue: CommandQueue;
   readonly #unit: number;
   readonly #arrived = new Condition();
@@ -253,7 +257,8 @@ export class CommandProcessor {
         trace.begin();
         this.#flow = trace.flow;
         queue.consume(length);
-        if (packet) yield* this.#traced(packet, this.words, address);
+        if (packet)
+          yield* this.#sums(packet, address) ? this.#perform(packet) : this.#traced(packet, this.words, address);
         if (trace.whole) this.#endRun();
         trace.end();
         continue;
@@ -310,18 +315,19 @@ export class CommandProcessor {
     this.qm.errors.report(new ModelError(error.category, `${this.qm.name}.CP${this.index}`, error.message));
   }
 
-  /** As `#perform`, told. */
-  *#traced(packet: Packet, words: Uint32Array, address: number): Steps {
-    const track = this.track as Track;
-    const { name, fields } = packet;
+  /** Whether a packet is one of a row that is told of as one event. */
+  #sums({ name, fields }: Packet, address: number): boolean {
     if (name !== this.#told) this.#endRun();
     this.#told = name;
     const waits = name === 'NOP' && (fields.eb !== 0 || fields.mb !== 0);
-    if (!waits && ++this.#alike > (TOLD[name] ?? Number.POSITIVE_INFINITY)) {
-      if (this.#summed++ === 0) track.begin('packet', name, { address }, 0);
-      yield* name === 'NOP' ? this.#perform(packet) : following(track.trace, this.#flow, this.#perform(packet));
-      return;
-    }
+    if (waits || ++this.#alike <= (TOLD[name] ?? Number.POSITIVE_INFINITY)) return false;
+    if (this.#summed++ === 0) this.track?.begin('packet', name, { address }, 0);
+    return true;
+  }
+
+  /** As `#perform`, told. */
+  *#traced(packet: Packet, words: Uint32Array, address: number): Steps {
+    const track = this.track as Track;
     this.#endSum();
     const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
     track.begin('packet', packet.name, { address, words: bytes }, 0);
@@ -380,8 +386,7 @@ export class CommandProcessor {
 
   #send(who: Initiator, address: number, value: number): void {
     const { clock, timing } = this.qm;
-    const flow = this.track?.trace.cause ?? 0;
-    this.#messages.push({ who, address, value, flow, due: clock.now() + timing.messageNs });
+    this.#messages.push({ who, address, value, flow: this.#flow, due: clock.now() + timing.messageNs });
     this.#posted.notify();
   }
 
@@ -394,18 +399,20 @@ export class CommandProcessor {
     this.#debt = 0;
   }
 
-  /** A message arrives, and that is told. */
-  *#arrive(track: Track, { who, address, value, flow }: Message): Steps {
+  /** Tells that a message arrives, but not where a sync manager tells of what it changes. */
+  #tellMessage(track: Track, { address, value, flow }: Message): void {
     const { bus } = this.qm;
-    const target = bus.describe?.(address);
-    // a sync manager tells of what that changes
-    if (!target?.startsWith('SYNC_MNGR')) track.instant('message', target, { address, value }, flow);
-    const steps = track.trace.causing(flow, () => bus.write32(who, address, value));
-    if (steps) yield* following(track.trace, flow, steps);
+    const page = Math.floor(address / PAGE);
+    if (page !== this.#page) {
+      this.#page = page;
+      this.#quiet = bus.describe?.(address).startsWith('SYNC_MNGR') === true;
+    }
+    if (!this.#quiet) track.instant('message', bus.describe?.(address), { address, value }, flow);
   }
 
   *#deliver(): Steps {
     const { bus, clock } = this.qm;
+    const trace = this.#messageTrack?.trace;
     for (;;) {
       const message = this.#messages[0];
       if (!message) {
@@ -413,13 +420,14 @@ export class CommandProcessor {
         continue;
       }
       yield Math.max(0, message.due - clock.now());
+      if (this.#messageTrack) this.#tellMessage(this.#messageTrack, message);
       try {
-        if (this.#messageTrack) yield* this.#arrive(this.#messageTrack, message);
-        else {
-          const steps = bus.write32(message.who, message.address, message.value);
-          if (steps) yield* steps;
-        }
+        if (trace) trace.cause = message.flow;
+        const steps = bus.write32(message.who, message.address, message.value);
+        if (trace) trace.cause = 0;
+        if (steps) yield* trace ? following(trace, message.flow, steps) : steps;
       } catch (error) {
+        if (trace) trace.cause = 0;
         if (error instanceof ModelError) this.#report(error);
         else if (!(error instanceof BusError)) throw error;
         this.fault(qmanError.messageWrite);
