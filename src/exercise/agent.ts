@@ -4,7 +4,6 @@
  * the devices between two tests; `EXPLAIN` asks for what the test did last, any other byte lets the next test begin. Started with a JSON `AgentConfig` as its only argument; bundled into one file for a guest.
  */
 
-import { writeSync } from 'node:fs';
 import process from 'node:process';
 import { discover } from '../driver/linux/discover.ts';
 import { LinuxDriver } from '../driver/linux/driver.ts';
@@ -17,6 +16,7 @@ import { ASK_TRAFFIC, type AskFaults, EXPLAIN, type FaultAnswer } from './remote
 import { runTests } from './runner.ts';
 import { chosenTests, type RunConfig } from './selection.ts';
 import type { Moved, Target } from './suite.ts';
+import { writeLine } from './write-line.ts';
 
 export type AgentConfig = RunConfig;
 
@@ -39,19 +39,7 @@ const target: Target = {
     return answer.happened;
   }),
 };
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
-/** All of it, also into a pipe that is full and does not block. */
-const emit = (event: RunEvent | typeof ASK_TRAFFIC | AskFaults) => {
-  let rest = Buffer.from(`${JSON.stringify(event)}\n`);
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(1, rest));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-      Atomics.wait(sleeper, 0, 0, 1);
-    }
-  }
-};
+const emit = (event: RunEvent | typeof ASK_TRAFFIC | AskFaults) => writeLine(event);
 const input = process.stdin[Symbol.asyncIterator]();
 /** What comes on standard input, up to the end of the line. */
 const line = async () => {

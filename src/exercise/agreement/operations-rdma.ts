@@ -58,7 +58,7 @@ export const rdmaOperations: Readonly<Record<string, Operation>> = {
       plainly(nic, () => {
         if (what === 0) nic?.query();
         else if (what === 1) nic?.queryPort(port);
-        else nic?.address(port - 1, 1);
+        else nic?.address(port >> 1, 1);
       });
     },
   }),

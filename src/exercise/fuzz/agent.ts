@@ -3,12 +3,13 @@
  * output. Bundled into one file for a guest.
  */
 
-import { readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { LinuxDriver } from '../../driver/linux/driver.ts';
 import { KernelLog } from '../../driver/linux/kernel-log.ts';
 import { isAlarm } from '../../machine/vm/kernel-log.ts';
+import { writeLine } from '../write-line.ts';
 import type { Answer, Probe, Request } from './course.ts';
 import { FtraceProbe, telling } from './ftrace.ts';
 import { KcovProbe } from './kcov.ts';
@@ -19,19 +20,7 @@ const MODULE = 'habanalabs';
 /** Has the kernel warn again of what it warns of once. */
 const ONCE = '/sys/kernel/debug/clear_warn_once';
 
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
-/** All of it, also into a pipe that is full and does not block. */
-function answer(what: Answer): void {
-  let rest = Buffer.from(`${JSON.stringify(what)}\n`);
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(1, rest));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
-      Atomics.wait(sleeper, 0, 0, 1);
-    }
-  }
-}
+const answer = (what: Answer) => writeLine(what);
 
 /** The best that this kernel has. */
 function chooseProbe(): Probe {

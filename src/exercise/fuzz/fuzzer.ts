@@ -3,6 +3,7 @@
  * makes what it finds as short as it can.
  */
 
+import { UserError } from '../../sim/errors.ts';
 import { Random } from '../../sim/random.ts';
 import { operations } from '../agreement/operations.ts';
 import { generate, LENGTH, lottery, resourcesOf, type Step } from '../agreement/sequences.ts';
@@ -12,7 +13,7 @@ import { judge, type Suspicion, type Told } from './judge.ts';
 import { drop, mutate } from './mutate.ts';
 import { textOf } from './program.ts';
 import type { Features, FindingDescription, Store } from './store.ts';
-import type { Target } from './target.ts';
+import { isLost, type Target } from './target.ts';
 
 export interface FuzzOptions {
   readonly seed: number;
@@ -51,6 +52,8 @@ const FRESH = 5;
 const QUIET = 5_500;
 /** How often a finding is tried again before it is called unsteady. */
 const ATTEMPTS = 2;
+/** How often targets are started anew before that is given up. */
+const RESTARTS = 5;
 
 /** What the targets of a lane are, each with the same machine. */
 export type Lane = readonly Target[];
@@ -128,15 +131,28 @@ export class Fuzzer {
     const requests = batch.map((steps): Request => ({ text: textOf(steps), ...(rest === undefined ? {} : { rest }) }));
     const courses = await this.#stoppable(Promise.all(lane.map((target) => target.perform(requests))));
     const count = Math.min(...courses.map((list) => list.length));
-    const lost = courses.map((list) => list.at(-1)?.error).find((error) => error !== undefined);
-    if (lost) {
-      this.#listener.restarting(lost.message);
-      // all of them, so that what earlier sequences have left behind stays the same
-      await this.#stoppable(Promise.all(lane.map((target) => target.start())));
-    }
+    const lost = courses.flat().find(isLost);
+    if (lost) await this.#restart(lane, lost.error?.message ?? '');
     return Array.from({ length: count }, (_, i) =>
       lane.map(({ station }, j) => ({ target: station.name, course: courses[j]?.[i] as Course })),
     );
+  }
+
+  /** All targets, so that what earlier sequences have left behind stays the same on each. @throws UserError when one does not come up */
+  async #restart(lane: Lane, why: string): Promise<void> {
+    let reason = why;
+    for (let left = RESTARTS; ; left--) {
+      this.#listener.restarting(reason);
+      try {
+        await this.#stoppable(Promise.all(lane.map((target) => target.start())));
+        return;
+      } catch (error) {
+        // a guest may not come up on a busy host, and fuzzing is to go on for hours
+        if (!(error instanceof UserError) || left === 1) throw error;
+        this.#options.signal.throwIfAborted();
+        reason = error.message;
+      }
+    }
   }
 
   /** @throws the signal's reason at once, whatever the targets are at */

@@ -1,5 +1,6 @@
 /** A driver and its cards somewhere else: performs sequences there, notices when one never ends, and starts anew. */
 
+import { UserError } from '../../sim/errors.ts';
 import type { Answer, Course, Request, Trouble } from './course.ts';
 
 /** What a target runs in. */
@@ -54,7 +55,7 @@ export class Target {
     await Promise.race([
       ready.promise,
       ended.then((reason) => {
-        throw new Error(`${this.station.name} did not start: ${reason}`);
+        throw new UserError(`${this.station.name} did not start: ${reason}`);
       }),
     ]);
   }
@@ -73,7 +74,7 @@ export class Target {
         refusals: [...course.refusals, ...refusals],
         alarms: [...new Set([...course.alarms, ...alarms])],
       });
-      if (course.error) break;
+      if (isLost(course)) break;
     }
     return courses;
   }
@@ -111,6 +112,11 @@ export class Target {
     this.station.send(JSON.stringify(request));
     return promise.finally(() => clearInterval(watch));
   }
+}
+
+/** Whether the target is not what it was: what runs there has not ended, or a card cannot be used. */
+export function isLost({ error }: Course): boolean {
+  return error !== undefined && error.kind !== 'exception';
 }
 
 function parse(line: string): Answer | undefined {
