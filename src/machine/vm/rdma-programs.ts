@@ -1,5 +1,5 @@
 /**
- * Debian's RDMA programs (rdma-core, perftest, pyverbs) for guests with a NIC. They look for their plug-ins at fixed places,
+ * Debian's RDMA programs (rdma-core, perftest, pyverbs, libfabric) for guests with a NIC. They look for their plug-ins at fixed places,
  * so they run in an unpacked tree of their own; `bin/` has a way in for each.
  */
 
@@ -14,6 +14,7 @@ const RDMA_PACKAGES = [
   'ibverbs-utils',
   'perftest',
   'python3-pyverbs',
+  'libfabric-bin',
   // pyverbs asks its program `rdma` for the network device of a port
   'iproute2',
   'dash',
@@ -35,7 +36,7 @@ export async function rdmaPackages(apt: Apt, suite: string): Promise<Package[]> 
 }
 
 /** Programs that get a way in. */
-const PROGRAMS = /^(ib_|ibv_|rdma_|raw_ethernet_|run_perftest)/;
+const PROGRAMS = /^(ib_|ibv_|rdma(_|$)|raw_ethernet_|run_perftest|fi_)/;
 /** That of the tree's own Python, whose modules are there. */
 const PYTHON = 'rdma-python3';
 /** For any program of the guest that is linked against the tree's libraries. */
@@ -72,7 +73,7 @@ exec unshare --mount sh -c '
 /** Changes whenever what `makeRdmaPrograms` makes of the same packages does. */
 export function rdmaKey(): string {
   return createHash('sha256')
-    .update(JSON.stringify([RDMA_PACKAGES, HEADERS, UNUSED.source, ENTER]))
+    .update(JSON.stringify([RDMA_PACKAGES, HEADERS, UNUSED.source, PROGRAMS.source, ENTER]))
     .digest('hex')
     .slice(0, 16);
 }
