@@ -1,9 +1,11 @@
 /** `sagrada compare`: what changed between two runs. */
 
 import { Command } from 'commander';
-import { changes } from '../exercise/coverage/changes.ts';
-import { Results } from '../exercise/coverage/results.ts';
+import { type Changes, changes, type Side } from '../exercise/coverage/changes.ts';
+import { type KeptTest, Results, type Run } from '../exercise/coverage/results.ts';
+import { runsNamed } from '../exercise/coverage/summary.ts';
 import { addExamples } from './help.ts';
+import { endWithReader } from './interruption.ts';
 import { addResultsOptions, type ResultsOptions, resultsFile } from './results-options.ts';
 
 interface Options extends ResultsOptions {
@@ -12,46 +14,87 @@ interface Options extends ResultsOptions {
 
 export function command(): Command {
   const compare = new Command('compare')
-    .description('tell what changed from one run to another: tests, points of the interface, times')
-    .argument('<before>', 'id of a run, as "sagrada history" lists them')
-    .argument('<after>', 'id of another; "last" is the newest')
+    .description('tell what changed from one run, or kernel, to another: tests, points of the interface, code, times')
+    .argument(
+      '<before>',
+      'id of a run, as "sagrada history" lists them, or the release of a kernel, e.g. 6.12, or model',
+    )
+    .argument('<after>', 'the same of another; "last" is the newest run')
     .option('--json', 'as JSON');
   return addExamples(
     addResultsOptions(compare).action(run),
+    ['sagrada compare 6.12 7.3', 'what counts of one kernel and of another; parts of a run are put together'],
     ['sagrada compare 20261122T2045 last', 'one run and the newest; the beginning of an id is enough'],
     ['sagrada compare 20261122T2045 last --json', 'the same for a program'],
   );
 }
 
 function run(before: string, after: string, options: Options): void {
+  endWithReader();
   using results = new Results(resultsFile(options), false);
-  const runs = [results.run(before), results.run(after)] as const;
-  const found = changes(results, ...runs);
-  if (options.json) {
-    console.log(JSON.stringify(found, undefined, 2));
-    return;
-  }
-  for (const [i, { id, target, system, machine }] of runs.entries())
-    console.log(`${i === 0 ? 'from' : 'to  '} ${id}  ${target} ${machine}, ${system}`);
-  const list = (title: string, lines: readonly string[]) => {
-    if (lines.length > 0) console.log(`${title}:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+  const found = changes(results, runsNamed(results, before), runsNamed(results, after));
+  console.log(options.json ? JSON.stringify(found, undefined, 2) : textOf(found));
+}
+
+/** Items of a list that are shown. */
+const LONGEST = 30;
+
+function textOf(found: Changes): string {
+  const [a, b] = found.sides;
+  const lines = [...heading('from', a), ...heading('to', b), '', ...figures(a, b)];
+  const list = (title: string, items: readonly string[]) => {
+    if (items.length === 0) return;
+    lines.push('', `${items.length} ${title}:`, ...items.slice(0, LONGEST).map((item) => `  ${item}`));
+    if (items.length > LONGEST) lines.push(`  and ${items.length - LONGEST} more (--json has all)`);
   };
-  const ids = (tests: readonly { readonly id: string }[]) => tests.map(({ id }) => id);
+  const because = ({ id, message }: KeptTest) =>
+    `${id}${message === undefined ? '' : `\n      ${message.split('\n')[0]}`}`;
+  list('fail now', found.broken.map(because));
   list(
-    'fail now',
-    found.broken.map(({ id, message }) => `${id}${message === undefined ? '' : `\n    ${message.split('\n')[0]}`}`),
+    'pass now',
+    found.mended.map(({ id }) => id),
   );
-  list('pass now', ids(found.mended));
+  list('are skipped now', found.skipped.map(because));
   list('are not run any more', found.gone);
   list('are new', found.added);
-  list('points that are not reached any more', found.lost);
-  list('points that are reached now', found.gained);
+  list('points are not reached any more', found.lost);
+  list('points are reached now', found.gained);
+  list('functions of the driver do not run any more', found.functionsLost);
+  list('functions of the driver run now', found.functionsGained);
   list(
     'take another time',
     found.times.map(
-      ({ id, before: a, after: b }) => `${id}: ${(a / 1000).toFixed(2)} s, now ${(b / 1000).toFixed(2)} s`,
+      ({ id, before, after }) => `${id}: ${(before / 1000).toFixed(2)} s, now ${(after / 1000).toFixed(2)} s`,
     ),
   );
-  const [a, b] = found.seconds.map((value) => (value === undefined ? 'cut off' : `${value.toFixed(1)} s`));
-  console.log(`${found.same} tests ended as before; all of it took ${a}, now ${b}`);
+  lines.push('', `${found.same} tests ended as before`);
+  return lines.join('\n');
+}
+
+function heading(title: string, { runs }: Side): string[] {
+  const [{ target, system, machine }] = runs as [Run];
+  const more = runs.length > 4 ? `, and ${runs.length - 4} more` : '';
+  const ids = `${runs
+    .slice(0, 4)
+    .map(({ id }) => id)
+    .join(', ')}${more}`;
+  return [`${title.padEnd(5)}${target} ${machine}, ${system}`, `     run ${ids}`];
+}
+
+/** Figures of both beside each other. */
+function figures(a: Side, b: Side): string[] {
+  const part = (of: { readonly ran: number; readonly all: number } | undefined) =>
+    of === undefined ? '-' : `${of.ran} of ${of.all}`;
+  const rows: readonly (readonly [string, (side: Side) => string])[] = [
+    ['tests passed', ({ passed }) => String(passed)],
+    ['tests failed', ({ failed }) => String(failed)],
+    ['tests skipped', ({ skipped }) => String(skipped)],
+    ['points reached', ({ points }) => String(points)],
+    ['functions run', ({ functions }) => part(functions)],
+    ['lines run', ({ lines }) => part(lines)],
+    ['time', ({ seconds }) => (seconds === undefined ? 'cut off' : `${seconds.toFixed(1)} s`)],
+  ];
+  const shown = rows.filter(([, of]) => of(a) !== '-' || of(b) !== '-');
+  const width = Math.max(...shown.map(([, of]) => of(a).length));
+  return shown.map(([name, of]) => `${name.padEnd(15)} ${of(a).padStart(width)}   now ${of(b)}`);
 }

@@ -1,5 +1,6 @@
 /** What runs have shown of the interface: by operation, on each target. */
 
+import { UserError } from '../../sim/errors.ts';
 import { type FileCoverage, mergeCode } from './code.ts';
 import { operationDoc, type Point, points } from './points.ts';
 import type { Results, Run } from './results.ts';
@@ -119,6 +120,25 @@ const driversOf = ({ system }: Run) =>
 
 /** A target with its kernel and drivers. Its machines count together, because each suite may have one of its own. */
 const place = (run: Run) => JSON.stringify([kindOf(run), kernelOf(run), driversOf(run)]);
+
+/**
+ * Runs as one names them: a run by its id; or those that count of `model`, of a kernel by the beginning of its release, or of a
+ * driver of the user's by that of its key.
+ * @throws UserError when there is none, or the name is that of several
+ */
+export function runsNamed(results: Results, name: string): readonly Run[] {
+  const runs = results.runs();
+  if (name === 'last' || runs.some(({ id }) => id.startsWith(name))) return [results.run(name)];
+  const given = runs.filter((run) => driversOf(run).startsWith(name));
+  // a kernel's own driver, unless another is named
+  const stock = runs.filter((run) => driversOf(run) === '' && (kernelOf(run) ?? kindOf(run)).startsWith(name));
+  const chosen = lastRuns(name !== '' && given.length > 0 ? given : stock);
+  const places = [...new Set(chosen.map((run) => kernelOf(run) ?? kindOf(run)))];
+  if (places.length > 1)
+    throw new UserError(`there are runs of ${places.join(' and of ')}: which is meant by "${name}"?`);
+  if (chosen.length === 0) throw new UserError(`no run "${name}", nor one of such a kernel: see "sagrada history"`);
+  return chosen;
+}
 
 /** @throws UserError when the file cannot be read */
 export function summarise(results: Results, runs: readonly Run[]): Summary {

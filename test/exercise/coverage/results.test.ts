@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { changes } from '../../../src/exercise/coverage/changes.ts';
 import { keepRun } from '../../../src/exercise/coverage/keeping.ts';
 import { Results, type RunDescription } from '../../../src/exercise/coverage/results.ts';
-import { lastRuns } from '../../../src/exercise/coverage/summary.ts';
+import { lastRuns, runsNamed } from '../../../src/exercise/coverage/summary.ts';
 import { UserError } from '../../../src/sim/errors.ts';
 import { failed, result } from '../scripted.ts';
 
@@ -231,7 +231,7 @@ test('a comparison tells what is broken, mended, gone, new, slower, and which po
   b.result(result('s: slow', { ms: 1000 }));
   const [second, first] = results.runs();
   assert.ok(first && second);
-  const found = changes(results, first, second);
+  const found = changes(results, [first], [second]);
   assert.deepEqual(
     found.broken.map(({ id, message }) => [id, message]),
     [['s: breaks', 'why']],
@@ -244,4 +244,46 @@ test('a comparison tells what is broken, mended, gone, new, slower, and which po
   assert.deepEqual([found.lost, found.gained], [['p1'], ['p2']]);
   assert.deepEqual(found.times, [{ id: 's: slow', before: 100, after: 1000 }]);
   assert.equal(found.same, 1);
+  assert.deepEqual(
+    found.sides.map(({ passed, failed: bad, points }) => [passed, bad, points]),
+    [
+      [3, 1, 1],
+      [3, 1, 1],
+    ],
+  );
+});
+
+test('what passed and is skipped now is no silent matter', () => {
+  using results = new Results(':memory:', true);
+  const [a, b] = [results.begin(description, new Date(1)), results.begin(description, new Date(2000))];
+  a.result(result('s: a'));
+  b.result({ ...result('s: a'), status: 'skipped', reason: 'no card' });
+  const [second, first] = results.runs();
+  assert.ok(first && second);
+  const { skipped, broken } = changes(results, [first], [second]);
+  assert.deepEqual([skipped.map(({ id, message }) => [id, message]), broken], [[['s: a', 'no card']], []]);
+});
+
+test('two kernels are compared by their releases: the parts of a run count together, and a patched driver apart', () => {
+  using results = new Results(':memory:', true);
+  const add = (system: string, shard: number, shards: number, id: string, time: number) => {
+    const run = results.begin({ ...description, target: 'vm', system, shard, shards }, new Date(time));
+    run.result(result(id, { points: [`point of ${id}`] }));
+    run.end(3);
+  };
+  add('Linux 6.12.107+deb13-amd64, kvm', 1, 2, 's: a', 1000);
+  add('Linux 6.12.107+deb13-amd64, kvm', 2, 2, 's: b', 3000);
+  add('Linux 7.3.4+deb13-amd64, kvm', 1, 1, 's: a', 5000);
+  add('Linux 7.3.4+deb13-amd64, own driver habanalabs with x.patch (0123abcd), kvm', 1, 1, 's: c', 7000);
+  const compared = changes(results, runsNamed(results, '6.12'), runsNamed(results, '7.3'));
+  assert.deepEqual(
+    compared.sides.map(({ runs, passed, seconds }) => [runs.length, passed, seconds]),
+    [
+      [2, 2, 6],
+      [1, 1, 3],
+    ],
+  );
+  assert.deepEqual([compared.gone, compared.lost], [['s: b'], ['point of s: b']]);
+  assert.deepEqual(changes(results, runsNamed(results, '7.3'), runsNamed(results, '0123')).added, ['s: c']);
+  for (const name of ['5.10', 'model', '']) assert.throws(() => runsNamed(results, name), UserError);
 });
