@@ -248,9 +248,9 @@ function withFirst(steps: readonly Step[]): Step[] {
   });
 }
 
-/** Steps that made what a step takes, and what they took; itself too, and the first. */
+/** Steps that made what a step takes, and what they took; itself too. */
 function neededBy(steps: readonly Step[], index: number): Set<number> {
-  const needed = new Set([0]);
+  const needed = new Set<number>();
   const add = (i: number) => {
     if (needed.has(i)) return;
     needed.add(i);
