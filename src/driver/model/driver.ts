@@ -18,6 +18,7 @@ import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { IMPORTER_PATH } from '../../uapi/sagrada/importer.ts';
 import type { Accelerator, Mapping, RdmaDevice } from '../driver.ts';
 import { numberOf, viaControl, viaDrm } from './argument.ts';
+import { attributeFiles } from './attributes.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
 import { DmaBuf, type Importer } from './dmabuf.ts';
@@ -287,6 +288,12 @@ export class ModelDriver extends Program implements System {
     });
     const hardReset = `/sys/bus/pci/devices/${card.name}/hard_reset`;
     this.#nodes.set(hardReset, () => new OpenFile({ name: hardReset, write: (bytes) => this.#hardReset(card, bytes) }));
+    for (const { path, read } of attributeFiles(card)) {
+      this.#nodes.set(path, function* () {
+        const text = read();
+        return new OpenFile(new TextFile(path, typeof text === 'string' ? text : yield* text));
+      });
+    }
     const resource = `/sys/bus/pci/devices/${card.name}/resource`;
     this.#nodes.set(resource, () => new OpenFile(new TextFile(resource, this.#resources(card))));
   }

@@ -154,6 +154,18 @@ function* firmware(card: Card, what: string, steps: Steps<bigint>): Steps<bigint
 }
 
 /** get_used_pll_index: older firmware numbers its PLLs as the interface does, and is asked. @throws SystemError EINVAL */
+/** Rates of the clock of the engines, in hertz. @throws SystemError where the firmware does not answer */
+export function* clockRates(card: Card): Steps<{ readonly current: bigint; readonly most: bigint }> {
+  const index = pllOf(card, COMPUTE_PLL);
+  const most = yield* firmware(card, 'retrieve device max clock', card.firmware.send('FREQUENCY_GET', { index }));
+  const current = yield* firmware(
+    card,
+    'retrieve device current clock',
+    card.firmware.send('FREQUENCY_CURR_GET', { index }),
+  );
+  return { current, most };
+}
+
 function pllOf(card: Card, index: number): number {
   if ((card.pci.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) === 0) return index;
   const pll = PLLS[index];
@@ -203,13 +215,7 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
     return encode('HL_INFO_DEVICE_UTILIZATION', { utilization });
   },
   *HL_INFO_CLK_RATE({ card }) {
-    const index = pllOf(card, COMPUTE_PLL);
-    const most = yield* firmware(card, 'retrieve device max clock', card.firmware.send('FREQUENCY_GET', { index }));
-    const current = yield* firmware(
-      card,
-      'retrieve device current clock',
-      card.firmware.send('FREQUENCY_CURR_GET', { index }),
-    );
+    const { current, most } = yield* clockRates(card);
     const mhz = (hertz: bigint) => Number(hertz / 1_000_000n);
     return now(hl_info_clk_rate.encode({ cur_clk_rate_mhz: mhz(current), max_clk_rate_mhz: mhz(most) }));
   },
@@ -400,7 +406,7 @@ function* attest(card: Card, name: 'SEC_ATTEST_GET' | 'INFO_SIGNED_GET', nonce: 
   }
 }
 
-function hardware(card: Card) {
+export function hardware(card: Card) {
   const { info } = card;
   const name = info ? text(info.cardName) : '';
   return {

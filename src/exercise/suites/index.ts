@@ -1,4 +1,5 @@
 import type { Suite } from '../suite.ts';
+import { attributes } from './attributes.ts';
 import { cb } from './cb.ts';
 import { debug } from './debug.ts';
 import { dma } from './dma.ts';
@@ -21,6 +22,7 @@ import { tpc } from './tpc.ts';
 /** All suites, in the order in which they run. */
 export const suites: readonly Suite[] = [
   info,
+  attributes,
   memory,
   cb,
   dma,
