@@ -247,16 +247,8 @@ export const sourceMutants: readonly Mutant[] = [
   ]),
   ...within('peer', 'src/driver/model/dmabuf.ts', [
     ['who cannot reach the card may map its memory', '!this.#peerToPeer', 'false'],
-    [
-      'an importer without peer-to-peer is taken for one with it',
-      'new Attachment(this, peerToPeer && reached, importer.function.name)',
-      'new Attachment(this, reached, importer.function.name)',
-    ],
-    [
-      'distance does not matter',
-      'const reached = this.#topology.distance(provider, importer.function) >= 0;',
-      'const reached = true;',
-    ],
+    ['an importer without peer-to-peer is taken for one with it', 'peerToPeer && reached', 'reached'],
+    ['distance does not matter', 'this.#topology.distance(provider, importer.function) >= 0', 'true'],
     ['memory begins at the start of the BAR', '(this.#address - addressMap.HBM_BASE)', '0'],
     ['nobody is told of the end of a dma-buf', 'this.#released();', ''],
     ['the last segment is as long as the others', 'Math.min(LARGEST_SEGMENT, this.size - at)', 'LARGEST_SEGMENT'],

@@ -31,6 +31,8 @@ declare global {
 
 /** Seconds for a test, without and with a mutant. */
 const TIMEOUT = { SURVEY: 60, MUTANT: 10 } as const;
+/** Where tests run whose needs no suite's own machine meets. */
+const MACHINES: Readonly<Record<string, string>> = { apart: 'gaudi-x2-apart', 'nic-apart': 'gaudi-efa-apart' };
 const tell = (told: Told): void => {
   process.send?.(told);
 };
@@ -70,7 +72,9 @@ async function carryOut({ mutants, survey, tests, by = '' }: Order): Promise<voi
   const { suites } = await import('../../src/exercise/suites/index.ts');
   const { runInProcess } = await import('../../src/exercise/in-process.ts');
   const { divide } = await import('../../src/exercise/needs.ts');
-  const all = suites.flatMap((suite) => suite.tests.map((test) => ({ test, machine: suite.machine ?? 'gaudi-x2' })));
+  const all = suites.flatMap((suite) =>
+    suite.tests.map((test) => ({ test, machine: MACHINES[test.options.needs ?? ''] ?? suite.machine ?? 'gaudi-x2' })),
+  );
   const chosen = survey
     ? all.filter(({ test }) => test.id.includes(by))
     : tests.flatMap((id) => all.filter(({ test }) => test.id === id));

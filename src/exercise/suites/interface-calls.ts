@@ -131,6 +131,20 @@ function submissions(test: Declare): void {
     assert.equal(all.count, 0x7fff);
   });
 
+  test('signals that a sync object cannot count any more are of the next one', (t) => {
+    const { device } = t;
+    const one = device.reserveSignals(DOWN, 1);
+    device.unreserveSignals(one);
+    // its value after the signal: so many it can count from before it, and one more is too many (habanalabs.h, HL_MAX_SOB_VAL)
+    const most = 0x8000 - one.value;
+    const all = device.reserveSignals(DOWN, most);
+    device.unreserveSignals(all);
+    assert.equal(all.sobOffset, one.sobOffset);
+    const more = device.reserveSignals(DOWN, most + 1);
+    device.unreserveSignals(more);
+    assert.notEqual(more.sobOffset, one.sobOffset);
+  });
+
   test('signals that were given back cannot be made', (t) => {
     t.expectMessages(/encaps handle id\(\d+\) wasn't found/, /Failed to submit CS/);
     const reservation = t.device.reserveSignals(DOWN, 1);

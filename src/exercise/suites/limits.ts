@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import { type CommandBuffer, MAX_CB_SIZE } from '../../runtime/command-buffer.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
-import { ExhaustedError } from '../../runtime/errors.ts';
+import { ExhaustedError, QueueFullError } from '../../runtime/errors.ts';
 import { HostBuffer } from '../../runtime/memory.ts';
 import type { Chunk, Reservation, Submission } from '../../runtime/submission.ts';
 import { queueNumber } from '../../runtime/submission.ts';
@@ -67,9 +67,11 @@ function submissions(test: Declare): void {
     // work for two queues, one of them full, is in neither
     const free = { queue: UP, stream: new CommandStream().memset(host, 1n, 8) } as const;
     assertErrno('EAGAIN', () => device.submit([free, chunk]));
+    // nor is there a place for a signal
+    assert.throws(() => device.signal(DOWN), QueueFullError);
     const after = device.info.csCounters();
-    assert.equal(after.total_queue_full_drop_cnt, before.total_queue_full_drop_cnt + 2n);
-    assert.equal(after.ctx_queue_full_drop_cnt, before.ctx_queue_full_drop_cnt + 2n);
+    assert.equal(after.total_queue_full_drop_cnt, before.total_queue_full_drop_cnt + 3n);
+    assert.equal(after.ctx_queue_full_drop_cnt, before.ctx_queue_full_drop_cnt + 3n);
     await run(t, UP, new CommandStream().nop());
     assert.equal(host.words[0], 0, 'one part was executed');
 

@@ -227,7 +227,7 @@ function faults(test: Declare): void {
       const events = device.notifyEvents();
       const kept = [device.allocHost(4 * KiB), device.allocHost(8 * KiB), device.allocHost(4 * KiB)];
       const gone = device.allocHost(64 * KiB);
-      const nowhere = gone.deviceAddress;
+      const nowhere = gone.deviceAddress + 0x240n;
       // elsewhere in the page tables, so that unmapping begins at their root; beside `gone` others stay mapped
       kept.push(device.allocHost(4 * MiB));
       gone[Symbol.dispose]();
