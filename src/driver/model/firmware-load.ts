@@ -69,6 +69,8 @@ const progress: Readonly<Record<number, string>> = {
   [BOOT_STATUS.SECURITY_READY]: 'Stuck in preboot after security initialization',
   [BOOT_STATUS.FW_SHUTDOWN_PREP]: 'Stuck in preparation for shutdown',
 };
+/** hl_boot_if.h, CPU_BOOT_ERR_ENG_ARC_MEM_SCRUB_FAIL. */
+const SCRUB_FAIL = 23;
 /** fw_report_boot_dev0: bits of CPU_BOOT_ERR0, in its order, and whether they end the boot (CPU_BOOT_ERR_FATAL_MASK). */
 const errors: readonly (readonly [bit: number, text: string, fatal?: true])[] = [
   [BOOT_ERR0.DRAM_INIT_FAIL, 'error - DRAM initialization failed', true],
@@ -81,7 +83,9 @@ const errors: readonly (readonly [bit: number, text: string, fatal?: true])[] = 
   [BOOT_ERR0.PLL_FAIL, 'error - PLL failure', true],
   [BOOT_ERR0.BINNING_FAIL, 'error - binning failure', true],
   [BOOT_ERR0.DRAM_SKIPPED, 'warning - Skipped DRAM initialization', true],
-  [BOOT_ERR0.ENG_ARC_MEM_SCRUB_FAIL, 'error - ARC memory scrub failed', true],
+  // the driver asks for the number of its bit instead of the bit: it says so of bits 0, 1, 2 and 4, and never of its own
+  [SCRUB_FAIL, 'error - ARC memory scrub failed'],
+  [BOOT_ERR0.ENG_ARC_MEM_SCRUB_FAIL, '', true],
   [BOOT_ERR0.EEPROM_FAIL, 'error - EEPROM failure detected', true],
 ];
 
@@ -90,7 +94,7 @@ function readErrors(card: PciDevice, log: Log): boolean {
   const bits = card.read(BOOT_REGISTERS.ERR0);
   if ((bits & BOOT_ERR0.ENABLED) === 0) return false;
   const found = errors.filter(([bit]) => (bits & bit) !== 0);
-  for (const [, text] of found) log('err', `Device boot ${text}`);
+  for (const [, text] of found) if (text !== '') log('err', `Device boot ${text}`);
   return found.some(([, , fatal]) => fatal);
 }
 
