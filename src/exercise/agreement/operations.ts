@@ -339,7 +339,7 @@ export const operations: Readonly<Record<string, Operation>> = {
       list.setBigUint64(0, first, true);
       list.setBigUint64(8, second, true);
       const seq = where === 0 ? 0n : world.scratch.address;
-      world.ioctl(fd, DRM_IOCTL_HL_WAIT_CS, { in: { seq, timeout_us: LONG, seq_arr_len: count, flags: 4 } });
+      world.ioctl(fd, DRM_IOCTL_HL_WAIT_CS, { in: { seq, timeout_us: LONG, seq_arr_len: count & 0xff, flags: 4 } });
     },
   }),
   ...moreOperations,
