@@ -280,6 +280,7 @@ export class Chip {
     const { clock, errors, memories, host } = this.#ports;
     const modern = this.#options.firmware.protocol === 'comms';
     const cpucp = new CpuCp({
+      track: this.#ports.trace?.track('firmware'),
       errors,
       sensors: this.sensors,
       clocks: this.clocks,
@@ -473,6 +474,8 @@ export class Chip {
   #resetUnits(units: readonly ResetUnit[], restart: boolean): void {
     const { cfg, memories } = this.#ports;
     const has = (pattern: RegExp) => units.some((unit) => pattern.test(unit.name));
+    const detail = units.map(({ name }) => name).join(' ');
+    this.#ports.trace?.track('host').instant('reset', restart ? 'hard' : 'soft', { detail });
     if (has(/^CPU$/)) this.firmware.stop();
     cfg.reset((name) => units.some((unit) => unit.blocks.test(name)));
     if (has(/^HBM_\d$/)) this.#empty(memories.hbm);

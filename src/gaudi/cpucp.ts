@@ -13,6 +13,7 @@ import {
 } from '../../specs/gaudi/cpucp.ts';
 import { type ErrorLog, ModelError } from '../sim/errors.ts';
 import type { Steps } from '../sim/process.ts';
+import type { Track } from '../trace/recorder.ts';
 import type { Card } from './card.ts';
 import type { Clocks } from './clocks.ts';
 import type { EventQueue } from './event-queue.ts';
@@ -39,6 +40,7 @@ export interface CpuCpReply {
 /** What the packets act on. */
 export interface CpuCpPorts {
   readonly errors: ErrorLog;
+  readonly track?: Track | undefined;
   readonly sensors: Sensors;
   readonly clocks: Clocks;
   readonly card: Card;
@@ -90,8 +92,11 @@ export class CpuCp {
   *execute(opcode: number, request: CpuCpRequest): Steps<CpuCpReply> {
     const name = names.get(opcode);
     if (!name) return failed(RC.INVALID_PKT);
-    const reply = bodies[name](this, request);
-    return 'rc' in reply ? reply : yield* reply;
+    const steps = bodies[name](this, request);
+    const reply = 'rc' in steps ? steps : yield* steps;
+    const told = { opcode, argument: request.value, result: reply.value ?? 0n, status: reply.rc };
+    this.ports.track?.instant('firmware', name, told);
+    return reply;
   }
 
   /** Something that the card does and this model does not. */

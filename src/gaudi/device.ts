@@ -240,13 +240,17 @@ class GaudiFunction implements Gaudi {
     this.#ports = ports;
     const host = this.#pcie.outbound(ports.dma);
     this.#host = host;
-    this.#faults = new Faults(ports.clock, {
-      clock: ports.clock,
-      ...chipFaults(() => this.#connectedChip()),
-      setLink: (up) => {
-        this.#link.up = up;
+    this.#faults = new Faults(
+      ports.clock,
+      {
+        clock: ports.clock,
+        ...chipFaults(() => this.#connectedChip()),
+        setLink: (up) => {
+          this.#link.up = up;
+        },
       },
-    });
+      this.#trace?.track('faults'),
+    );
     for (const text of this.#options.faults ?? []) this.#faults.inject(text, true);
     this.#chip = new Chip(
       {

@@ -344,6 +344,7 @@ export class DmaCore implements Engine {
     const { registers } = this;
     const causes = registers.get('ERR_CAUSE');
     registers.set('ERR_CAUSE', (causes | cause) >>> 0);
+    this.#ports.track?.instant('engine_error', `${this.name}.ERR_CAUSE`, { cause });
     if (causes & cause || (registers.get('ERR_CFG') & ERR_CFG.ERR_MSG_EN) === 0) return;
     const address = registers.get('ERRMSG_ADDR_HI') * 2 ** 32 + registers.get('ERRMSG_ADDR_LO');
     this.#messages++;

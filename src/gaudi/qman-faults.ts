@@ -57,6 +57,7 @@ export class QmanFaults {
     const configured = block.get('GLBL_ERR_CFG');
     if ((configured >>> (unit + 16)) % 2 === 1) this.#stoppedByError |= 1 << unit;
     if ((causes & cause) !== 0) return;
+    this.#tell(`GLBL_STS1[${index}]`, cause);
     block.set('GLBL_STS1', (causes | cause) >>> 0, index);
     const wanted = index === LOWER ? block.get('GLBL_MSG_EN_4') : block.get('GLBL_MSG_EN', index);
     if ((wanted & cause) !== 0 && (configured >>> unit) % 2 === 1) this.#send();
@@ -67,6 +68,7 @@ export class QmanFaults {
     const causes = block.get('ARB_ERR_CAUSE');
     if (block.get('GLBL_ERR_CFG') >>> 31 === 1) this.#stoppedByError |= 1 << ARBITER;
     if ((causes & cause) !== 0) return;
+    this.#tell('ARB_ERR_CAUSE', cause);
     block.set('ARB_ERR_CAUSE', (causes | cause) >>> 0);
     if ((block.get('ARB_ERR_MSG_EN') & cause) !== 0) this.#send();
   }
@@ -105,6 +107,11 @@ export class QmanFaults {
     this.#stoppedByPacket = 0;
     this.#messages = 0;
     this.#qm.spawn('errors', this.#deliver());
+  }
+
+  #tell(register: string, cause: number): void {
+    const { name, trace } = this.#qm;
+    trace?.track('errors').instant('engine_error', `${name}.${register}`, { cause });
   }
 
   #send(): void {

@@ -400,6 +400,7 @@ export class Tpc implements Engine {
     const causes = block.get('TPC_INTR_CAUSE');
     if ((block.get('TPC_INTR_MASK') | causes) & bit) return;
     block.set('TPC_INTR_CAUSE', (causes | bit) >>> 0);
+    this.#ports.track?.instant('engine_error', `${block.name}.TPC_INTR_CAUSE`, { cause: bit });
     this.#ports.onInterrupt();
   }
 }

@@ -165,9 +165,13 @@ export const traceEvents = {
       value: address('what was written'),
     },
   ),
-  engine_error: instant('trouble', 'An engine or queue manager has noted an error. The event’s name is the cause’s.', {
-    cause: address('bits of the cause register'),
-  }),
+  engine_error: instant(
+    'trouble',
+    'An engine or queue manager has noted an error. The event’s name is the register’s.',
+    {
+      cause: address('bits that were set'),
+    },
+  ),
   dma: slice(
     'data',
     'A DMA core transfers. The event’s name says what: copy or fill.',
@@ -228,6 +232,7 @@ export const traceEvents = {
     opcode: number('of the message'),
     argument: word('of the message'),
     result: word('that it gave'),
+    status: number('0: done'),
   }),
   tpc_kernel: slice(
     'compute',

@@ -2,6 +2,7 @@
 
 import { faults } from '../../../specs/gaudi/faults.ts';
 import type { Clock, Timer } from '../../sim/clock.ts';
+import type { Track } from '../../trace/recorder.ts';
 import { type FaultBody, type FaultyCard, faultBodies } from './bodies.ts';
 import { type Fault, parseFault } from './parse.ts';
 import { FaultPoints, type Handler } from './points.ts';
@@ -10,15 +11,18 @@ export class Faults {
   readonly points = new FaultPoints();
   readonly #clock: Clock;
   readonly #card: FaultyCard;
+  readonly #track: Track | undefined;
   /** What ends each fault that waits or lasts. */
   readonly #ends = new Set<() => void>();
   /** Those that wait for the driver to take events, for a boot, or for a reset. */
   readonly #waiting: { readonly for: 'ready' | 'boot' | 'reset'; readonly go: () => void }[] = [];
   #happened: string[] = [];
 
-  constructor(clock: Clock, card: FaultyCard) {
+  /** @param track where a trace tells of them */
+  constructor(clock: Clock, card: FaultyCard, track?: Track) {
     this.#clock = clock;
     this.#card = card;
+    this.#track = track;
   }
 
   /**
@@ -74,12 +78,17 @@ export class Faults {
     this.#ends.add(end);
   }
 
+  #tell({ name, text }: Fault): void {
+    this.#happened.push(text);
+    this.#track?.instant('fault', name, { detail: text });
+  }
+
   #arm(fault: Fault): void {
     const row = faults[fault.name];
     const { occasion } = row;
     const body = faultBodies[fault.name] as FaultBody;
     if (occasion === 'time') {
-      this.#happened.push(fault.text);
+      this.#tell(fault);
       const end = body(fault.words, this.#card) as (() => void) | undefined;
       if (end) this.#ends.add(end);
       return;
@@ -94,7 +103,7 @@ export class Faults {
       seen++;
       if (seen < first) return undefined;
       if (seen >= first + times - 1) end();
-      this.#happened.push(fault.text);
+      this.#tell(fault);
       return outcome;
     };
     const point = this.points[occasion] as { listen(handler: Handler<object, unknown>): () => void };
