@@ -551,6 +551,25 @@ const rows: readonly (readonly [string, string, string, string, RegExp, string, 
     '',
     /info: opening/,
   ],
+  // sysfs.c
+  [
+    'attribute-of-another',
+    'sysfs tells another count of resets',
+    common('sysfs.c'),
+    'hard_reset_cnt_show',
+    /reset_info.hard_reset_cnt/,
+    'reset_info.compute_reset_cnt',
+    /attributes: a reset/,
+  ],
+  [
+    'attribute-in-kilohertz',
+    'sysfs tells the current clock rate in kilohertz',
+    common('sysfs.c'),
+    'clk_cur_freq_mhz_show',
+    /value \/ 1000 \/ 1000/,
+    'value / 1000',
+    /attributes: clock/,
+  ],
   // gaudi.c
   [
     'prot-allowed',

@@ -3,6 +3,7 @@ import { O_RDONLY } from '../../driver/driver.ts';
 import { ControlDevice } from '../../runtime/device.ts';
 import { suite, type TestContext } from '../suite.ts';
 import { assertErrno } from './lib.ts';
+import { REQUESTED, recovered, resets, SLOW, writeHardReset } from './reset-lib.ts';
 
 const folder = (t: TestContext, index: number) =>
   `/sys/bus/pci/devices/${t.target.driver.accelerators()[index]?.pciAddress}`;
@@ -40,11 +41,23 @@ export const attributes = suite('attributes', 'What sysfs says of a card is what
     assert.equal(shown(t, 'security_enabled'), String(security_enabled));
   });
 
-  test('resets are counted in both places alike, each card by itself', (t) => {
-    const { hard_reset_cnt, soft_reset_cnt } = control(t).info.resetCount();
-    assert.equal(shown(t, 'hard_reset_cnt'), String(hard_reset_cnt));
-    assert.equal(shown(t, 'soft_reset_cnt'), String(soft_reset_cnt));
-  });
+  test(
+    'a reset counts as a hard one, here and for who asks, and for the card that was reset alone',
+    async (t) => {
+      t.expectMessages(REQUESTED);
+      const node = control(t);
+      const before = resets(node);
+      const other = shown(t, 'hard_reset_cnt', 1);
+      writeHardReset(t, '1');
+      const after = await recovered(t, node, before);
+      assert.equal(after, before + 1);
+      assert.equal(shown(t, 'hard_reset_cnt'), String(after));
+      assert.equal(shown(t, 'soft_reset_cnt'), String(node.info.resetCount().soft_reset_cnt));
+      assert.equal(shown(t, 'hard_reset_cnt', 1), other);
+      assert.equal(shown(t, 'status'), 'Operational');
+    },
+    { ...SLOW, devices: 2 },
+  );
 
   test('clock rates are in megahertz, the largest and the current', (t) => {
     const { cur_clk_rate_mhz, max_clk_rate_mhz } = control(t).info.clockRate();
