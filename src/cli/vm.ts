@@ -9,8 +9,9 @@ import type { Command as GuestCommand } from '../machine/vm/agent.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
 import type { LogRecord } from '../machine/vm/kernel-log.ts';
 import { prepareGuest } from '../machine/vm/prepare.ts';
+import { isRdmaProgram } from '../machine/vm/rdma-programs.ts';
 import { bootGuests, type Vm } from '../machine/vm/vm.ts';
-import { signalNumber } from '../os/run.ts';
+import { findProgram, signalNumber } from '../os/run.ts';
 import { UserError } from '../sim/errors.ts';
 import { addExamples } from './help.ts';
 import { Interruption, interruptible } from './interruption.ts';
@@ -157,6 +158,13 @@ export async function runCommand(
   signal: AbortSignal,
   env: Readonly<Record<string, string>> = {},
 ): Promise<number> {
+  const [program = ''] = words;
+  if (isRdmaProgram(program) && countOf(machineDescription(options.machine), 'efa') === 0 && !findProgram(program)) {
+    const instead = options.machine.includes('x2') ? 'gaudi-x2-efa-x2' : 'gaudi-efa';
+    throw new UserError(
+      `${program}: machine ${options.machine} has no NIC, and none of its programs; pass --machine ${instead}`,
+    );
+  }
   const input = process.stdin;
   const running: GuestCommand[] = [];
   // The reader of our output has gone (`| head`): the command learns it as it would on the host.

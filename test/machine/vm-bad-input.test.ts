@@ -38,6 +38,18 @@ const run = (...args: string[]) => ['run', ...args, '--', 'true'];
 
 test('an impossible machine', () => complains(run('--machine', 'gaudy'), /no machine "gaudy".*gaudi/));
 
+test('a program of the RDMA packages on a machine without a NIC', () => {
+  const command = (...args: string[]) => ['run', ...args, '--', 'ib_write_bw', '-c', 'SRD'];
+  // where the host has no such program
+  const env = { PATH: path.dirname(process.execPath) };
+  complains(command(), /ib_write_bw: machine gaudi has no NIC.*--machine gaudi-efa$/m, env);
+  complains(
+    command('--machine', 'gaudi-x2'),
+    /ib_write_bw: machine gaudi-x2 has no NIC.*--machine gaudi-x2-efa-x2$/m,
+    env,
+  );
+});
+
 test('a kernel that is not there, is none, or was not built', () => {
   complains(run('--kernel', '/nowhere/bzImage'), /no kernel at \/nowhere\/bzImage/);
   const text = path.join(folder, 'text');

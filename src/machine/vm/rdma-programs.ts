@@ -70,6 +70,11 @@ exec unshare --mount sh -c '
 ' sh "$here/../root" "$@"
 `;
 
+/** Whether a guest with a NIC has a program of this name, which others have only where the host has it. */
+export function isRdmaProgram(name: string): boolean {
+  return PROGRAMS.test(name) || name === PYTHON || name === ANY;
+}
+
 /** Changes whenever what `makeRdmaPrograms` makes of the same packages does. */
 export function rdmaKey(): string {
   return createHash('sha256')
