@@ -14,26 +14,33 @@
 #   KERNELS   as --kernel takes them; empty: no virtual machine, the model of the driver
 #   SHARDS    parts into which the tests are cut, for each kernel
 #   SEEDS     of random sequences of calls that model and driver must answer alike, 100 for each seed
+#   FUZZ      how long to fuzz with each of the seeds, e.g. 1h; empty: not at all
 #   SUITES    which suites; empty: all
 #   OUT       folder for results, which all nodes see
 #   SAGRADA   the program; e.g. "node /somewhere/bin/sagrada.js"
 set -euo pipefail
 
-: "${KERNELS=backports stable}" "${SHARDS:=4}" "${SEEDS=1 2 3 4}" "${SUITES=}"
+: "${KERNELS=backports stable}" "${SHARDS:=4}" "${SEEDS=1 2 3 4}" "${FUZZ=}" "${SUITES=}"
 : "${OUT:=$PWD/results-sagrada}" "${SAGRADA:=npx sagrada}"
-export KERNELS SHARDS SEEDS SUITES OUT SAGRADA
+export KERNELS SHARDS SEEDS FUZZ SUITES OUT SAGRADA
 
-# A line is the arguments of one "sagrada exercise".
+# A line is a command of sagrada, with its arguments.
 tasks() {
-  local kernel shard seed
+  local kernel
   if [ -z "$KERNELS" ]; then
-    for ((shard = 1; shard <= SHARDS; shard++)); do echo "$SUITES --on model --shard $shard/$SHARDS"; done
-    for seed in $SEEDS; do echo "sequences --on model --seed $seed"; done
-    return
+    tasks_on "--on model" "--on model"
+  else
+    for kernel in $KERNELS; do tasks_on "--on vm --kernel $kernel" "--on model,vm --kernel $kernel"; done
   fi
-  for kernel in $KERNELS; do
-    for ((shard = 1; shard <= SHARDS; shard++)); do echo "$SUITES --on vm --kernel $kernel --shard $shard/$SHARDS"; done
-    for seed in $SEEDS; do echo "sequences --on model,vm --kernel $kernel --seed $seed"; done
+}
+
+# $1: where the suites run, $2: where random calls do.
+tasks_on() {
+  local shard seed
+  for ((shard = 1; shard <= SHARDS; shard++)); do echo "exercise $SUITES $1 --shard $shard/$SHARDS"; done
+  for seed in $SEEDS; do
+    echo "exercise sequences $2 --seed $seed"
+    if [ -n "$FUZZ" ]; then echo "fuzz $2 --seed $seed --for $FUZZ"; fi
   done
 }
 
@@ -43,20 +50,29 @@ task() {
   mkdir -p "$OUT"
   read -ra words <<<"$(tasks | sed -n "${1}p")"
   [ ${#words[@]} -gt 0 ] || { echo "there is no task $1" >&2; exit 2; }
-  echo "task $1 on ${SLURMD_NODENAME:-$HOSTNAME}: sagrada exercise ${words[*]}"
-  $SAGRADA exercise "${words[@]}" --format junit --output "$OUT/task$1.xml" --results "$OUT/task$1.sqlite"
+  echo "task $1 on ${SLURMD_NODENAME:-$HOSTNAME}: sagrada ${words[*]}"
+  case ${words[0]} in
+  fuzz) $SAGRADA "${words[@]}" --corpus "$OUT/task$1.fuzz" ;;
+  *) $SAGRADA "${words[@]}" --format junit --output "$OUT/task$1.xml" --results "$OUT/task$1.sqlite" ;;
+  esac
 }
 
-# Puts together what there is. Ends with 1 when a test has failed, or a task has left nothing.
+# Puts together what there is. Ends with 1 when a test has failed, fuzzing has found something, or a task has left nothing.
 merge() {
-  local count status=0 i
-  count=$(tasks | wc -l)
-  for ((i = 1; i <= count; i++)); do
-    if [ ! -e "$OUT/task$i.sqlite" ]; then
-      echo "task $i has left no results: $(tasks | sed -n "${i}p")" >&2
+  local i=0 line found status=0
+  while read -r line; do
+    i=$((i + 1))
+    if [ -e "$OUT/task$i.fuzz" ]; then
+      found=$($SAGRADA fuzz list --corpus "$OUT/task$i.fuzz" --json)
+      if [ -n "$found" ]; then
+        echo "task $i has findings: sagrada fuzz list --corpus $OUT/task$i.fuzz" >&2
+        status=1
+      fi
+    elif [ ! -e "$OUT/task$i.sqlite" ]; then
+      echo "task $i has left no results: $line" >&2
       status=1
     fi
-  done
+  done < <(tasks)
   rm -f "$OUT/all.sqlite"
   $SAGRADA report --merge "$OUT"/task*.sqlite --results "$OUT/all.sqlite" --check --output "$OUT/report.txt" || status=1
   $SAGRADA report --results "$OUT/all.sqlite" --format html --output "$OUT/report.html" || status=1

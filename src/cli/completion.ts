@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { instructionSets } from '../../specs/index.ts';
+import type { Run } from '../exercise/coverage/results.ts';
 import { listMachines } from '../machine/machines.ts';
 import { cacheFolder } from '../os/cache.ts';
 import { makeProgram } from './commands.ts';
@@ -78,15 +79,19 @@ async function values(name: string, given: Given): Promise<Completion | undefine
       return alone(tests.map(({ id }) => ({ value: id.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'), doc: '' })));
     }
     case '--run':
+      return alone((await runs(given)).map(candidate));
     case 'before':
-    case 'after':
-      return alone(await runs(given));
+    case 'after': {
+      const list = await runs(given);
+      const kernels = new Set(list.map(({ system }) => /\d+\.\d+[\w.+~-]*/.exec(system)?.[0] ?? 'model'));
+      return alone([...[...kernels].map((value) => ({ value, doc: 'what counts of it' })), ...list.map(candidate)]);
+    }
   }
   return undefined;
 }
 
 /** Runs that were kept, the newest first; none where they cannot be read: this is no place to say why. */
-async function runs(given: Given): Promise<readonly Candidate[]> {
+async function runs(given: Given): Promise<readonly Run[]> {
   const results = given.get('results');
   const file = resultsFile({
     cache: given.get('cache') ?? cacheFolder(),
@@ -96,12 +101,10 @@ async function runs(given: Given): Promise<readonly Candidate[]> {
   const { Results } = await import('../exercise/coverage/results.ts');
   try {
     using kept = new Results(file, false);
-    const list = kept.runs().slice(0, 50);
-    return [
-      { value: 'last', doc: 'the newest' },
-      ...list.map(({ id, target, system }) => ({ value: id, doc: `${target}, ${system}` })),
-    ];
+    return kept.runs().slice(0, 50);
   } catch {
     return [];
   }
 }
+
+const candidate = ({ id, target, system }: Run): Candidate => ({ value: id, doc: `${target}, ${system}` });

@@ -21,6 +21,7 @@ function place(name: string, settings: Readonly<Record<string, string>>) {
     ...process.env,
     KERNELS: '',
     SEEDS: '',
+    FUZZ: '',
     SUITES: 'cb',
     SHARDS: '2',
     OUT: out,
@@ -49,15 +50,16 @@ test('a task that does not exist, or none at all, is refused', () => {
 });
 
 test('kernels, parts of the tests and seeds each have a task', () => {
-  const { run } = place('tasks', { KERNELS: 'backports stable', SEEDS: '5 6', SUITES: '' });
+  const { run } = place('tasks', { KERNELS: 'backports stable', SEEDS: '5 6', FUZZ: '1h', SUITES: '' });
   const lines = run('tasks').stdout.trimEnd().split('\n');
-  assert.equal(new Set(lines).size, 2 * (2 + 2));
+  assert.equal(new Set(lines).size, 2 * (2 + 2 + 2));
   assert.ok(lines.some((line) => /--kernel stable .*--shard 2\/2/.test(line)));
   assert.ok(lines.some((line) => /sequences .*--kernel stable --seed 6/.test(line)));
+  assert.ok(lines.includes('fuzz --on model,vm --kernel backports --seed 5 --for 1h'));
 });
 
 test('what the tasks of an array leave is merged; what is missing, or has failed, is told and fails the job', () => {
-  const { out, run, task } = place('array', { SEEDS: '3' });
+  const { out, run, task } = place('array', { SEEDS: '3', FUZZ: '2s' });
   assert.equal(task('1').status, 0);
   const early = run('merge');
   assert.equal(early.status, 1);
@@ -65,6 +67,8 @@ test('what the tasks of an array leave is merged; what is missing, or has failed
   assert.match(early.stderr, /of 2 parts these are missing: 2/);
   assert.equal(task('2').status, 0);
   assert.equal(task('3').status, 0);
+  assert.match(run('merge').stderr, /^task 4 has left no results: fuzz /m);
+  assert.equal(task('4').status, 0);
   const { status, stdout, stderr } = run('merge');
   assert.equal(stderr, '');
   assert.equal(status, 0);

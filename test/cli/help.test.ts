@@ -63,27 +63,18 @@ writeFileSync(file('bin-parse/sagrada'), `#!/bin/sh\nexec ${process.execPath} ${
 });
 for (const name of ['kernels', 'examples']) symlinkSync(path.join(root, name), file(`work/${name}`));
 writeFileSync(file('work/stream.qman'), 'nop\n');
-for (const [name, shard] of [
-  ['cache/results.sqlite', 1],
-  ['cache/results.sqlite', 2],
-  ['work/part1.sqlite', 1],
-  ['work/part2.sqlite', 2],
-] as const) {
+const runs = [
+  ['cache/results.sqlite', 1, 'model', 'a model'],
+  ['cache/results.sqlite', 2, 'model', 'a model'],
+  ['cache/results.sqlite', 1, 'vm', 'Linux 6.12.107+deb13-amd64'],
+  ['cache/results.sqlite', 1, 'vm', 'Linux 7.3.4+deb13-amd64'],
+  ['work/part1.sqlite', 1, 'model', 'a model'],
+  ['work/part2.sqlite', 2, 'model', 'a model'],
+] as const;
+for (const [i, [name, shard, target, system]] of runs.entries()) {
   using results = new Results(file(name), true);
-  const run = results.begin(
-    {
-      target: 'model',
-      system: 'a model',
-      machine: 'gaudi',
-      seed: 1,
-      version: '0',
-      options: '',
-      whole: true,
-      shard,
-      shards: 2,
-    },
-    new Date(`2026-11-22T20:4${4 + shard}:00.000Z`),
-  );
+  const what = { target, system, machine: 'gaudi', seed: 1, version: '0', options: '', whole: true };
+  const run = results.begin({ ...what, shard, shards: 2 }, new Date(`2026-11-22T20:4${5 - (i % 4)}:00.000Z`));
   run.result({ id: 'a: b', suite: 'a', name: 'b', status: 'passed', ms: 1, messages: [], points: [] });
   run.end(1);
 }
