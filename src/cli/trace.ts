@@ -5,7 +5,7 @@ import process from 'node:process';
 import { Command, InvalidArgumentError } from 'commander';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
-import { traceEvents } from '../trace/events.ts';
+import { type EventRow, traceEvents } from '../trace/events.ts';
 import { openTrace } from '../trace/open.ts';
 import type { TraceReader } from '../trace/reader.ts';
 import { byTime, entryJson, entryOf, entryText, statistics } from '../trace/text.ts';
@@ -25,9 +25,9 @@ export function command(): Command {
   const trace = new Command('trace').description('what a run recorded with --trace holds').exitOverride();
   addExamples(
     trace,
-    ['sagrada exercise dma --trace dma.perfetto', 'record a run; "sagrada view dma.perfetto" shows it'],
-    ['sagrada trace stats dma.perfetto', 'what it holds'],
-    ['sagrada trace grep LIN_DMA dma.perfetto --limit 10', 'some packets'],
+    ['sagrada exercise cb --trace cb.pftrace', 'record a run; "sagrada view cb.pftrace" shows it'],
+    ['sagrada trace stats cb.pftrace', 'what it holds'],
+    ['sagrada trace grep LIN_DMA cb.pftrace --limit 10', 'some packets'],
   );
   const stats = trace
     .command('stats')
@@ -35,7 +35,7 @@ export function command(): Command {
     .argument('<file>', 'the trace')
     .option('--json', 'as JSON')
     .action(runStats);
-  addExamples(stats, ['sagrada trace stats dma.perfetto', 'what it holds']);
+  addExamples(stats, ['sagrada trace stats cb.pftrace', 'what it holds']);
   const grep = select(
     trace
       .command('grep')
@@ -47,8 +47,8 @@ export function command(): Command {
   });
   addExamples(
     grep,
-    ['sagrada trace grep PQ_PI dma.perfetto --kind doorbell', 'doorbells'],
-    ['sagrada trace grep . dma.perfetto --kind dma --track gaudi0', 'transfers of one card'],
+    ['sagrada trace grep PQ_PI cb.pftrace --kind doorbell', 'doorbells'],
+    ['sagrada trace grep . cb.pftrace --kind dma --track gaudi0', 'transfers of one card'],
   );
   const all = select(
     trace
@@ -56,8 +56,29 @@ export function command(): Command {
       .description('print all events, in the order of their times: a line of text each, or of JSON')
       .argument('<file>', 'the trace'),
   ).action((file: string, options: Selection) => runList(file, options));
-  addExamples(all, ['sagrada trace export dma.perfetto --json --kind ioctl', 'the calls, for a program']);
+  addExamples(all, ['sagrada trace export cb.pftrace --json --kind ioctl', 'the calls, for a program']);
+  const kinds = trace
+    .command('kinds')
+    .description('list what a trace may tell of, with fields and units')
+    .option('--json', 'as JSON')
+    .action(({ json = false }: { readonly json?: boolean }) => {
+      endWithReader();
+      process.stdout.write(json ? `${JSON.stringify(traceEvents, undefined, 2)}\n` : kindsText());
+    });
+  addExamples(kinds, ['sagrada trace kinds', 'all of them']);
   return trace;
+}
+
+function kindsText(): string {
+  const rows: Readonly<Record<string, EventRow>> = traceEvents;
+  return Object.entries(rows)
+    .map(([kind, { doc, shape, fields, results }]) => {
+      const all = [...Object.entries(fields), ...Object.entries(results)];
+      const width = Math.max(0, ...all.map(([name]) => name.length));
+      const lines = all.map(([name, { doc, unit }]) => `  ${name.padEnd(width)}  ${doc}${unit ? ` (${unit})` : ''}\n`);
+      return `${kind}${shape === 'slice' ? ', from when to when' : ''}: ${doc}\n${lines.join('')}`;
+    })
+    .join('\n');
 }
 
 function select(command: Command): Command {
