@@ -63,7 +63,7 @@ export const reasons: readonly Reason[] = [
     equivalent: true,
   },
   {
-    of: /^register: (QMAN\.(GLBL_NON_SECURE_PROPS|CP_LDMA_\w+_OFFSET|CP_BARRIER_CFG|ARB_SLV_CHOISE_WDT) begins at 0|QMAN\.PQ_CI loses what is written|STLB\.HOP0_PA49_44 loses what is written)$/,
+    of: /^register: (QMAN\.(GLBL_NON_SECURE_PROPS|CP_LDMA_\w+_OFFSET|CP_BARRIER_CFG|ARB_SLV_CHOISE_WDT) begins at 0|DMA_CORE\.WR_AWUSER_31_11 begins at 0|QMAN\.PQ_CI loses what is written|STLB\.HOP0_PA49_44 loses what is written)$/,
     why: 'the driver writes it before anything goes by it, or writes what it is already',
     equivalent: true,
   },
@@ -95,6 +95,11 @@ export const reasons: readonly Reason[] = [
   {
     of: /^memory: a mapping is not made known to the card$/,
     why: 'the cache of the model holds what is mapped only, so that nothing is stale then',
+    equivalent: true,
+  },
+  {
+    of: /^peer: a peer is reached without a route$/,
+    why: 'the kernel gives no device an address of a peer that it does not reach (pci_p2pdma_distance_many)',
     equivalent: true,
   },
   // what makes one that no suite sees
@@ -131,7 +136,7 @@ export const reasons: readonly Reason[] = [
     why: 'the card refuses it or does nothing for it, and the library of the suites has no words to ask for it',
   },
   {
-    of: /^register: (DMA_CORE\.WR_AWUSER_31_11 |TPC_CFG\.TPC_INTR_CAUSE loses)/,
+    of: /^register: (DMA_CORE\.WR_AWUSER_31_11|TPC_CFG\.TPC_INTR_CAUSE) loses/,
     why: 'no suite has a DMA core reduce in memory, or a tensor core fail twice for one reason',
   },
   {
