@@ -10,7 +10,8 @@ import type { AgentConfig } from '../exercise/agent.ts';
 import { type Contender, runAgreement } from '../exercise/agreement/run.ts';
 import { agentBundle } from '../exercise/bundle.ts';
 import { type FileCoverage, mergeCode } from '../exercise/coverage/code.ts';
-import { GuestCode } from '../exercise/coverage/guest-code.ts';
+import { commandsIn, GuestCode } from '../exercise/coverage/guest-code.ts';
+import { LeakWatch } from '../exercise/coverage/leaks.ts';
 import type { Result, RunEvent } from '../exercise/events.ts';
 import { runInProcess } from '../exercise/in-process.ts';
 import { runInLanes } from '../exercise/lanes.ts';
@@ -23,6 +24,7 @@ import { checkFaults, type FaultOrder } from '../machine/faults.ts';
 import { machineDescription } from '../machine/machines.ts';
 import { ModelMachine, type ModelMachineOptions } from '../machine/model.ts';
 import { wallTime } from '../machine/trace.ts';
+import { COVERAGE_SUFFIX, WATCHED_SLOWDOWN } from '../machine/vm/coverage-config.ts';
 import type { DeviceReport } from '../machine/vm/device-server.ts';
 import { bootVm, type Vm, type VmOptions } from '../machine/vm/vm.ts';
 import { TraceFile } from '../trace/file.ts';
@@ -52,6 +54,8 @@ export interface Place {
   report(): Promise<Pick<DeviceReport, 'devices'>>;
   /** What of the driver's code has run, where that was asked for. */
   code(): Promise<readonly FileCoverage[]>;
+  /** What a kernel that watches memory finds lost, by the id of the test that lost it. */
+  leaks(): Promise<readonly { readonly id: string; readonly text: string }[]>;
   close(): Promise<void>;
 }
 
@@ -112,6 +116,10 @@ export class InProcess implements Place {
     return { devices };
   }
 
+  async leaks(): Promise<readonly []> {
+    return [];
+  }
+
   /** The model is no kernel's code. */
   async code(): Promise<readonly FileCoverage[]> {
     return [];
@@ -131,7 +139,7 @@ export class InVm implements Place {
   readonly #tests: TestTrace | undefined;
 
   constructor(options: PlaceOptions, config: AgentConfig, signal: AbortSignal) {
-    this.#config = config;
+    this.#config = options.kernel === 'coverage' ? { ...config, slowdown: WATCHED_SLOWDOWN } : config;
     this.#tests = options.trace === undefined ? undefined : new TestTrace(options.trace, traceFile(options.trace));
     // set-up and boot speak on standard error, so that a report on standard output stays whole
     const say = (line: string) => void process.stderr.write(`sagrada: ${line}\n`);
@@ -170,6 +178,10 @@ export class InVm implements Place {
 
   code(): Promise<readonly FileCoverage[]> {
     return this.#station.code();
+  }
+
+  leaks(): ReturnType<Place['leaks']> {
+    return this.#station.leaks();
   }
 
   async close(): Promise<void> {
@@ -252,6 +264,10 @@ export class Both implements Place {
     return mergeCode(await Promise.all(this.#places.map((place) => place.code())));
   }
 
+  async leaks(): ReturnType<Place['leaks']> {
+    return (await Promise.all(this.#places.map((place) => place.leaks()))).flat();
+  }
+
   async close(): Promise<void> {
     for (const place of this.#places) await place.close();
   }
@@ -263,6 +279,9 @@ function keepLog(text: string): void {
   writeFileSync(file, text);
   process.stderr.write(`sagrada: the guest's log is in ${file}\n`);
 }
+
+/** Seconds without a sign of life after which a guest that starts is given up, where its kernel watches everything. */
+const WATCHED_PATIENCE = 120;
 
 /** The module whose code is watched. */
 const DRIVER = 'habanalabs';
@@ -278,9 +297,11 @@ class VmStation implements Station {
   /** What the device models have refused so far, by device and place. */
   readonly #known = new Map<string, number>();
   readonly #code: GuestCode | undefined;
+  #leaks: LeakWatch | undefined;
 
   constructor(options: VmOptions, folder: string, coverage: boolean) {
-    this.#options = coverage ? { ...options, trace: DRIVER } : options;
+    const patience = options.kernel === 'coverage' ? { patience: WATCHED_PATIENCE } : {};
+    this.#options = { ...options, ...patience, ...(coverage ? { trace: DRIVER } : {}) };
     this.#folder = folder;
     if (coverage) this.#code = new GuestCode(DRIVER, options.cache);
   }
@@ -298,6 +319,14 @@ class VmStation implements Station {
       this.#vm = await bootVm({ ...this.#options, devices: { ...devices, trace: { ...trace, sequence } } });
     }
     await this.#code?.begin(this.#vm);
+    this.#leaks = this.#vm.kernelRelease.endsWith(COVERAGE_SUFFIX)
+      ? await LeakWatch.of(commandsIn(this.#vm))
+      : undefined;
+  }
+
+  /** Of this guest: what one before it has lost is gone with it. */
+  async leaks(): ReturnType<Place['leaks']> {
+    return (await this.#leaks?.find()) ?? [];
   }
 
   /** What ran in this guest and in those before it. */
@@ -348,6 +377,7 @@ class VmStation implements Station {
   /** Judges a result by what the device models have refused since the last. */
   async examine(reported: Result): Promise<Result> {
     await this.#code?.take();
+    await this.#leaks?.ended(reported.id);
     const report = await this.#vm?.deviceReport();
     const result = this.#meter.add(reported, report?.traffic ?? []);
     const refusals: Refusal[] = [];

@@ -218,6 +218,13 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
         }
         for (const reporter of reporters) reporter.event(event);
       });
+      for (const { id, text } of await place.leaks()) {
+        const message = `memory was lost that was allocated during this test:\n${text}`;
+        process.stderr.write(`sagrada: ${id}: ${message}\n`);
+        process.exitCode = 1;
+        const result = results.find((one) => one.id === id);
+        if (result) kept.result({ ...result, status: 'failed', failure: result.failure ?? { message } });
+      }
       if (options.coverage) keepCode(await place.code(), kept, options.lcov);
       kept.end((performance.now() - begin) / 1000);
       finish();

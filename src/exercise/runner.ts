@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly timeout: number;
   /** Keep every call of a test in its result. */
   readonly trace?: boolean;
+  /** How many times as long as usual everything may take, on a system that is slow; default 1. */
+  readonly slowdown?: number;
 }
 
 export function select(suites: readonly Suite[], selection: Selection): Test[] {
@@ -52,11 +54,15 @@ export async function runTests(
   emit({ type: 'plan', tests: planned, ...(leftOut.length > 0 ? { leftOut } : {}) });
   target.messages();
   for (const test of run) {
-    emit({ type: 'start', id: test.id, timeout: test.options.timeout ?? options.timeout });
+    emit({ type: 'start', id: test.id, timeout: secondsFor(test, options) });
     emit({ type: 'result', result: await runTest(test, target, recorder, coverage, options) });
     await gate(() => recorder.explain());
   }
   emit({ type: 'end' });
+}
+
+function secondsFor(test: Test, { timeout, slowdown = 1 }: RunOptions): number {
+  return (test.options.timeout ?? timeout) * slowdown;
 }
 
 const WARNING = 4;
@@ -144,7 +150,7 @@ async function runBody(
   steps: Step[],
 ): Promise<void> {
   const { driver } = recorder;
-  const seconds = test.options.timeout ?? options.timeout;
+  const seconds = secondsFor(test, options);
   const abort = new AbortController();
   using resources = new DisposableStack();
   let first: Device | undefined;

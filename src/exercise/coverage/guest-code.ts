@@ -83,7 +83,8 @@ async function counting(run: GuestCommand, cache: string): Promise<Means> {
   };
 }
 
-function commandsIn(vm: Vm): GuestCommand {
+/** @throws Error of a command when the guest does not answer */
+export function commandsIn(vm: Vm): GuestCommand {
   return async (command) => {
     const parts: Buffer[] = [];
     let timer: NodeJS.Timeout | undefined;

@@ -6,6 +6,12 @@
 /** Release of the kernel: that of the source, and this. */
 export const COVERAGE_SUFFIX = '-sagrada-coverage';
 
+/** The kernel's count of time (include/linux/jiffies.h): its value when the kernel starts, and its rate, which is CONFIG_HZ. */
+export const JIFFIES = { first: 2 ** 32 - 300 * 250, perSecond: 250 };
+
+/** So many times slower than on a stock kernel is what a test does; limits of time are longer by as much. */
+export const WATCHED_SLOWDOWN = 4;
+
 const on = (names: string) =>
   names
     .trim()
@@ -16,7 +22,9 @@ const module = (names: string) => names.split(' ').map((name) => `CONFIG_${name}
 export const coverageConfig: readonly string[] = [
   `CONFIG_LOCALVERSION="${COVERAGE_SUFFIX}"`,
   // the machine: QEMU's q35, which starts it by its PVH entry
-  ...on('64BIT SMP HYPERVISOR_GUEST PARAVIRT KVM_GUEST PVH X86_X2APIC MTRR X86_PAT ACPI HPET_TIMER HIGH_RES_TIMERS'),
+  ...on(
+    'HZ_250 64BIT SMP HYPERVISOR_GUEST PARAVIRT KVM_GUEST PVH X86_X2APIC MTRR X86_PAT ACPI HPET_TIMER HIGH_RES_TIMERS',
+  ),
   ...on('PCI PCI_MSI PCIEPORTBUS PCIEAER HOTPLUG_PCI HOTPLUG_PCI_PCIE VIRTIO_MENU VIRTIO_PCI VIRTIO_CONSOLE'),
   ...on('NO_HZ_IDLE PREEMPT_LAZY BLOCK BLK_DEV_INITRD TTY UNIX98_PTYS SERIAL_8250 SERIAL_8250_CONSOLE'),
   'CONFIG_NR_CPUS=64',

@@ -12,6 +12,7 @@ import { type FileCoverage, lcovOf, mergeCode } from '../../../src/exercise/cove
 import { filesOf, sourceName } from '../../../src/exercise/coverage/driver-files.ts';
 import { FunctionTrace, parseFunctions } from '../../../src/exercise/coverage/function-trace.ts';
 import { readReport, takeCounts } from '../../../src/exercise/coverage/gcov.ts';
+import { LeakWatch, parseLeaks } from '../../../src/exercise/coverage/leaks.ts';
 import { Results, type RunDescription } from '../../../src/exercise/coverage/results.ts';
 import { lastRuns, summarise } from '../../../src/exercise/coverage/summary.ts';
 import { coverageFormats } from '../../../src/exercise/report/coverage.ts';
@@ -292,5 +293,40 @@ describe('a run with coverage', () => {
       apartOf([asid, other]).kept.map(({ file }) => file),
       [asid.file],
     );
+  });
+});
+
+describe('memory that is lost', () => {
+  const leak = (jiffies: number) => `unreferenced object 0xffff888003a7c000 (size 96):
+  comm "node", pid 88, jiffies ${jiffies}
+  hex dump (first 32 bytes):
+    00 00 00 00 00 00 00 00 b8 c0 a7 03 80 88 ff ff  ................
+  backtrace (crc 6f1b2c1d):
+    hl_cb_create+0x40/0x120 [habanalabs]
+`;
+  /** Jiffies so many seconds after the start. */
+  const after = (seconds: number) => 2 ** 32 - 75_000 + 250 * seconds;
+
+  test('belongs to the test during which it was allocated; what was lost before any test is not told', async () => {
+    const uptimes = ['10.00 9.0\n', '20.50 9.0\n', '30.00 9.0\n'];
+    const watch = await LeakWatch.of(async ([program]) =>
+      Buffer.from(
+        program === 'cat' ? (uptimes.shift() ?? '') : `${leak(after(2))}${leak(after(21))}${leak(after(31))}`,
+      ),
+    );
+    await watch.ended('cb: one');
+    await watch.ended('cb: two');
+    const found = await watch.find();
+    assert.deepEqual(
+      found.map(({ id }) => id),
+      ['cb: two', 'cb: two'],
+    );
+    assert.match(found[0]?.text ?? '', /hl_cb_create/);
+    assert.doesNotMatch(found[0]?.text ?? '', /b8 c0 a7|hex dump/);
+  });
+
+  test('what is no report is none', () => {
+    assert.deepEqual(parseLeaks(''), []);
+    assert.deepEqual(parseLeaks('unreferenced object 0x1 (size 8):\n  comm "a"\n'), []);
   });
 });
