@@ -1,5 +1,6 @@
 /** The trace of a machine: which file, and what is told of the machine itself. */
 
+import { writeSync } from 'node:fs';
 import type { Topology } from '../pci/topology.ts';
 import { TraceFile } from '../trace/file.ts';
 import { TraceRecorder } from '../trace/recorder.ts';
@@ -54,7 +55,8 @@ export class MachineTrace implements Disposable {
   [Symbol.dispose](): void {
     this.recorder.close();
     this.#file[Symbol.dispose]();
-    if (this.#file.failure !== undefined) process.emitWarning(this.#file.failure);
+    // at the end of a thread or a process only what is written at once arrives
+    if (this.#file.failure !== undefined) writeSync(2, `sagrada: ${this.#file.failure}\n`);
   }
 }
 

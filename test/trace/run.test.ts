@@ -156,6 +156,24 @@ describe('a run that is killed', () => {
   });
 });
 
+describe('a file that cannot be written', () => {
+  it('because the disk is full ends the recording, which is said, and not the run', { timeout: 120_000 }, () => {
+    const words = ['exercise', 'cb', '--trace', '/dev/full', '--results', path.join(folder, 'full.sqlite')];
+    const { status, stderr } = spawnSync(process.execPath, [bin, ...words], { encoding: 'utf8' });
+    assert.equal(status, 0);
+    assert.match(stderr, /^sagrada: the trace ends early: ENOSPC[^\n]*\n$/);
+  });
+
+  it('because there is no such folder is refused in one line', () => {
+    const file = path.join(folder, 'none/x');
+    const { status, stderr } = spawnSync(process.execPath, [bin, 'exercise', 'cb', '--trace', file], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, /^sagrada: --trace [^\n]*ENOENT[^\n]*\n$/);
+  });
+});
+
 describe('suites side by side', () => {
   it('write into one file, each on tracks of its own', { timeout: 300_000 }, () => {
     const file = path.join(folder, 'lanes');
