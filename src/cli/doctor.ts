@@ -5,6 +5,7 @@ import { examine, type Finding, type Verdict } from '../machine/vm/doctor.ts';
 import { addExamples } from './help.ts';
 import { interruptible } from './interruption.ts';
 import { addCacheOptions } from './machine-options.ts';
+import { waiting } from './terminal.ts';
 
 export function command(): Command {
   const doctor = addCacheOptions(new Command('doctor'))
@@ -13,7 +14,7 @@ export function command(): Command {
     .option('--json', 'as JSON')
     .action(async (options: { readonly cache: string; readonly qemu?: string; readonly json?: boolean }) => {
       process.exitCode = await interruptible(async (signal) => {
-        const findings = await examine({ ...options, signal });
+        const findings = await waiting(examine({ ...options, signal }));
         if (options.json) console.log(JSON.stringify(findings, undefined, 2));
         else print(findings);
         return findings.some(({ verdict }) => verdict === 'bad') ? 1 : 0;
