@@ -250,7 +250,8 @@ export const operations: Readonly<Record<string, Operation>> = {
       const bytes = packets?.mapping.bytes;
       if (bytes !== undefined && bytes.length > 0) bytes.set(packetsOf(packet));
       const cb_handle = packets?.handle ?? INVALID.cb;
-      return submit(world, fd, flags, { cb_handle, queue_index: queue, cb_size: size });
+      // of a packet that is cut off, the driver reads what was there before (docs/findings/suspected.md, gaudi_validate_cb)
+      return submit(world, fd, flags, { cb_handle, queue_index: queue, cb_size: size - (size % 8) });
     },
   }),
   submit_chunks: operation({
