@@ -441,7 +441,7 @@ const rows: readonly (readonly [string, string, string, string, RegExp, string, 
     'get_clk_rate',
     /&clk_rate.cur_clk_rate_mhz, &clk_rate.max_clk_rate_mhz/,
     '&clk_rate.max_clk_rate_mhz, &clk_rate.cur_clk_rate_mhz',
-    /info: clock/,
+    /attributes: the clock may/,
   ],
   [
     'dram-in-pages',

@@ -6,7 +6,7 @@
 import type { Steps } from '../../sim/process.ts';
 import type { Card } from './card.ts';
 import { refuse } from './errno.ts';
-import { clockRates, hardware } from './info-ioctl.ts';
+import { clockRates, hardware, setClock } from './info-ioctl.ts';
 
 const CHIP = 'GAUDI';
 const MHZ = 1_000_000n;
@@ -45,10 +45,34 @@ const attributes: Readonly<Record<string, Show>> = {
   max_power: asked((card) => card.firmware.send('MAX_POWER_GET')),
 };
 
+/** What writing does; the number is what was written. */
+const stores: Readonly<Record<string, (card: Card, value: bigint) => Steps>> = {
+  *clk_max_freq_mhz(card, value) {
+    yield* setClock(card, BigInt.asUintN(64, value * MHZ));
+  },
+};
+
+export interface AttributeFile {
+  readonly path: string;
+  read(): Steps<string> | string;
+  /** Undefined where it is read only. @param value undefined: what was written is no number */
+  readonly store: ((value: bigint | undefined) => Steps) | undefined;
+}
+
 /** A card's attributes that can be read. */
-export function attributeFiles(card: Card): readonly { readonly path: string; read(): Steps<string> | string }[] {
-  return Object.entries(attributes).map(([name, show]) => ({
-    path: `/sys/bus/pci/devices/${card.name}/${name}`,
-    read: () => show(card),
-  }));
+export function attributeFiles(card: Card): readonly AttributeFile[] {
+  return Object.entries(attributes).map(([name, show]) => {
+    const store = stores[name];
+    return {
+      path: `/sys/bus/pci/devices/${card.name}/${name}`,
+      read: () => show(card),
+      store:
+        store &&
+        function* (value) {
+          if (!card.operational()) refuse('ENODEV', 'write');
+          if (value === undefined) refuse('EINVAL', 'write');
+          yield* store(card, value);
+        },
+    };
+  });
 }

@@ -123,6 +123,13 @@ class TextFile implements FileOperations {
 
 /** PC Firmware and PCI Local Bus: the first function of the first bus is the bridge to the processors. */
 const HOST_BRIDGE = '0000:00:00.0';
+/** As kstrtoull takes numbers, whatever their base; undefined for what is none. */
+function numberOfText(bytes: Uint8Array): bigint | undefined {
+  const text = new TextDecoder().decode(bytes).replace(/\n$/, '').replace(/^\+/, '');
+  if (!/^(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.test(text)) return undefined;
+  return BigInt(/^0\d/.test(text) ? `0o${text.slice(1)}` : text);
+}
+
 /** Lines of `resource`: six BARs, the ROM, six windows of bridges. */
 const RESOURCES = 13;
 /** IORESOURCE_MEM, PREFETCH, MEM_64 and SIZEALIGN with the low bits of the BAR (linux/ioport.h). */
@@ -288,10 +295,15 @@ export class ModelDriver extends Program implements System {
     });
     const hardReset = `/sys/bus/pci/devices/${card.name}/hard_reset`;
     this.#nodes.set(hardReset, () => new OpenFile({ name: hardReset, write: (bytes) => this.#hardReset(card, bytes) }));
-    for (const { path, read } of attributeFiles(card)) {
+    for (const { path, read, store } of attributeFiles(card)) {
+      const write = function* (bytes: Uint8Array): Steps<number> {
+        if (store) yield* store(numberOfText(bytes));
+        return bytes.length;
+      };
       this.#nodes.set(path, function* () {
         const text = read();
-        return new OpenFile(new TextFile(path, typeof text === 'string' ? text : yield* text));
+        const file = new TextFile(path, typeof text === 'string' ? text : yield* text);
+        return new OpenFile(store ? { name: path, read: (buffer) => file.read(buffer), write } : file);
       });
     }
     const resource = `/sys/bus/pci/devices/${card.name}/resource`;
@@ -364,8 +376,7 @@ export class ModelDriver extends Program implements System {
 
   /** hard_reset_store (common/sysfs.c); numbers as kstrtoul takes them. */
   *#hardReset(card: Card, bytes: Uint8Array): Steps<number> {
-    const text = new TextDecoder().decode(bytes).replace(/\n$/, '');
-    if (!/^\+?(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.test(text)) refuse('EINVAL', 'write');
+    if (numberOfText(bytes) === undefined) refuse('EINVAL', 'write');
     card.log('warn', 'Hard-Reset requested through sysfs');
     yield* card.reset();
     return bytes.length;

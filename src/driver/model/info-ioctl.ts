@@ -166,6 +166,16 @@ export function* clockRates(card: Card): Steps<{ readonly current: bigint; reado
   return { current, most };
 }
 
+/** hl_fw_set_frequency: what the firmware refuses is only logged. */
+export function* setClock(card: Card, hertz: bigint): Steps {
+  const index = pllOf(card, COMPUTE_PLL);
+  try {
+    yield* card.firmware.send('FREQUENCY_SET', { index, value: hertz });
+  } catch (error) {
+    card.log('err', `Failed to set frequency to PLL ${index}, error ${negative(errnoOf(error))}`);
+  }
+}
+
 function pllOf(card: Card, index: number): number {
   if ((card.pci.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) === 0) return index;
   const pll = PLLS[index];

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { O_RDONLY } from '../../driver/driver.ts';
+import { O_RDONLY, O_WRONLY } from '../../driver/driver.ts';
 import { ControlDevice } from '../../runtime/device.ts';
 import { suite, type TestContext } from '../suite.ts';
 import { assertErrno } from './lib.ts';
@@ -15,6 +15,16 @@ function shown(t: TestContext, name: string, index = 0): string {
   try {
     const bytes = new Uint8Array(4096);
     return new TextDecoder().decode(bytes.subarray(0, driver.read(fd, bytes))).replace(/\n$/, '');
+  } finally {
+    driver.close(fd);
+  }
+}
+
+function write(t: TestContext, name: string, text: string): void {
+  const { driver } = t.target;
+  const fd = driver.open(`${folder(t, 0)}/${name}`, O_WRONLY);
+  try {
+    driver.write(fd, new TextEncoder().encode(text));
   } finally {
     driver.close(fd);
   }
@@ -63,6 +73,26 @@ export const attributes = suite('attributes', 'What sysfs says of a card is what
     const { cur_clk_rate_mhz, max_clk_rate_mhz } = control(t).info.clockRate();
     assert.equal(shown(t, 'clk_max_freq_mhz'), String(max_clk_rate_mhz));
     assert.equal(shown(t, 'clk_cur_freq_mhz'), String(cur_clk_rate_mhz));
+  });
+
+  test('the clock may be told to go slower: that is the largest rate then, and the current is not above', (t) => {
+    const node = control(t);
+    const usual = node.info.clockRate().max_clk_rate_mhz;
+    try {
+      write(t, 'clk_max_freq_mhz', `${usual - 7}\n`);
+      const { cur_clk_rate_mhz, max_clk_rate_mhz } = node.info.clockRate();
+      assert.equal(max_clk_rate_mhz, usual - 7);
+      assert.ok(cur_clk_rate_mhz <= usual - 7, `${cur_clk_rate_mhz} MHz`);
+      assert.equal(shown(t, 'clk_max_freq_mhz'), String(usual - 7));
+      assert.equal(shown(t, 'clk_cur_freq_mhz'), String(cur_clk_rate_mhz));
+    } finally {
+      write(t, 'clk_max_freq_mhz', String(usual));
+    }
+    assert.equal(node.info.clockRate().max_clk_rate_mhz, usual);
+  });
+
+  test('a clock rate that is no number is refused', (t) => {
+    for (const text of ['fast', '-1', '1e3', '0x']) assertErrno('EINVAL', () => write(t, 'clk_max_freq_mhz', text));
   });
 
   test('the limit of power is in milliwatts', (t) => {
