@@ -99,6 +99,14 @@ export const faults = {
     words: { for: { doc: 'how long', values: 'duration', initial: '3600s' } },
     source: 'common/device.c, hl_device_heartbeat, is_pci_link_healthy; gaudi/gaudi.c, gaudi_hw_fini',
   },
+  'surprise-removal': {
+    doc: 'The card is pulled out, and later put back: until then as link-down, then as after power-on.',
+    driver:
+      'notices as with link-down, or is told to remove the card: then it kills who has it open, fails to reset it, and lets it go. A rescan finds it anew.',
+    occasion: 'time',
+    words: { for: { doc: 'how long', values: 'duration', initial: '3600s' } },
+    source: 'common/device.c, hl_device_fini',
+  },
   'completion-lost': {
     doc: 'The word that says which command buffer is done does not arrive in the completion queue.',
     driver:

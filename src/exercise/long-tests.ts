@@ -142,4 +142,5 @@ export const longTests: ReadonlySet<string> = new Set([
   'faults: a fatal error while a reset is under way starts no other',
   'faults: event-lost: the driver takes no more events, until it resets the card',
   'faults: event-unknown: an event that does not exist is logged, and no more',
+  'faults: surprise-removal: a card that is gone is removed, who had it is killed, and it is found again when it is back',
 ]);

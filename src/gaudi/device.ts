@@ -245,6 +245,7 @@ class GaudiFunction implements Gaudi {
       {
         clock: ports.clock,
         ...chipFaults(() => this.#connectedChip()),
+        powerCycle: () => this.reset('conventional'),
         setLink: (up) => {
           this.#link.up = up;
         },
@@ -394,7 +395,7 @@ class GaudiFunction implements Gaudi {
 }
 
 /** What faults do to the blocks of a chip. */
-function chipFaults(chip: () => Chip): Omit<FaultyCard, 'clock' | 'setLink'> {
+function chipFaults(chip: () => Chip): Omit<FaultyCard, 'clock' | 'setLink' | 'powerCycle'> {
   return {
     raiseEvent: (name, payload) => chip().raiseEvent(name, payload),
     eccError: (memory, kind, place) => chip().setEccError(memory, kind, place),

@@ -95,6 +95,7 @@ describe('when faults happen', () => {
       queueError: refuse,
       arbiterError: refuse,
       kernelError: refuse,
+      powerCycle: () => void raised.push('power'),
       setLink: (up) => void raised.push(up ? 'up' : 'down'),
     });
     const interrupts = (count: number) =>
@@ -180,6 +181,14 @@ describe('when faults happen', () => {
     assert.equal(silent(), 'silent');
     made.signal('reset');
     assert.equal(silent(), undefined);
+  });
+
+  it('a card that is put back has lost its power', () => {
+    const { clock, made, raised } = injector();
+    made.inject('surprise-removal:1ms');
+    clock.runUntil(2e6);
+    made.clear();
+    assert.deepEqual(raised, ['down', 'power', 'up']);
   });
 
   it('a lost link comes back after its time, or when all are ended', () => {

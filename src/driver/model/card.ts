@@ -230,6 +230,7 @@ export class Card {
     const { kernel, pci } = this;
     const log = this.log.bind(this);
     pci.enumerate();
+    Object.assign(this.#hardware.loaded, { byComms: false, linux: false, halted: false });
     try {
       if (pci.checkBars() !== undefined) throw new Error('the sizes of the BARs are not a Gaudi’s');
       pci.enable();
@@ -249,6 +250,37 @@ export class Card {
       this.log('err', (error as Error).message);
       this.log('err', `Failed to initialize. Device ${this.name} is NOT usable!`);
     }
+  }
+
+  /** hl_device_fini: the driver gives the card up; who has it is killed. It may be probed again. */
+  *remove(): Steps {
+    const log = this.log.bind(this);
+    log('info', `Removing device ${this.name}`);
+    while (this.#inReset) yield MS;
+    this.#inReset = true;
+    this.watchdog?.cancel();
+    this.watchdog = undefined;
+    yield* this.#disableAccess();
+    this.#disabled = true;
+    this.mmu.stop();
+    yield* this.#cleanUp();
+    this.firmware.stop();
+    // twice, as the driver does
+    for (let i = 0; i < 2; i++) {
+      try {
+        yield* resetChip(this.#hardware, log);
+      } catch (error) {
+        log('err', (error as Error).message);
+        log('err', 'hw_fini failed in device fini while removing device -110');
+      }
+    }
+    this.events.counts.fill(0);
+    this.queues.reset();
+    this.streams.reset();
+    this.#initialised = false;
+    this.#inReset = false;
+    this.#trigger = undefined;
+    this.hardResets = 0;
   }
 
   /** hl_device_open. @throws SystemError */
@@ -312,11 +344,7 @@ export class Card {
     if (reason.delayed) yield WAIT.DELAY;
     this.#countTrigger(reason.trigger);
     if (reason.trigger !== 'heartbeat') {
-      try {
-        yield* this.firmware.send('DISABLE_PCI_ACCESS');
-      } catch {
-        this.log('err', "Failed to disable FW's PCI access");
-      }
+      yield* this.#disableAccess();
     }
     this.#disabled = true;
     this.mmu.stop();
@@ -402,13 +430,7 @@ export class Card {
   *#hardReset(): Steps {
     const { pci } = this;
     const log = this.log.bind(this);
-    this.#heartbeat?.cancel();
-    yield* haltEngines(pci);
-    stopTime(pci);
-    pci.disableMsi();
-    this.submissions.rollbackAll();
-    if (this.context) this.submissions.releaseReservations(this.context);
-    yield* this.#evict();
+    yield* this.#cleanUp();
     try {
       this.firmware.stop();
       try {
@@ -437,6 +459,26 @@ export class Card {
       this.log('err', (error as Error).message);
       this.#fail();
     }
+  }
+
+  *#disableAccess(): Steps {
+    try {
+      yield* this.firmware.send('DISABLE_PCI_ACCESS');
+    } catch {
+      this.log('err', "Failed to disable FW's PCI access");
+    }
+  }
+
+  /** cleanup_resources, and those who have the card open. */
+  *#cleanUp(): Steps {
+    const { pci } = this;
+    this.#heartbeat?.cancel();
+    yield* haltEngines(pci);
+    stopTime(pci);
+    pci.disableMsi();
+    this.submissions.rollbackAll();
+    if (this.context) this.submissions.releaseReservations(this.context);
+    yield* this.#evict();
   }
 
   /** The end of a reset that has failed; another may be tried. */

@@ -141,6 +141,8 @@ export class ModelDriver extends Program implements System {
   readonly programs = new Map<number, Program>();
   readonly #cards: readonly Card[];
   readonly #nics: readonly Nic[];
+  /** Cards that the kernel was told to remove. */
+  readonly #removed = new Set<Card>();
   /** Numbers of the NICs that the driver has (uverbs_ida). */
   readonly #numbers = new Map<number, Nic>();
   readonly #fabric: Fabric;
@@ -182,7 +184,7 @@ export class ModelDriver extends Program implements System {
     this.#nodes.set(IMPORTER_PATH, () => new OpenFile(new ImporterFile(importers)));
     for (const card of this.#cards) this.kernel.run(card.probe());
     for (const nic of this.#nics) this.kernel.run(this.#probe(nic));
-    if (this.#nics.length > 0) this.#addBus();
+    this.#addBus();
   }
 
   #connect(fn: PciFunction, { clock, fabric, trace }: ModelDriverOptions, interrupt: (vector: number) => void): void {
@@ -205,7 +207,8 @@ export class ModelDriver extends Program implements System {
   }
 
   override accelerators(): readonly Accelerator[] {
-    return this.#cards.map((card, number) => ({
+    const there = this.#cards.map((card, number) => ({ card, number })).filter(({ card }) => !this.#removed.has(card));
+    return there.map(({ card, number }) => ({
       path: `/dev/accel/accel${number}`,
       controlPath: `/dev/accel/accel_controlD${number}`,
       pciAddress: card.name,
@@ -308,6 +311,9 @@ export class ModelDriver extends Program implements System {
     }
     const resource = `/sys/bus/pci/devices/${card.name}/resource`;
     this.#nodes.set(resource, () => new OpenFile(new TextFile(resource, this.#resources(card))));
+    const remove = `/sys/bus/pci/devices/${card.name}/remove`;
+    const all = [compute, control, hardReset, resource, remove];
+    this.#nodes.set(remove, () => new OpenFile({ name: remove, write: (bytes) => this.#removeCard(card, all, bytes) }));
   }
 
   /** A NIC is found: its node is there when its driver has it (ib_uverbs_add_one). */
@@ -346,10 +352,23 @@ export class ModelDriver extends Program implements System {
     return bytes.length;
   }
 
-  /** rescan_store of the PCI core: NICs that were removed are found again. */
+  /** As `#remove`, of a card. */
+  *#removeCard(card: Card, nodes: readonly string[], bytes: Uint8Array): Steps<number> {
+    if (nodes.filter((path) => this.#nodes.delete(path)).length === 0) refuse('ENODEV', 'write');
+    yield* card.remove();
+    this.#removed.add(card);
+    return bytes.length;
+  }
+
+  /** rescan_store of the PCI core: what was removed is found again. */
   #addBus(): void {
     const rescan = '/sys/bus/pci/rescan';
     const find = function* (this: ModelDriver, bytes: Uint8Array): Steps<number> {
+      for (const card of this.#removed) {
+        this.#removed.delete(card);
+        this.#addNodes(card, this.#cards.indexOf(card));
+        yield* card.probe();
+      }
       for (const nic of this.#nics) if (nic.removed) yield* this.#probe(nic);
       return bytes.length;
     };

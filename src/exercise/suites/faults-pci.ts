@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
+import { O_RDWR, O_WRONLY } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import { Device } from '../../runtime/device.ts';
 import { hl_info_fw_err_type } from '../../uapi/habanalabs/info-results.ts';
@@ -10,7 +11,7 @@ import { EVENT, told } from './events-lib.ts';
 import { happened, INTERRUPT, inState, logged, RESETTING, UNANSWERED, withFaults } from './faults-lib.ts';
 import { assertErrno, KiB, run } from './lib.ts';
 import { asNew, control, REQUESTED, recovered, resets, SLOW, untouched, writeHardReset } from './reset-lib.ts';
-import { beginWait, blocked, errnoOf, held, thread } from './threads-lib.ts';
+import { another, beginWait, blocked, errnoOf, held, thread } from './threads-lib.ts';
 
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
@@ -150,6 +151,35 @@ export function pciFaults(test: Declare): void {
       }),
     SLOW,
   );
+
+  test(
+    'surprise-removal: a card that is gone is removed, who had it is killed, and it is found again when it is back',
+    (t) =>
+      withFaults(t, async (faults) => {
+        t.expectMessages(...RESETTING, ...UNANSWERED, ...LINKLESS, /Removing device/, /heartbeat failed/);
+        const { driver } = t.target;
+        const [first, ...others] = driver.accelerators();
+        assert.ok(first);
+        const child = another(t);
+        const theirs = Device.open({ driver: child, index: 0 });
+        held(theirs);
+        await faults.inject('surprise-removal');
+        sysfs(t, `/sys/bus/pci/devices/${first.pciAddress}/remove`);
+        await logged(t, /hw_fini failed in device fini while removing device/);
+        assert.deepEqual(
+          driver.accelerators().map(({ pciAddress }) => pciAddress),
+          others.map(({ pciAddress }) => pciAddress),
+        );
+        assertErrno('ENOENT', () => driver.open(first.path, O_RDWR));
+        assert.equal(child.alive, false);
+        await faults.clear();
+        sysfs(t, '/sys/bus/pci/rescan');
+        while (driver.accelerators()[0]?.status() !== 'Operational') await moment(t);
+        assert.equal(resets(control(t)), 0, 'it is a card that the driver has not seen before');
+        await asNew(t);
+      }),
+    SLOW,
+  );
 }
 
 /** What the driver says of a card that does not answer while a program gives it back. */
@@ -190,4 +220,15 @@ async function moment(t: TestContext): Promise<void> {
   t.signal.throwIfAborted();
   t.target.driver.sleep(1_000_000);
   await setImmediate();
+}
+
+/** Writes to an attribute of the PCI core. */
+function sysfs(t: TestContext, path: string): void {
+  const { driver } = t.target;
+  const fd = driver.open(path, O_WRONLY);
+  try {
+    driver.write(fd, new TextEncoder().encode('1'));
+  } finally {
+    driver.close(fd);
+  }
 }

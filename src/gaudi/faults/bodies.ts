@@ -24,6 +24,8 @@ export interface FaultyCard {
   kernelError(engine: string, cause: number): void;
   /** Packets pass the PCI Express link, or do not. */
   setLink(up: boolean): void;
+  /** Its power goes, and comes again. */
+  powerCycle(): void;
 }
 
 export interface EccPlace {
@@ -115,6 +117,23 @@ function raised(event: string, data?: Uint8Array): Act {
   };
 }
 
+/** @param back what happens to the card before it can be reached again */
+function linkDown(back: (card: FaultyCard) => void = () => {}): Act {
+  return ({ for: ns }, card) => {
+    let down = true;
+    const end = () => {
+      timer.cancel();
+      if (!down) return;
+      down = false;
+      back(card);
+      card.setLink(true);
+    };
+    card.setLink(false);
+    const timer = card.clock.at(card.clock.now() + (ns as number), end);
+    return end;
+  };
+}
+
 const isPacket = (wanted: unknown, packet: string) => wanted === 'any' || wanted === packet;
 
 type Rows = typeof faults;
@@ -127,17 +146,8 @@ export const faultBodies: { readonly [N in FaultName]: BodyAt<Rows[N]['occasion'
     () =>
       ns as number,
   'msi-twice': () => () => 'twice',
-  'link-down': ({ for: ns }, card) => {
-    let down = true;
-    const end = () => {
-      timer.cancel();
-      if (down) card.setLink(true);
-      down = false;
-    };
-    card.setLink(false);
-    const timer = card.clock.at(card.clock.now() + (ns as number), end);
-    return end;
-  },
+  'link-down': linkDown(),
+  'surprise-removal': linkDown((card) => card.powerCycle()),
   'completion-lost':
     () =>
     ({ value }) =>
