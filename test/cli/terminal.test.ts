@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'terminal-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -89,4 +90,34 @@ test('--json is JSON of everything that lists or reports', () => {
   const { status, stderr } = piped({}, ...COMMAND, '--registers', '/proc/none');
   assert.equal(status, 1);
   assert.match(stderr, /^sagrada: --registers \/proc\/none: [^\n]+\n$/);
+});
+
+const terminal = JSON.stringify(pathToFileURL(path.join(import.meta.dirname, '../../src/cli/terminal.ts')).href);
+const program = (body: string) => `import { progressLine, waiting } from ${terminal};\n${body}`;
+
+test('a terminal sees that something goes on of which nothing is heard, and nothing of that stays', () => {
+  writeFileSync(
+    file('waits.ts'),
+    program('await waiting(new Promise((resolve) => setTimeout(resolve, 3500)));\nconsole.log("done");'),
+  );
+  const shown = atTerminal({}, `'${process.execPath}' '${file('waits.ts')}'`);
+  assert.match(shown, / {2}\.\.\. [23] s\r/);
+  assert.ok(shown.endsWith(`\r${ESCAPE}[2Kdone\r\n`), JSON.stringify(shown));
+  const { stdout, stderr } = spawnSync(process.execPath, [file('waits.ts')], { encoding: 'utf8' });
+  assert.deepEqual([stdout, stderr], ['done\n', '']);
+});
+
+test('a download is a line that is rewritten, or where there is no terminal one for each tenth', () => {
+  writeFileSync(
+    file('loads.ts'),
+    program('const tell = progressLine();\nfor (let i = 0; i <= 100; i++) tell(i * 3e6, 300e6);'),
+  );
+  const { stderr } = spawnSync(process.execPath, [file('loads.ts')], { encoding: 'utf8' });
+  const lines = stderr.trimEnd().split('\n');
+  assert.equal(lines.length, 11);
+  assert.match(lines.at(-1) ?? '', /^ {2}300 of 300 MB$/);
+  assert.ok(!stderr.includes('\r'));
+  const shown = atTerminal({}, `'${process.execPath}' '${file('loads.ts')}'`);
+  assert.match(shown, /\r\S* {2}150 of 300 MB/);
+  assert.equal(shown.match(/\n/g)?.length, 1);
 });
