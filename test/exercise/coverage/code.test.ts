@@ -330,3 +330,29 @@ describe('memory that is lost', () => {
     assert.deepEqual(parseLeaks('unreferenced object 0x1 (size 8):\n  comm "a"\n'), []);
   });
 });
+
+test('of a file that other chips use too, their functions are set apart with their lines', () => {
+  const irq: FileCoverage = {
+    file: `${FOLDER}common/irq.c`,
+    functions: [
+      { name: 'hl_irq_handler_cq', line: 10, count: 1 },
+      { name: 'hl_irq_user_interrupt_handler', line: 20, count: 0 },
+      { name: 'hl_eq_init', line: 30, count: 1 },
+    ],
+    lines: [9, 11, 20, 25, 31].map((line) => ({ line, count: 1 })),
+    branches: [11, 25].map((line) => ({ line, counts: [1, 0] })),
+  };
+  const { kept, apart } = apartOf([irq]);
+  assert.deepEqual(
+    kept.map(({ functions, lines, branches }) => [
+      functions.map(({ name }) => name),
+      lines.map(({ line }) => line),
+      branches.map(({ line }) => line),
+    ]),
+    [[['hl_irq_handler_cq', 'hl_eq_init'], [9, 11, 31], [11]]],
+  );
+  assert.deepEqual(
+    apart.map(({ names, count }) => [names, count]),
+    [[['hl_irq_user_interrupt_handler'], 1]],
+  );
+});
