@@ -69,7 +69,7 @@ async function runProgram(
 
 /** In a process of its own, so that how a program ends, and with what status, is what it would be without us. */
 function runHere(program: string, args: readonly string[], options: Options, signal: AbortSignal): Promise<number> {
-  const { machine, delay, deviceSeed, firmware, fault, traceRegisters, trace } = options;
+  const { machine, delay, deviceSeed, firmware, fault, traceRegisters, registers, trace } = options;
   const setup: RunSetup = {
     on: 'model',
     machine,
@@ -80,7 +80,8 @@ function runHere(program: string, args: readonly string[], options: Options, sig
     ...(trace === undefined ? {} : { trace: { file: path.resolve(trace), sequence: 1, root: path.basename(program) } }),
   };
   if (trace !== undefined) traceFile(trace);
-  if (traceRegisters) throw new UserError('--trace-registers goes with --on vm');
+  if (traceRegisters)
+    throw new UserError(`${registers === undefined ? '--trace-registers' : '--registers'} goes with --on vm`);
   const preload = new URL('run-preload.ts', import.meta.url).href;
   const child = spawn(process.execPath, ['--import', preload, program, ...args], {
     stdio: 'inherit',
