@@ -162,3 +162,22 @@ test('the steps of the workflow for GitHub run the parts and put them together',
   rmSync(path.join(work, 'all.sqlite'));
   assert.equal(step(bodies[1] ?? '', { GITHUB_STEP_SUMMARY: summary }).status, 1);
 });
+
+test('the commands of the page about CI work, here on the model and with one suite', () => {
+  const page = readFileSync(path.join(root, 'docs/ci.md'), 'utf8');
+  const [run = '', ...blocks] = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = '']) => block);
+  assert.equal(blocks.length, 2);
+  const part = (shard: number) =>
+    run
+      .replace('exercise --on vm', 'exercise cb --on model')
+      .replace('--shard 1/4', `--shard ${shard}/4`)
+      .replace('part1', `part${shard}`);
+  assert.notEqual(part(2), part(1));
+  const work = path.join(folder, 'page');
+  mkdirSync(work);
+  const npx = `npx() { shift; ${sagrada} "$@"; }\n`;
+  for (const block of [part(1), part(2), part(3), part(4), ...blocks]) {
+    const { status, stdout, stderr } = spawnSync('bash', ['-e', '-c', npx + block], { cwd: work, encoding: 'utf8' });
+    assert.equal(status, 0, block + stdout + stderr);
+  }
+});
