@@ -1,0 +1,42 @@
+/** docs/trace.md and docs/view.md as their reader follows them: the blocks of commands are run in their order. */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, describe, test } from 'node:test';
+
+const root = path.join(import.meta.dirname, '../..');
+const folder = mkdtempSync(path.join(tmpdir(), 'sagrada-docs-'));
+after(() => rmSync(folder, { recursive: true }));
+// `npx sagrada` of this checkout, in a folder of the reader's own
+const npx = `#!/bin/sh\ntest "$1" = sagrada && shift && exec '${process.execPath}' '${root}/bin/sagrada.js' "$@"\n`;
+writeFileSync(path.join(folder, 'npx'), npx, { mode: 0o755 });
+symlinkSync(path.join(root, 'kernels'), path.join(folder, 'kernels'));
+
+for (const file of ['docs/trace.md', 'docs/view.md']) {
+  describe(file, () => {
+    const page = readFileSync(path.join(root, file), 'utf8');
+    const blocks = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] as string);
+    assert.ok(blocks.length > 0);
+    for (const commands of blocks) {
+      test(commands.split('\n')[0] ?? '', () => {
+        const env = {
+          ...process.env,
+          PATH: `${folder}:${process.env.PATH}`,
+          XDG_CACHE_HOME: path.join(folder, 'cache'),
+        };
+        const { status, stdout, stderr } = spawnSync('sh', ['-e', '-c', commands], {
+          cwd: folder,
+          encoding: 'utf8',
+          env,
+        });
+        assert.equal(status, 0, `${stdout}\n${stderr}`);
+        const exported = /--export (\S+)/.exec(commands)?.[1];
+        if (exported === undefined) assert.match(stdout, /\d+ events in[\s\S]*LIN_DMA[\s\S]*"ioctl"/);
+        else assert.match(readFileSync(path.join(folder, exported), 'utf8'), /^<!DOCTYPE html>[\s\S]*id="trace-0"/);
+      });
+    }
+  });
+}
