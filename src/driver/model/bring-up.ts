@@ -47,6 +47,24 @@ const USER_ASID = 1;
 /** gaudiP.h, GAUDI_MAX_CLK_FREQ. */
 export const MAX_CLOCK = 2_200_000_000n;
 
+/** What is logged of the part of the initialisation that has failed (hl_device_init, hl_device_reset). */
+export const AT_PROBE = {
+  hardware: 'failed to initialize the H/W',
+  queues: 'Failed to detect if device is alive',
+  late: 'Failed late initialization',
+} as const;
+export const AFTER_RESET = {
+  hardware: 'failed to initialize the H/W after reset',
+  queues: 'Failed to detect if device is alive after reset',
+  late: 'Failed late init after hard reset',
+} as const;
+export type Failures = typeof AT_PROBE | typeof AFTER_RESET;
+
+/** PLL of the compute clock: the firmware's number (cpucp_if.h, MME_PLL), and that of older firmware (HL_GAUDI_MME_PLL). */
+const COMPUTE_PLL = { NUMBERED: 5, LEGACY: 7 } as const;
+/** What the firmware is given to give back (hl_fw_test_cpu_queue, hl_fw_send_heartbeat). */
+export const HEARTBEAT_VALUE = 0x1234_5678n;
+
 export interface Hardware {
   readonly kernel: Kernel;
   readonly card: PciDevice;
@@ -66,8 +84,34 @@ export function isDirty(card: PciDevice): boolean {
   return card.read(HW_STATE.REGISTER) === HW_STATE.DIRTY;
 }
 
+/** hl_device_init, hl_device_reset: hardware and firmware, until queues and messages work. @throws Error when the card does not do its part */
+export function* startCard(hardware: Hardware, log: Log, failures: Failures): Steps<LateInfo> {
+  yield* stage(log, failures.hardware, initHardware(hardware, log));
+  yield* stage(log, failures.queues, testQueues(hardware, log));
+  const numbered = (hardware.card.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) !== 0;
+  const late = lateInit(hardware, numbered ? COMPUTE_PLL.NUMBERED : COMPUTE_PLL.LEGACY);
+  return yield* stage(log, failures.late, late);
+}
+
+/** A part of the initialisation; what it fails with is logged, and then what failed. */
+function* stage<T>(log: Log, failure: string, steps: Steps<T>): Steps<T> {
+  try {
+    return yield* steps;
+  } catch (error) {
+    log('err', (error as Error).message);
+    throw new Error(failure);
+  }
+}
+
+function* testQueues({ queues, firmware }: Hardware, log: Log): Steps {
+  yield* queues.test();
+  const answer = yield* firmware.send('TEST', { value: HEARTBEAT_VALUE });
+  // the driver says so, and goes on
+  if (answer !== HEARTBEAT_VALUE) log('err', `CPU queue test failed (0x${answer.toString(16)})`);
+}
+
 /** gaudi_hw_init. @throws Error when the card does not do its part */
-export function* initHardware({ kernel, card, firmware, queues, mmu, loaded }: Hardware, log: Log): Steps {
+function* initHardware({ kernel, card, firmware, queues, mmu, loaded }: Hardware, log: Log): Steps {
   card.read(HW_STATE.REGISTER);
   card.write(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR), PROTECTION_OVERRIDE);
   card.read(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR));
@@ -92,7 +136,7 @@ export function* initHardware({ kernel, card, firmware, queues, mmu, loaded }: H
 }
 
 /** gaudi_late_init: what needs queues and firmware. @param pll of the firmware, for the compute clock. */
-export function* lateInit(hardware: Hardware, pll: number): Steps<LateInfo> {
+function* lateInit(hardware: Hardware, pll: number): Steps<LateInfo> {
   const { card, firmware } = hardware;
   const info = yield* firmware.info();
   yield* firmware.send('ENABLE_PCI_ACCESS');

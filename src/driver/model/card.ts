@@ -5,7 +5,6 @@
  */
 
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
-import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { HOST_SPI } from '../../../specs/gaudi/events.ts';
 import type { PciFunction } from '../../pci/function.ts';
 import type { Timer } from '../../sim/clock.ts';
@@ -15,14 +14,17 @@ import { hl_device_status, hl_info_fw_err_type, notifierEvents } from '../../uap
 import { values } from '../../uapi/rows.ts';
 import type { Decoded } from '../../uapi/struct.ts';
 import {
+  AFTER_RESET,
+  AT_PROBE,
   deviceTime,
+  type Failures,
   type Hardware,
-  initHardware,
+  HEARTBEAT_VALUE,
   isDirty,
   type LateInfo,
-  lateInit,
   resetChip,
   restoreUserRegisters,
+  startCard,
   stopTime,
 } from './bring-up.ts';
 import { Buffers } from './buffers.ts';
@@ -35,7 +37,7 @@ import { haltEngines, type Idleness, idleness } from './engines.ts';
 import { refuse } from './errno.ts';
 import { type ErrorRecords, noErrors } from './error-records.ts';
 import { EventHandler } from './events.ts';
-import { BOOT_REGISTERS, waitForPreboot } from './firmware-load.ts';
+import { waitForPreboot } from './firmware-load.ts';
 import { type CoherentMemory, PAGE } from './host-memory.ts';
 import { type Kernel, MS, SECOND } from './kernel.ts';
 import { Mmu } from './mmu.ts';
@@ -66,20 +68,6 @@ const WAIT = { DELAY: 10 * MS, WATCHDOG: 30 * SECOND, HEARTBEAT: 10 * SECOND, PE
 const INTERNAL_POOL = 2 * 1024 * 1024;
 /** gaudi.c, set_default_power_values: milliwatts of a card in a server (PMC) and in a slot. */
 const POWER = { PMC: 350_000, PCI: 200_000 } as const;
-/** PLL of the compute clock: the firmware's number (cpucp_if.h, MME_PLL), and that of older firmware (HL_GAUDI_MME_PLL). */
-const COMPUTE_PLL = { NUMBERED: 5, LEGACY: 7 } as const;
-const HEARTBEAT_VALUE = 0x1234_5678n;
-/** What is logged of the part of the initialisation that has failed (hl_device_init, hl_device_reset). */
-const AT_PROBE = {
-  hardware: 'failed to initialize the H/W',
-  queues: 'Failed to detect if device is alive',
-  late: 'Failed late initialization',
-} as const;
-const AFTER_RESET = {
-  hardware: 'failed to initialize the H/W after reset',
-  queues: 'Failed to detect if device is alive after reset',
-  late: 'Failed late init after hard reset',
-} as const;
 /** What a reset is for, as far as it matters: two in a row for the same of the last two disable the card. */
 type ResetTrigger = 'timeout' | 'fatal' | 'heartbeat';
 
@@ -400,30 +388,9 @@ export class Card {
     return this.#debugMode.ioctl(input);
   }
 
-  *#start(failures: typeof AT_PROBE | typeof AFTER_RESET): Steps {
-    yield* this.#stage(failures.hardware, initHardware(this.#hardware, this.log.bind(this)));
-    yield* this.#stage(failures.queues, this.#testQueues());
-    const numbered = (this.pci.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) !== 0;
-    const late = lateInit(this.#hardware, numbered ? COMPUTE_PLL.NUMBERED : COMPUTE_PLL.LEGACY);
-    this.info = yield* this.#stage(failures.late, late);
+  *#start(failures: Failures): Steps {
+    this.info = yield* startCard(this.#hardware, this.log.bind(this), failures);
     yield* this.firmware.send('MAX_POWER_SET', { value: BigInt(this.maxPower) });
-  }
-
-  /** A part of the initialisation; what it fails with is logged, and then what failed. */
-  *#stage<T>(failure: string, steps: Steps<T>): Steps<T> {
-    try {
-      return yield* steps;
-    } catch (error) {
-      this.log('err', (error as Error).message);
-      throw new Error(failure);
-    }
-  }
-
-  *#testQueues(): Steps {
-    yield* this.queues.test();
-    const answer = yield* this.firmware.send('TEST', { value: HEARTBEAT_VALUE });
-    // the driver says so, and goes on
-    if (answer !== HEARTBEAT_VALUE) this.log('err', `CPU queue test failed (0x${answer.toString(16)})`);
   }
 
   /** hl_device_reset in its thread. */
