@@ -3,8 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import { suites } from '../../src/exercise/suites/index.ts';
 import { allMutants } from './all.ts';
 import { apply, mark } from './mutant.ts';
+import { reasonOf } from './survivors.ts';
 import { taps } from './taps.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -51,6 +53,23 @@ describe('mutants', () => {
     for (const one of [...taps, ...all.flatMap((mutant) => mutant.edit ?? [])]) {
       apply(readFileSync(path.join(root, one.file), 'utf8'), one);
     }
+  });
+
+  test('are remembered with tests that there are, and have a reason only where nobody has noticed', () => {
+    const noticed = Object.entries<string>(
+      JSON.parse(readFileSync(path.join(import.meta.dirname, 'noticed.json'), 'utf8')),
+    );
+    const tests = new Set(suites.flatMap((suite) => suite.tests.map(({ id }) => id)));
+    // who is not a test is the machine, which does not come up
+    const gone = noticed.filter(([, by]) => by.includes(': ') && !tests.has(by));
+    assert.deepEqual(gone, []);
+    assert.deepEqual(
+      noticed.filter(([name]) => reasonOf(name)),
+      [],
+    );
+    const remembered = new Set(noticed.map(([name]) => name));
+    const others = allMutants().filter(({ name }) => !remembered.has(name) && !reasonOf(name));
+    assert.deepEqual(others, [], 'nobody has noticed, and why is not known');
   });
 
   test('a sample is noticed by the tests that are remembered to notice', () => {

@@ -53,7 +53,7 @@ export const reasons: readonly Reason[] = [
     equivalent: true,
   },
   {
-    of: /^uapi: (MEMORY ALLOC (ignores (in\.alloc\.page_size|in\.flags|flag CONTIGUOUS|flag SHARED)|does not answer out\.handle)|MEMORY MAP ignores flag PREFETCH|DEBUG ETR ignores reg_idx|DEBUG TIMESTAMP ignores enable|C[BS] \w+ does not answer out\.(usage_cnt|sob_count_before_submission))$/,
+    of: /^uapi: (MEMORY ALLOC (ignores (in\.alloc\.page_size|in\.flags|flag CONTIGUOUS|flag SHARED)|does not answer out\.handle)|MEMORY MAP ignores flag PREFETCH|DEBUG ETR ignores reg_idx|DEBUG TIMESTAMP ignores enable|CB INFO does not answer out\.usage_cnt|CS EXECUTE does not answer out\.sob_count_before_submission)$/,
     why: 'on this chip it means nothing, and the answer is always 0 (src/uapi/habanalabs)',
     equivalent: true,
   },
@@ -63,7 +63,7 @@ export const reasons: readonly Reason[] = [
     equivalent: true,
   },
   {
-    of: /^register: (QMAN\.(GLBL_NON_SECURE_PROPS|CP_LDMA_\w+_OFFSET|CP_BARRIER_CFG|ARB_SLV_CHOISE_WDT) begins at 0|DMA_CORE\.WR_AWUSER_31_11 begins at 0|QMAN\.PQ_CI loses what is written|STLB\.HOP0_PA49_44 loses what is written)$/,
+    of: /^register: (QMAN\.(GLBL_NON_SECURE_PROPS|CP_LDMA_\w+_OFFSET|CP_BARRIER_CFG) begins at 0|DMA_CORE\.WR_AWUSER_31_11 begins at 0|QMAN\.PQ_CI loses what is written|STLB\.HOP0_PA49_44 loses what is written)$/,
     why: 'the driver writes it before anything goes by it, or writes what it is already',
     equivalent: true,
   },
@@ -104,7 +104,7 @@ export const reasons: readonly Reason[] = [
   },
   // what makes one that no suite sees
   {
-    of: /^errno: .* says EINVAL for ENOMEM$/,
+    of: /^errno: CS (EXECUTE|SIGNAL|WAIT) says EINVAL for ENOMEM$/,
     why: 'no suite makes the host run out of memory',
   },
   {
@@ -112,7 +112,7 @@ export const reasons: readonly Reason[] = [
     why: 'a program would have to handle a signal, which those of the suites do not: one that is killed learns nothing',
   },
   {
-    of: /^errno: INFO .*(ETIMEDOUT|EAGAIN)$/,
+    of: /^errno: INFO (PLL_FREQUENCY|POWER) says EIO for ETIMEDOUT$/,
     why: 'firmware that is silent for as long as from one heartbeat to the next has the card disabled',
   },
   {
