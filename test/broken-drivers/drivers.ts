@@ -705,7 +705,7 @@ const unnoticed: Readonly<Record<string, string>> = {
   'unmap-leaves-sgt': COUNTED_NOWHERE,
   'eventfd-kept': COUNTED_NOWHERE,
   'pid-kept': COUNTED_NOWHERE,
-  'scrub-forgotten': 'the driver scrubs only where debugfs (memory_scrub) was told to',
+  'scrub-forgotten': 'the driver scrubs only with its parameter memory_scrub',
   'stamps-lost': 'the kept outcome is asked for when 16384 more submissions were made',
 };
 
