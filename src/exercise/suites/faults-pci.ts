@@ -158,23 +158,26 @@ export function pciFaults(test: Declare): void {
       withFaults(t, async (faults) => {
         t.expectMessages(...RESETTING, ...UNANSWERED, ...LINKLESS, /Removing device/, /heartbeat failed/);
         const { driver } = t.target;
-        const [first, ...others] = driver.accelerators();
-        assert.ok(first);
+        const addresses = () => driver.accelerators().map(({ pciAddress }) => pciAddress);
+        const before = addresses();
+        const [first, ...others] = before;
+        const path = driver.accelerators()[0]?.path ?? '';
         const child = another(t);
         const theirs = Device.open({ driver: child, index: 0 });
         held(theirs);
         await faults.inject('surprise-removal');
-        sysfs(t, `/sys/bus/pci/devices/${first.pciAddress}/remove`);
+        sysfs(t, `/sys/bus/pci/devices/${first}/remove`);
         await logged(t, /hw_fini failed in device fini while removing device/);
-        assert.deepEqual(
-          driver.accelerators().map(({ pciAddress }) => pciAddress),
-          others.map(({ pciAddress }) => pciAddress),
-        );
-        assertErrno('ENOENT', () => driver.open(first.path, O_RDWR));
+        assert.deepEqual(addresses(), others);
+        assertErrno('ENOENT', () => driver.open(path, O_RDWR));
         assert.equal(child.alive, false);
         await faults.clear();
+        // all of them, so that they are found in the order in which they were before
+        for (const other of others) sysfs(t, `/sys/bus/pci/devices/${other}/remove`);
         sysfs(t, '/sys/bus/pci/rescan');
-        while (driver.accelerators()[0]?.status() !== 'Operational') await moment(t);
+        const ready = () => driver.accelerators().filter((card) => card.status() === 'Operational');
+        while (ready().length < before.length) await moment(t);
+        assert.deepEqual(addresses(), before);
         assert.equal(resets(control(t)), 0, 'it is a card that the driver has not seen before');
         await asNew(t);
       }),
