@@ -67,7 +67,7 @@ function difference(before: string, after: string, file: string): string {
   }
 }
 
-const machine = (driver: BrokenDriver) => (driver.file.includes('/efa/') ? 'gaudi-efa' : 'gaudi-x2');
+const machine = (driver: BrokenDriver) => (driver.file.includes('/efa/') ? 'gaudi-x2-efa-x2' : 'gaudi-x2');
 const stations = new Map<string, Station>();
 const run = { seed: 1, timeout: Number(values.timeout), suites: suites.map(({ name }) => name) };
 let unnoticed = 0;
