@@ -148,14 +148,6 @@ export class ChunkWriter {
     this.#shortLength(start);
   }
 
-  double(name: number, value: number): void {
-    const start = this.#annotation(name);
-    this.#varint(tag(ANNOTATION.double, 1));
-    this.#view.setFloat64(this.#at, value, true);
-    this.#at += 8;
-    this.#shortLength(start);
-  }
-
   pointer64(name: number, value: bigint): void {
     const start = this.#annotation(name);
     this.#varint(tag(ANNOTATION.pointer, WIRE.varint));

@@ -8,14 +8,14 @@
 
 /**
  * What a field holds:
- * - `number`: a whole number, 0 up to 2^53; `signed`: one that may be below 0; `real`: any number
+ * - `number`: a whole number, 0 up to 2^53; `signed`: one that may be below 0
  * - `address`: a device, bus or virtual address, or another number that is read in hexadecimal; below 2^53
  * - `word`: a 64-bit number that is read in hexadecimal, as a bigint
  * - `text`: a string; `name`: one of few strings, which are kept once
  * - `bytes`: raw bytes (packets are little-endian 32-bit words); what is longer than `MOST_BYTES` is cut off
  * - `flag`: true or false
  */
-type FieldKind = 'number' | 'signed' | 'real' | 'address' | 'word' | 'text' | 'name' | 'bytes' | 'flag';
+type FieldKind = 'number' | 'signed' | 'address' | 'word' | 'text' | 'name' | 'bytes' | 'flag';
 
 export interface FieldRow {
   readonly kind: FieldKind;
@@ -294,8 +294,7 @@ export const traceEvents = {
     queue: number('pair'),
     request: number('id of the work request'),
     bytes: bytes('to move'),
-    local: address('virtual address of the local buffer'),
-    key: address('local key'),
+    key: address('remote key, of RDMA operations'),
     remote: address('virtual address of the remote buffer, of RDMA operations; else 0'),
   }),
   packet_sent: instant('network', 'A NIC sends a packet. The event’s name is its kind.', {
@@ -303,7 +302,6 @@ export const traceEvents = {
     peer: number('pair that it is for'),
     sequence: number('of the packet'),
     bytes: bytes('of payload'),
-    lost: flag('by the network'),
   }),
   packet_received: instant('network', 'A packet arrives at a NIC. The event’s name is its kind.', {
     queue: number('pair that it is for'),
@@ -314,7 +312,6 @@ export const traceEvents = {
     queue: number('pair'),
     request: number('id of the work request'),
     completions: number('queue that it is told in'),
-    bytes: bytes('moved'),
   }),
   refusal: instant('trouble', 'A model refuses. The event’s name is the category.', {
     where: name('register, opcode or block'),
@@ -331,7 +328,6 @@ export type EventName = keyof typeof traceEvents;
 interface Values {
   number: number;
   signed: number;
-  real: number;
   address: number;
   word: bigint;
   text: string;

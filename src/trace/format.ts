@@ -12,11 +12,11 @@
  * - an event: `timestamp` in nanoseconds, `track_event` {type, track_uuid, category_iids, name_iid or name, debug_annotations,
  *   flow_ids, terminating_flow_ids}. `type` is SLICE_BEGIN, SLICE_END or INSTANT. The category is the key of the event's row in
  *   `events.ts`. Each field of the row is a debug annotation of its name: `number` a uint_value, `signed` an int_value,
- *   `real` a double_value, `address` and `word` a pointer_value, `text` a string_value, `name` a string_value_iid, `flag`
+ *   `address` and `word` a pointer_value, `text` a string_value, `name` a string_value_iid, `flag`
  *   a bool_value, `bytes` a string_value of hexadecimal digits. Fields that are not known until a slice ends are on its SLICE_END.
  *   A flow joins all events that have its id, in the order of their times: from the submission to the interrupt.
  *
- * Times are virtual (since the machine started) or wall (since the epoch): the event `machine`, first of each sequence, says which.
+ * Times are virtual (since the machine started) or wall (since `began`, milliseconds since 1970): the event `machine`, first of each sequence, says which.
  *
  * How to read it. `openTrace(file)` of `open.ts` reads a file; in a page, or of a file that grows, give a `TraceReader` the
  * bytes in any pieces (`reader.ts`, which needs nothing of Node):

@@ -4,9 +4,9 @@
  * trusted: what cannot be read ends the reading, with one line that says what and where, and leaves what came before it.
  */
 
+import { readAnnotation, readRawFields } from './annotations.ts';
 import { Column } from './column.ts';
-import { type FieldRow, traceEvents } from './events.ts';
-import { ANNOTATION, EVENT, INTERNED, INTERNED_ENTRY, PACKET, TRACE, TRACK, TYPE, WIRE } from './format.ts';
+import { EVENT, INTERNED, INTERNED_ENTRY, PACKET, TRACE, TRACK, TYPE, WIRE } from './format.ts';
 import { Damaged, Wire } from './wire.ts';
 
 export interface TraceTrack {
@@ -78,16 +78,6 @@ interface TrackState {
 }
 
 const NONE = 0xffff_ffff;
-
-/** Fields that hold raw bytes, by category. */
-const rawFields: ReadonlyMap<string, readonly string[]> = new Map(
-  Object.entries(traceEvents).map(([key, row]) => [
-    key,
-    Object.entries<FieldRow>({ ...row.fields, ...row.results }).flatMap(([name, { kind }]) =>
-      kind === 'bytes' ? [name] : [],
-    ),
-  ]),
-);
 
 export class TraceReader {
   /** Names of events, categories: what the columns point into. */
@@ -196,10 +186,7 @@ export class TraceReader {
     this.#decodeFields(sequence, this.#at.get(event), this.#length.get(event), fields);
     const endLength = this.#endLength.get(event);
     if (endLength > 0) this.#decodeFields(sequence, this.#endAt.get(event), endLength, fields);
-    for (const name of rawFields.get(this.categories[this.#category.get(event)] ?? '') ?? []) {
-      const digits = fields[name];
-      if (typeof digits === 'string') fields[name] = fromHex(digits);
-    }
+    readRawFields(this.categories[this.#category.get(event)] ?? '', fields);
     return fields;
   }
 
@@ -552,60 +539,6 @@ export class TraceReader {
     }
     return this.#segments[low - 1];
   }
-}
-
-function readAnnotation(wire: Wire, sequence: Sequence, into: Record<string, TraceValue>): void {
-  let name: string | undefined;
-  let value: TraceValue | undefined;
-  while (wire.at < wire.end) {
-    const key = wire.varint();
-    switch (key) {
-      case (ANNOTATION.nameIid << 3) | WIRE.varint:
-        name = sequence.annotations.get(wire.varint());
-        break;
-      case (ANNOTATION.name << 3) | WIRE.length:
-        name = wire.string();
-        break;
-      case (ANNOTATION.bool << 3) | WIRE.varint:
-        value = wire.varint() !== 0;
-        break;
-      case (ANNOTATION.uint << 3) | WIRE.varint:
-      case (ANNOTATION.pointer << 3) | WIRE.varint:
-        value = small(wire.varint64());
-        break;
-      case (ANNOTATION.int << 3) | WIRE.varint:
-        value = small(BigInt.asIntN(64, wire.varint64()));
-        break;
-      case (ANNOTATION.double << 3) | WIRE.fixed64:
-        value = wire.double();
-        break;
-      case (ANNOTATION.string << 3) | WIRE.length:
-        value = wire.string();
-        break;
-      case (ANNOTATION.stringIid << 3) | WIRE.varint:
-        value = sequence.strings.get(wire.varint()) ?? '';
-        break;
-      default:
-        wire.skip(key & 7);
-    }
-  }
-  // a name that a file chose must not be one that objects have
-  if (name !== undefined && value !== undefined) {
-    Object.defineProperty(into, name, { value, enumerable: true, configurable: true, writable: true });
-  }
-}
-
-/** A number where it is one exactly. */
-function small(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
-}
-
-/** What is no digit counts as 0. */
-function fromHex(digits: string): Uint8Array {
-  const bytes = new Uint8Array(digits.length >>> 1);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16);
-  return bytes;
 }
 
 function add(map: Map<number, number[]>, key: number, value: number): void {

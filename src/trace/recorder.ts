@@ -229,9 +229,6 @@ export class TraceRecorder {
       case 'signed':
         chunk.int(iid, value as number);
         break;
-      case 'real':
-        chunk.double(iid, value as number);
-        break;
       case 'word':
         chunk.pointer64(iid, value as bigint);
         break;

@@ -29,7 +29,6 @@ export function record(sequence = 1, root = 'test'): Recording {
 const VALUES: Readonly<Record<FieldRow['kind'], unknown>> = {
   number: 123_456_789_012,
   signed: -22,
-  real: 0.1,
   address: 0x7f_fc00_0000,
   word: 0xfedc_ba98_7654_3210n,
   text: 'a line with <b>marks</b>, "quotes" and ünïcödé',
