@@ -4,6 +4,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
 import { slots } from '../isa/vliw/bundle.ts';
+import { PATIENCE, timeLeft } from '../os/pace.ts';
 import { UserError } from '../sim/errors.ts';
 import type { TpcStatistics } from '../tpc/core.ts';
 import { cutIndexSpace } from '../tpc/index-space.ts';
@@ -15,6 +16,7 @@ import { createTraceFile, TraceFile } from '../trace/file.ts';
 import { TraceRecorder } from '../trace/recorder.ts';
 import { addExamples } from './help.ts';
 import { print, writeOutput } from './isa-input.ts';
+import { statusLine } from './terminal.ts';
 import { addKernelOptions, type KernelOptions, type PreparedKernel, prepareKernel, whole } from './tpc-kernel.ts';
 import { printFigures, printTensor } from './tpc-print.ts';
 
@@ -93,19 +95,40 @@ function runParts(kernel: PreparedKernel, options: Options): Outcome {
   const statistics: TpcStatistics[] = [];
   const began = performance.now();
   using follower = followerOf(kernel, stand, options);
+  const progress = process.stderr.isTTY ? partProgress() : undefined;
   try {
     parts.forEach((part, n) => {
       stand.start(part);
-      if (follower === undefined) stand.finish(options.budget);
+      if (follower === undefined) stand.finish(options.budget, progress?.(n, parts.length));
       else follow(follower, stand, n, options.budget);
       statistics.push(stand.core.statistics);
     });
   } catch (error) {
     const text = stand.explain(error);
     throw text === undefined ? error : new UserError(text);
+  } finally {
+    if (progress) statusLine('');
   }
   const seconds = (performance.now() - began) / 1000;
   return { stand, statistics: addStatistics(statistics), parts: parts.length, seconds };
+}
+
+/** What a terminal sees of a kernel that takes more than two seconds. */
+function partProgress() {
+  const began = performance.now();
+  let done = 0;
+  return (part: number, parts: number) => {
+    const before = done;
+    return (bundles: number) => {
+      done = before + bundles;
+      const seconds = (performance.now() - began) / 1000;
+      if (seconds < PATIENCE) return;
+      const rate = (done / 1e6 / seconds).toFixed(1);
+      statusLine(
+        `  part ${part + 1}/${parts}, ${(done / 1e6).toFixed(1)} million bundles, ${rate} million/s${timeLeft(part, parts, seconds)}`,
+      );
+    };
+  };
 }
 
 /** Writes down what a core does, bundle by bundle. */

@@ -1,7 +1,7 @@
 /** How fast work goes and when it will be done, for whoever waits for it. */
 
 /** Below this nobody asks; seconds. */
-const PATIENCE = 2;
+export const PATIENCE = 2;
 
 /**
  * Rate and time left, e.g. `, 12/s, 40 s left`; empty for the first two seconds, when nothing can be said yet.
@@ -11,8 +11,13 @@ export function pace(done: number, total: number, seconds: number, unit = ''): s
   if (seconds < PATIENCE || done <= 0) return '';
   const rate = done / seconds;
   const digits = rate < 10 ? 1 : 0;
-  const left = done < total ? `, ${duration((total - done) / rate)} left` : '';
-  return `, ${rate.toFixed(digits)}${unit}/s${left}`;
+  return `, ${rate.toFixed(digits)}${unit}/s${timeLeft(done, total, seconds)}`;
+}
+
+/** e.g. `, 40 s left`; empty when it is done, or nothing can be said yet. @param seconds that it took so far */
+export function timeLeft(done: number, total: number, seconds: number): string {
+  if (seconds < PATIENCE || done <= 0 || done >= total) return '';
+  return `, ${duration((total - done) / (done / seconds))} left`;
 }
 
 /** `40 s`, `3 min`, `1 h 20 min`: as exact as such things are known. @param seconds at least 0 */

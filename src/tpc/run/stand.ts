@@ -52,6 +52,9 @@ const TENSOR_SPACE = 0x20_0000_0000;
 const GAP = 0x10_0000;
 const TABLE_SPACE = 0x10_0000_0000;
 
+/** Bundles between two times that progress is told: less than a second of any core. */
+const PIECE = 250_000;
+
 export class Stand {
   readonly core: TpcCore;
   readonly config = new PlainConfig();
@@ -132,11 +135,12 @@ export class Stand {
    * @returns bundles done
    * @throws BudgetError, KernelError
    */
-  finish(budget: number): number {
+  finish(budget: number, told?: (bundles: number) => void): number {
     const { core } = this;
     for (let left = budget; left > 0; left = budget - core.statistics.bundles) {
       const before = core.statistics.bundles;
-      if (core.run(left) === 'halted') return core.statistics.bundles;
+      told?.(before);
+      if (core.run(told ? Math.min(left, PIECE) : left) === 'halted') return core.statistics.bundles;
       if (core.statistics.bundles === before) throw new ModelError('undefined', 'kernel', 'the core makes no progress');
     }
     const { from, to } = core.spinning;
