@@ -72,8 +72,8 @@ test('what is not there, is no module, or is for another kernel is told in one l
 
 test('a source, or a patch, goes with a kernel whose source is known', async () => {
   const patch = file('x.patch', '--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n');
-  await refused([patch], [], /--patch goes with a kernel of Debian's/);
-  await refused([], [path.join(folder, 'modules')], /--driver with a folder goes with a kernel of Debian's/);
+  await refused([patch], [], /--patch goes with the kernels stable and backports/);
+  await refused([], [path.join(folder, 'modules')], /--driver with a folder goes with the kernels stable/);
 });
 
 test('a driver that is given twice is refused; one that the guest does not load is named', async () => {
