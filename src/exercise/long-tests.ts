@@ -48,6 +48,8 @@ export const longTests: ReadonlySet<string> = new Set([
   'dmabuf: any offset and length within it',
   'dmabuf: many pieces of memory at once',
   'dmabuf: the owner works on its half while the other works on the rest',
+  'p2p: memory that is taken back in the middle of a write is written no more',
+  'p2p: what was sent, written and read is counted, by the port',
   'p2p: sizes from a byte to 4 MiB, and 64 MiB',
   'p2p: a list of pages in chunks: 4 GiB',
   'p2p: a list of pages of large pages: 30 GiB',
