@@ -19,7 +19,10 @@ interface LaneMessage {
 
 const pool = new MemoryPool();
 port.on('message', async ({ config, machine: options }: LaneMessage) => {
-  using machine = new ModelMachine({ ...options, memory: (name, size) => pool.make(name, size) });
-  await runInProcess(chosenTests(config), machine, config, (event) => port.postMessage(JSON.stringify(event)));
+  // the end of the machine ends its trace: whoever is told that the list is done may end this thread
+  {
+    using machine = new ModelMachine({ ...options, memory: (name, size) => pool.make(name, size) });
+    await runInProcess(chosenTests(config), machine, config, (event) => port.postMessage(JSON.stringify(event)));
+  }
   port.postMessage('');
 });
