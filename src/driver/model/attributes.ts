@@ -32,7 +32,6 @@ const attributes: Readonly<Record<string, Show>> = {
   pci_addr: now((card) => card.name),
   parent_device: now((card) => card.name),
   hard_reset_cnt: now((card) => card.hardResets),
-  soft_reset_cnt: now(() => 0),
   // habanalabs_drv.c, is_asic_secured: that is another PCI device
   security_enabled: now(() => 0),
   module_id: now((card) => hardware(card).module_id),
