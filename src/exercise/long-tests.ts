@@ -1,5 +1,5 @@
 /**
- * Tests that take a twentieth of a second or more each: half of the time of all of them. `sagrada exercise` without suites or a
+ * Tests that take a twentieth of a second or more each: more than half of the time of all of them. `sagrada exercise` without suites or a
  * pattern leaves them out on the model, so that who tries it waits for seconds; `--all` runs them too.
  */
 export const longTests: ReadonlySet<string> = new Set([
@@ -145,4 +145,18 @@ export const longTests: ReadonlySet<string> = new Set([
   'faults: event-lost: the driver takes no more events, until it resets the card',
   'faults: event-unknown: an event that does not exist is logged, and no more',
   'faults: surprise-removal: a card that is gone is removed, who had it is killed, and it is found again when it is back',
+  'queues: DMA_0_3: two hundred submissions are done in their order',
+  'queues: DMA_1_3: two hundred submissions are done in their order',
+  'queues: every queue of TPC and MME synchronises',
+  'queues: queues of TPC and MME wait at their fences',
+  'tpc: many launches on one core, one behind the other',
+  'tpc: softmax over rows, with lookup tables of the program',
+  'tpc: launches on different cores at the same time',
+  'cb: every size up to the largest',
+  'dma: forty transfers that do not wait for each other have all been made at the end',
+  'p2p: any offset and length within a region',
+  'lifetimes: one process at a time has the card',
+  'faults: msi-late: work is done when its interrupt comes',
+  'p2p: two network cards: from accelerator to accelerator, read, and none of it through the host',
+  'tpc: relu on 6 cores',
 ]);
