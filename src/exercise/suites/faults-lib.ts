@@ -50,6 +50,7 @@ export async function happened(t: TestContext, faults: FaultPort, text: string, 
     t.target.driver.sleep(1_000_000);
     await setImmediate();
   }
+  await paced(t);
 }
 
 /** Waits until the driver has logged a line for each pattern; what it logs besides has to be expected by the test. */
@@ -69,6 +70,25 @@ export async function logged(t: TestContext, ...patterns: readonly RegExp[]): Pr
       `the driver has not logged ${[...left].join(' and ')}, but:\n  ${unexpected.join('\n  ')}`,
     );
     t.target.driver.sleep(1_000_000);
+    await setImmediate();
+  }
+}
+
+/** The driver says the same thing no more than ten times in five seconds (linux/ratelimit_types.h), and what it did not say cannot be waited for. */
+const LINES = 6;
+const INTERVAL = 5e9;
+const saidAt = new WeakMap<object, number[]>();
+
+/** Waits until the driver may say more. */
+async function paced(t: TestContext): Promise<void> {
+  const { driver } = t.target;
+  const times = saidAt.get(t.target) ?? [];
+  saidAt.set(t.target, times);
+  times.push(driver.now());
+  const first = times[times.length - LINES];
+  while (first !== undefined && driver.now() - first < INTERVAL) {
+    t.signal.throwIfAborted();
+    driver.sleep(20_000_000);
     await setImmediate();
   }
 }
