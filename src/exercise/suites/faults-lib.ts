@@ -8,8 +8,16 @@ import { asNew, control, KILLING, LATE_EVENT, REQUESTED, recovered, resets, writ
 
 /** What any event of the hardware makes the driver say. */
 export const INTERRUPT = /Received H\/W interrupt \d+ \["/;
+/** Of what somebody waits for. */
+const ABORTED = /has been aborted while user process is waiting/;
 /** What a reset may add: what had not ended, and engines that were not idle. */
-export const RESETTING: readonly RegExp[] = [KILLING, LATE_EVENT, /device is not idle/, /User process closed FD/];
+export const RESETTING: readonly RegExp[] = [
+  KILLING,
+  LATE_EVENT,
+  /device is not idle/,
+  /User process closed FD/,
+  ABORTED,
+];
 /** Details of packets that were not answered, and of what is sent in vain afterwards. */
 export const UNANSWERED: readonly RegExp[] = [
   /Device CPU packet timeout/,
@@ -37,6 +45,7 @@ export async function withFaults(t: TestContext, body: (faults: FaultPort) => Pr
   } finally {
     await faults.clear();
   }
+  await paced(t);
 }
 
 /** Waits until a fault has happened as often. @throws AssertionError after a minute of the driver's time */
@@ -50,7 +59,6 @@ export async function happened(t: TestContext, faults: FaultPort, text: string, 
     t.target.driver.sleep(1_000_000);
     await setImmediate();
   }
-  await paced(t);
 }
 
 /** Waits until the driver has logged a line for each pattern; what it logs besides has to be expected by the test. */
@@ -72,6 +80,9 @@ export async function logged(t: TestContext, ...patterns: readonly RegExp[]): Pr
     t.target.driver.sleep(1_000_000);
     await setImmediate();
   }
+  const now = t.target.driver.now();
+  // another machine may have another time
+  said = [...said.filter((time) => time <= now), now].slice(-LINES);
 }
 
 /** The driver says the same thing no more than ten times in five seconds (linux/ratelimit_types.h), and what it did not say cannot be waited for. */
@@ -80,14 +91,11 @@ const INTERVAL = 5e9;
 /** Times of the driver's clock, of the last tests too. */
 let said: number[] = [];
 
-/** Waits until the driver may say more. */
+/** Waits until the driver may say more: after a test, because within one a program that is slow is another test. */
 async function paced(t: TestContext): Promise<void> {
   const { driver } = t.target;
-  const now = driver.now();
-  // another machine may have another time
-  said = [...said.filter((time) => time <= now), now].slice(-LINES);
   const first = said.length === LINES ? said[0] : undefined;
-  while (first !== undefined && driver.now() - first < INTERVAL) {
+  while (first !== undefined && driver.now() >= first && driver.now() - first < INTERVAL) {
     t.signal.throwIfAborted();
     driver.sleep(20_000_000);
     await setImmediate();
