@@ -68,7 +68,7 @@ export const reasons: readonly Reason[] = [
     equivalent: true,
   },
   {
-    of: /^register: (QMAN\.CP_BARRIER_CFG loses what is written|QMAN\.ARB_MST_QUIET_PER begins at 0|STLB\.MEM_CACHE_INVALIDATION loses what is written)$/,
+    of: /^register: (QMAN\.CP_BARRIER_CFG loses what is written|QMAN\.ARB_MST_QUIET_PER begins at 0|(STLB\.MEM_CACHE_INVALIDATION|TPC_CFG\.TPC_CMD) loses what is written)$/,
     why: 'it is a matter of some cycles, and of a cache that the model does not have',
     equivalent: true,
   },

@@ -47,6 +47,8 @@ export function questionFaults(test: Declare): void {
     'firmware-silent: who asks first gives up, and all others are not heard before a reset',
     (t) =>
       withFaults(t, async (faults) => {
+        // after a reset that the heartbeat has asked for the driver wants a firmware to halt that does not hear it
+        t.expectMessages(/Device status \w+, expected status/, /Failed sending COMMS_GOTO_WFE/);
         t.expectMessages(FAILED, ...UNANSWERED, ...RESETTING, /heartbeat failed/i);
         t.expectMessages(REQUESTED);
         const node = control(t);
