@@ -35,7 +35,8 @@ const all = [...suites, sequenceSuite(1, SEQUENCES)];
 const runs: readonly Run[] = [
   {
     args: ['--machine', 'gaudi-x2-efa-x2', '--kernel', 'backports', '--sequences', String(SEQUENCES)],
-    only: all.map((s) => s.name),
+    // what the hardware does wrong happens at other moments on either target: faults are not compared
+    only: all.map((s) => s.name).filter((name) => name !== 'faults'),
     on: 'model,vm',
     lacks: ['no-p2p', 'apart', 'nic-apart'],
   },

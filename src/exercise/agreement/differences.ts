@@ -71,6 +71,11 @@ export interface Rewriting {
 export const rewritings: readonly Rewriting[] = [
   { pattern: /\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b/g, by: 'CARD', reason: 'where the card is on its bus' },
   { pattern: /^habanalabs (?=CARD|accel)/, by: '', reason: 'the name of the module' },
+  {
+    pattern: /(?<=RAZWI event caused by illegal (read|write) of )DMA\d( or DMA\d)?/,
+    by: 'DMA',
+    reason: 'which of the two engines behind a bridge it was is told by what both have noted until the driver looks',
+  },
   { pattern: /\bpid[ :=]*\d+/gi, by: 'pid N', reason: 'numbers of processes' },
   { pattern: /Killing CS \d+\.\d+/g, by: 'Killing CS N', reason: 'the kernel limits the rate of these lines' },
   { pattern: /\b0x(0000)?7[ef][0-9a-f]{10}\b/g, by: 'ADDRESS', reason: 'addresses of the process' },
