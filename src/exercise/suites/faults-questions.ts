@@ -52,7 +52,10 @@ export function questionFaults(test: Declare): void {
         t.expectMessages(FAILED, ...UNANSWERED, ...RESETTING, /heartbeat failed/i);
         t.expectMessages(REQUESTED);
         const node = control(t);
-        for (const [, row] of passedOn.filter(([name]) => !SLOWLY.has(name))) {
+        const quick = passedOn.filter(([name]) => !SLOWLY.has(name));
+        // others with other seeds: each costs a reset, and a heartbeat that fails twice in a row disables the card
+        const first = t.random.below(quick.length);
+        for (const [, row] of [quick[first], quick[(first + 1) % quick.length]] as typeof quick) {
           await faults.inject('firmware-silent:any');
           const before = resets(node);
           // the heartbeat may be what is not answered first, and what has the card reset meanwhile
@@ -61,8 +64,9 @@ export function questionFaults(test: Declare): void {
           await faults.clear();
           writeHardReset(t, '1');
           await recovered(t, node, before);
+          // habanalabs_drv.c, hl_device_open: what has been the cause of the last reset is forgotten
+          await asNew(t);
         }
-        await asNew(t);
       }),
     SLOW,
   );
