@@ -320,8 +320,11 @@ describe("Debian's programs on one NIC", () => {
     ] as const;
     for (const [words, says] of refusals) {
       // Both sides are refused; which of them first does not matter.
-      const script = `ib_send_bw -d efa_0 -F -n 9000 ${words} >/tmp/server 2>&1 & sleep 1
-        ib_send_bw -d efa_0 -F -n 9000 ${words} 127.0.0.1 2>&1; wait $!; cat /tmp/server`;
+      // A client that comes too early finds nobody, and a server whose client has gone would wait for ever.
+      const command = `timeout 60 ib_send_bw -d efa_0 -F -n 9000 ${words}`;
+      const script = `${command} >/tmp/server 2>&1 & server=$!; : >/tmp/client
+        for i in $(seq 30); do kill -0 $server 2>/dev/null || break; ${command} 127.0.0.1 >>/tmp/client 2>&1; sleep 0.3; done
+        wait $server; cat /tmp/server /tmp/client`;
       assert.match(await output(vm, ['sh', '-c', script]), says, words);
     }
     assert.deepEqual(objects(await vm.deviceReport()), NOTHING);
