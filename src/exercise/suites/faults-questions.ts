@@ -53,9 +53,8 @@ export function questionFaults(test: Declare): void {
         t.expectMessages(REQUESTED);
         const node = control(t);
         const quick = passedOn.filter(([name]) => !SLOWLY.has(name));
-        // others with other seeds: each costs a reset, and a heartbeat that fails twice in a row disables the card
-        const first = t.random.below(quick.length);
-        for (const [, row] of [quick[first], quick[(first + 1) % quick.length]] as typeof quick) {
+        // another with another seed: each costs a reset, and a heartbeat that fails twice in a row disables the card
+        for (const [, row] of [quick[t.random.below(quick.length)]] as typeof quick) {
           await faults.inject('firmware-silent:any');
           const before = resets(node);
           // the heartbeat may be what is not answered first, and what has the card reset meanwhile
