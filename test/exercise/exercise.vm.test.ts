@@ -42,7 +42,7 @@ const runs: readonly Run[] = [
   },
   {
     args: ['--machine', 'gaudi-x2', '--kernel', 'stable', '--seed', '2'],
-    lacks: ['p2p', 'apart', 'nic', 'nics', 'nic-apart'],
+    lacks: ['p2p', 'apart', 'nic', 'nics', 'nic-apart', 'no-host-routes'],
   },
   { args: ['--machine', 'gaudi-efa-apart'], only: ['p2p'], on: 'model,vm', lacks: ['nic', 'nics'] },
   { args: ['--machine', 'gaudi-x2-apart', '--kernel', 'backports'], only: ['dmabuf'], lacks: ['p2p', 'no-p2p'] },
