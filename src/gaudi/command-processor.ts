@@ -24,6 +24,8 @@ const NOPS = 64;
 /** Words of a packet that is called short. */
 const SHORT = 8;
 const PAGE = 0x1000;
+/** Value, header, low and high half of the address. */
+const MSG_LONG_WORDS = 4;
 
 /** Indices of registers that every packet needs, of the first processor; the others' follow. */
 const { CP_CURRENT_INST_LO, CP_CURRENT_INST_HI, CP_BARRIER_CFG } = qmanRegisters.rows;
@@ -87,9 +89,9 @@ export class CommandProcessor {
   #told: string | undefined;
   #alike = 0;
   #summed = 0;
-  /** The page of registers that the last message went to, and whether what is there tells of messages itself. */
+  /** The page of registers that the last message went to, and whether a sync manager is there: that tells of messages itself. */
   #page = -1;
-  #quiet = false;
+  #isSyncManager = false;
   readonly #queue: CommandQueue;
   readonly #unit: number;
   readonly #arrived = new Condition();
@@ -101,6 +103,10 @@ export class CommandProcessor {
   #executing = false;
   #nops = 0;
   #debt = 0;
+  /** Of the packet at the head, where a row ended with it: nanoseconds that it has had, and what was asked for it already. */
+  #spent = 0;
+  #wait: number | undefined;
+  #faulted: boolean | undefined;
 
   constructor(qm: QmanContext, index: number, queue: CommandQueue, peers: CommandProcessorPeers) {
     this.qm = qm;
@@ -140,7 +146,8 @@ export class CommandProcessor {
     this.#told = undefined;
     this.#alike = 0;
     this.#summed = 0;
-    this.#debt = 0;
+    this.#debt = this.#spent = 0;
+    this.#wait = this.#faulted = undefined;
     this.predicates = 1;
     this.scalars.fill(0);
     this.waitingFor = undefined;
@@ -243,7 +250,9 @@ export class CommandProcessor {
         continue;
       }
       if (queue.available < length && !(yield* queue.fetch(length))) continue;
-      if (this.qm.fault()) {
+      const faulted = this.#faulted ?? this.qm.fault();
+      this.#faulted = undefined;
+      if (faulted) {
         queue.consume(length);
         this.fault(qmanError.undefinedOpcode);
         yield this.qm.timing.packetNs;
@@ -264,8 +273,63 @@ export class CommandProcessor {
         continue;
       }
       queue.consume(length);
-      if (packet) yield* this.#perform(packet);
+      if (packet) yield* this.#perform(packet, this.words[1]);
     }
+  }
+
+  /** Whether the next packet has been read and is a MSG_LONG of this header, to a sync manager. */
+  #follows(header: number): boolean {
+    const { data, from, available } = this.#queue;
+    if (available < MSG_LONG_WORDS || data[from + 1] !== header || !this.running) return false;
+    const address = (data[from + 3] as number) * 2 ** 32 + (data[from + 2] as number);
+    return this.#toSyncManager(address);
+  }
+
+  /**
+   * Sends a message, and those of the MSG_LONG packets with a register barrier that follow with the same header, for as long as nothing
+   * else happens on the card: the driver clears the sync objects of a new context with ten thousand of them, and who tests opens cards by the hundred. What they
+   * do, and when, is what `#perform` and `#deliver` would do; whatever is not plain is left to those.
+   */
+  *#row(header: number, engineBarrier: boolean, address: number, value: number): Steps {
+    const { plain: who, qm } = this;
+    const { block, clock, engine, timing } = qm;
+    const queue = this.#queue;
+    const advance = (time: number) => time <= clock.now() || clock.advance?.(time) === true;
+    /** When the processor began with the packet at the head. */
+    let began = clock.now();
+    let message: Message | undefined = { who, address, value, flow: 0, due: began + timing.messageNs };
+    while (this.#follows(header)) {
+      if (engineBarrier && engine.drain()) break;
+      this.#wait ??= qm.delay();
+      this.#faulted ??= qm.fault();
+      if (this.#wait > 0 || this.#faulted) break;
+      const guard = engineBarrier ? (block.words[BARRIER + this.index] as number) & 0xfff : 0;
+      const due = began + this.#debt + timing.packetNs + guard * timing.cycleNs;
+      if (message) {
+        if (!advance(message.due)) break;
+        const steps = this.#arrive(message);
+        message = undefined;
+        if (steps) {
+          yield* steps;
+          break;
+        }
+      }
+      if (!advance(due)) break;
+      this.#debt = 0;
+      this.#nops = 0;
+      const { data, from } = queue;
+      const to = (data[from + 3] as number) * 2 ** 32 + (data[from + 2] as number);
+      began = clock.now();
+      message = { who, address: to, value: data[from] as number, flow: 0, due: began + timing.messageNs };
+      block.words[CURRENT_LO + this.index] = data[from] as number;
+      block.words[CURRENT_HI + this.index] = header;
+      queue.consume(MSG_LONG_WORDS);
+      this.#wait = this.#faulted = undefined;
+    }
+    this.#spent = clock.now() - began;
+    if (!message) return;
+    this.#messages.push(message);
+    this.#posted.notify();
   }
 
   /** The words of a packet in an array of its own; that of a short one is used again for the next. */
@@ -350,26 +414,37 @@ export class CommandProcessor {
     this.#told = undefined;
   }
 
-  *#perform(packet: Packet): Steps {
+  /** @param header second word of a packet that came from the queue; others may follow it in a row */
+  *#perform(packet: Packet, header?: number): Steps {
     const { fields } = packet;
-    const wait = this.qm.delay();
-    if (wait > 0) yield wait;
+    const wait = this.#wait ?? this.qm.delay();
+    this.#wait = undefined;
+    if (wait > 0) yield this.#unspent(wait);
     if (packet.name === 'NOP' && fields.eb === 0 && fields.mb === 0) {
       yield* this.#nop();
       return;
     }
-    yield this.#debt + this.qm.timing.packetNs;
+    yield this.#unspent(this.#debt + this.qm.timing.packetNs);
     this.#debt = 0;
     this.#nops = 0;
     if (fields.eb !== 0) {
       const guard = (this.qm.block.words[BARRIER + this.index] as number) & 0xfff;
-      if (guard > 0) yield guard * this.qm.timing.cycleNs;
+      if (guard > 0) yield this.#unspent(guard * this.qm.timing.cycleNs);
       const drained = this.qm.engine.drain();
       if (drained) yield* drained;
     }
     // Register barrier: nothing to wait for, as registers have what was written before the next packet begins.
     if (fields.mb !== 0) while (this.#messages.length > 0) yield this.#arrived;
+    this.#spent = 0;
     if ('pred' in fields && ((this.predicates >>> fields.pred) & 1) === 0) return;
+    if (header !== undefined && packet.name === 'MSG_LONG' && !this.#messageTrack && this.qm.clock.advance) {
+      const { eb, mb, op, addr, value } = packet.fields;
+      const address = Number(addr);
+      if (mb !== 0 && op === 0 && this.#follows(header) && this.#toSyncManager(address)) {
+        yield* this.#row(header, eb !== 0, address, value);
+        return;
+      }
+    }
     const body = packetBodies[packet.name as PacketName] as unknown as AnyBody;
     try {
       const steps = body(fields, this);
@@ -377,6 +452,13 @@ export class CommandProcessor {
     } catch (error) {
       this.#refused(error);
     }
+  }
+
+  /** What of a packet's nanoseconds has not gone by in a row that ended with it. */
+  #unspent(time: number): number {
+    const spent = Math.min(time, this.#spent);
+    this.#spent -= spent;
+    return time - spent;
   }
 
   *#postLater(who: Initiator, address: number, value: number): Steps {
@@ -401,17 +483,22 @@ export class CommandProcessor {
 
   /** Tells that a message arrives, but not where a sync manager tells of what it changes. */
   #tellMessage(track: Track, { address, value, flow }: Message): void {
-    const { bus } = this.qm;
+    if (!this.#toSyncManager(address))
+      track.instant('message', this.qm.bus.describe?.(address), { address, value }, flow);
+  }
+
+  #toSyncManager(address: number): boolean {
+    if (address % 4 !== 0) return false;
     const page = Math.floor(address / PAGE);
     if (page !== this.#page) {
       this.#page = page;
-      this.#quiet = bus.describe?.(address).startsWith('SYNC_MNGR') === true;
+      this.#isSyncManager = this.qm.bus.describe?.(address).startsWith('SYNC_MNGR') === true;
     }
-    if (!this.#quiet) track.instant('message', bus.describe?.(address), { address, value }, flow);
+    return this.#isSyncManager;
   }
 
   *#deliver(): Steps {
-    const { bus, clock } = this.qm;
+    const { clock } = this.qm;
     const trace = this.#messageTrack?.trace;
     for (;;) {
       const message = this.#messages[0];
@@ -421,19 +508,37 @@ export class CommandProcessor {
       }
       yield Math.max(0, message.due - clock.now());
       if (this.#messageTrack) this.#tellMessage(this.#messageTrack, message);
-      try {
-        if (trace) trace.cause = message.flow;
-        const steps = bus.write32(message.who, message.address, message.value);
-        if (trace) trace.cause = 0;
-        if (steps) yield* trace ? following(trace, message.flow, steps) : steps;
-      } catch (error) {
-        if (trace) trace.cause = 0;
-        if (error instanceof ModelError) this.#report(error);
-        else if (!(error instanceof BusError)) throw error;
-        this.fault(qmanError.messageWrite);
-      }
+      if (trace) trace.cause = message.flow;
+      const steps = this.#arrive(message);
+      if (trace) trace.cause = 0;
+      if (steps) yield* trace ? following(trace, message.flow, steps) : steps;
       this.#messages.shift();
       this.#arrived.notify();
     }
+  }
+
+  /** @returns what is left to wait for */
+  #arrive({ who, address, value }: Message): Steps | undefined {
+    try {
+      const steps = this.qm.bus.write32(who, address, value);
+      return steps && this.#guarded(steps);
+    } catch (error) {
+      this.#undelivered(error);
+      return undefined;
+    }
+  }
+
+  *#guarded(steps: Steps): Steps {
+    try {
+      yield* steps;
+    } catch (error) {
+      this.#undelivered(error);
+    }
+  }
+
+  #undelivered(error: unknown): void {
+    if (error instanceof ModelError) this.#report(error);
+    else if (!(error instanceof BusError)) throw error;
+    this.fault(qmanError.messageWrite);
   }
 }

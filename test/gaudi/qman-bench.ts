@@ -62,7 +62,11 @@ export class SlowEngine implements Engine {
     this.#changed.notify();
   }
 
-  *drain(): Steps {
+  drain(): Steps | undefined {
+    return this.busy() ? this.#drained() : undefined;
+  }
+
+  *#drained(): Steps {
     const target = this.#accepted;
     while (this.#finished < target) yield this.#changed;
   }
@@ -107,6 +111,11 @@ export class BenchBus implements ChipBus {
 
   view(): undefined {
     return undefined;
+  }
+
+  /** Where most tests send their messages is taken for a sync manager. */
+  describe(address: number): string {
+    return address >= 0x9000 && address < 0xa000 ? 'SYNC_MNGR' : 'memory';
   }
 
   reaches(): boolean {
@@ -155,16 +164,18 @@ export function stream(...packets: Uint8Array[]): Uint8Array {
 }
 
 export class Bench {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   /** What became visible, in order: `write ADDRESS VALUE` (hexadecimal) and `dma SIZE`. */
   readonly trace: string[] = [];
   readonly errors = new ErrorLog();
   readonly bus = new BenchBus(this.trace);
-  readonly engine = new SlowEngine(this.clock, this.trace);
+  readonly engine: SlowEngine;
   readonly qman: Qman;
   #free = 0x1_0000;
 
-  constructor(options: Partial<QmanOptions> = {}) {
+  constructor(options: Partial<QmanOptions> = {}, clock = new VirtualClock()) {
+    this.clock = clock;
+    this.engine = new SlowEngine(clock, this.trace);
     this.qman = this.add(options);
     this.configure();
   }
