@@ -65,10 +65,12 @@ export const sourceMutants: readonly Mutant[] = [
       'const message = this.#messages[0];',
       'const message = this.#messages.reverse()[0];',
     ],
+    ['a message in a row is not waited for', 'if (!advance(message.due)) break;', ''],
+    ['a row goes on with other headers', 'data[from + 1] !== header', 'false'],
     [
       'a message that fails is not told',
-      'this.fault(qmanError.messageWrite);\n      }\n      this.#messages.shift();',
-      '}\n      this.#messages.shift();',
+      'else if (!(error instanceof BusError)) throw error;\n    this.fault(qmanError.messageWrite);',
+      'else if (!(error instanceof BusError)) throw error;',
     ],
     [
       'an undefined opcode is not told',
