@@ -117,6 +117,19 @@ export function internalPackets(test: Declare): void {
     assert.deepEqual([...result.words.subarray(0, PREDICATES)], expected);
   });
 
+  test('of messages in a row, those under a predicate that is not set are not sent', async (t) => {
+    const { device } = t;
+    const none = t.use(device.sram.allocate(128));
+    const objects = device.sync('E_N').syncObjects(8);
+    const stream = new CommandStream().memset(none, 0n, 128).nop();
+    stream.packet('LOAD_AND_EXE', { load: true, src: none.address, mb: true });
+    const value = gaudiQman.format('sob', { value: 1 });
+    for (const [n, { address }] of objects.entries())
+      stream.packet('MSG_LONG', { addr: address, value, pred: n % 3 === 2 ? 5 : 0, mb: true });
+    await run(t, DOWN, stream);
+    for (const [n, object] of objects.entries()) await assertValue(t, object, n % 3 === 2 ? 0 : 1, `message ${n}`);
+  });
+
   test(
     'a reset leaves nothing of predicates, and no monitor armed',
     async (t) => {
