@@ -156,7 +156,13 @@ function intoTrace({ program }: PreparedKernel, stand: Stand, file: string): Fol
   let steps: StepRecorder | undefined;
   return {
     start(part) {
-      steps = new StepRecorder(stand, program, recorder.track(`core ${part}`));
+      steps = new StepRecorder({
+        core: stand.core,
+        track: recorder.track(`core ${part}`),
+        base: 0,
+        text: program.text,
+        timeOf: (cycle) => cycle,
+      });
     },
     step: () => steps?.step(),
     [Symbol.dispose]() {

@@ -175,6 +175,7 @@ export class Chip {
           hertz: () => this.clocks.current('TPC'),
           delay: options.delay(`TPC${n}_CFG`),
           track: trace?.track(`TPC${n}`),
+          bundles: trace?.track(`TPC${n}`, 'bundles'),
           fault: () => faults.points.kernel.ask({ core: `TPC${n}` }) === true,
           onInterrupt: () => this.#interrupt(`TPC${n}_KRN_ERR`),
         }),

@@ -19,6 +19,7 @@ import { interruptCauses } from '../tpc/ports.ts';
 import { following, type Track } from '../trace/recorder.ts';
 import { BusError, type ChipBus, type Initiator } from './bus.ts';
 import type { Engine } from './engine.ts';
+import { followLaunch } from './tpc-follow.ts';
 import { isRegister, TpcMemory } from './tpc-memory.ts';
 import { Spin } from './tpc-spin.ts';
 
@@ -37,6 +38,8 @@ export interface TpcEnginePorts {
   /** Whether the next kernel stands still at its beginning. */
   fault?(): boolean;
   readonly track?: Track | undefined;
+  /** Where the bundles of launches that are followed are told. */
+  readonly bundles?: Track | undefined;
 }
 
 /** The configuration's place in the engine's window (gaudi_blocks.h: TPC0_CFG 0xE06000, window at 0xE00000). */
@@ -311,12 +314,15 @@ export class Tpc implements Engine {
     let nap = NAP_NS;
     let cycles = 0;
     let told = { bundles: 0, stalls: 0 };
+    const { bundles } = this.#ports;
+    const runner =
+      (bundles && followLaunch(core, this.#memory, bundles, bundles.trace.now(), 1e9 / this.#ports.hertz())) ?? core;
     for (;;) {
       yield* this.#hold();
-      let status = core.run(SLICE);
+      let status = runner.run(SLICE);
       while (status === 'blocked' && resets === this.#resets) {
         yield* this.#memory.settle();
-        status = core.run(1);
+        status = runner.run(1);
       }
       if (resets !== this.#resets) return false;
       this.#memory.forget();

@@ -258,6 +258,11 @@ export const traceEvents = {
       code: raw('bundles of 32 bytes'),
     },
   ),
+  tpc_follow: instant(
+    'compute',
+    'A launch that is followed bundle by bundle begins: the first of its program on this machine, as far as a limit.',
+    { address: address('of its first bundle') },
+  ),
   tpc_bundle: instant('compute', 'A core that is followed does a bundle. The event’s name is its text.', {
     offset: address('of the bundle from the first, in bytes'),
     cycle: number('in which it is issued', 'cycles'),

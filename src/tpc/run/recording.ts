@@ -2,9 +2,9 @@
 
 import { MOST_BYTES } from '../../trace/format.ts';
 import type { Track } from '../../trace/recorder.ts';
+import type { TpcCore, TpcStatus } from '../core.ts';
 import * as layout from '../layout.ts';
 import type { KernelProgram } from './program.ts';
-import type { Stand } from './stand.ts';
 
 interface Register {
   readonly name: string;
@@ -33,43 +33,53 @@ export function recordProgram(program: KernelProgram, track: Track): void {
   }
 }
 
+export interface Followed {
+  readonly core: TpcCore;
+  readonly track: Track;
+  /** Address of the first bundle. */
+  readonly base: number;
+  /** Text of the bundle at an address. */
+  text(address: number): string;
+  /** When a cycle of the core is, nanoseconds. */
+  timeOf(cycle: number): number;
+}
+
 /** Follows a core that was started. */
 export class StepRecorder {
-  readonly #stand: Stand;
-  readonly #program: KernelProgram;
-  readonly #track: Track;
+  readonly #followed: Followed;
   readonly #before: Uint32Array;
   readonly #now: Uint32Array;
 
-  constructor(stand: Stand, program: KernelProgram, track: Track) {
-    this.#stand = stand;
-    this.#program = program;
-    this.#track = track;
-    this.#now = stand.core.state.u32.subarray(0, END / 4);
+  constructor(followed: Followed) {
+    this.#followed = followed;
+    this.#now = followed.core.state.u32.subarray(0, END / 4);
     this.#before = new Uint32Array(END / 4);
-    this.#changes();
+    this.#changes(followed.timeOf(followed.core.statistics.cycles));
   }
 
-  /** Does one bundle. */
-  step(): void {
-    const { core } = this.#stand;
-    const { pc: offset } = core;
-    const { cycles: cycle } = core.statistics;
-    const text = this.#program.text(offset);
-    core.step();
-    this.#track.instant('tpc_bundle', text, { offset, cycle });
-    this.#changes();
+  /** Does one bundle, or tries to, where memory has to be waited for. */
+  step(): TpcStatus {
+    const { core, track, base, text, timeOf } = this.#followed;
+    const { pc } = core;
+    const { bundles, cycles: cycle } = core.statistics;
+    const time = timeOf(cycle);
+    const status = core.run(1);
+    if (core.statistics.bundles === bundles) return status;
+    track.instantAt(time, 'tpc_bundle', text(pc), { offset: pc - base, cycle });
+    this.#changes(time);
+    return status;
   }
 
   /** Tells the registers that have changed since it was asked last. */
-  #changes(): void {
+  #changes(time: number): void {
     const [now, before] = [this.#now, this.#before];
-    const { bytes } = this.#stand.core.state;
+    const { core, track } = this.#followed;
+    const { bytes } = core.state;
     for (const { name, at, bytes: length } of registers) {
       const [from, to] = [at / 4, (at + length) / 4];
       for (let word = from; word < to; word++) {
         if (now[word] === before[word]) continue;
-        this.#track.instant('tpc_register', name, { value: bytes.subarray(at, at + length) });
+        track.instantAt(time, 'tpc_register', name, { value: bytes.subarray(at, at + length) });
         break;
       }
     }
