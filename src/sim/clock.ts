@@ -224,6 +224,8 @@ export class WallClock implements Clock {
   /** Time of the last event. */
   #last = 0;
   #inside = false;
+  /** Milliseconds of the source up to which `runDue` may go on. */
+  #until = 0;
 
   /** @param source milliseconds that never go back */
   constructor(source: () => number = () => performance.now()) {
@@ -241,6 +243,17 @@ export class WallClock implements Clock {
     return this.#heap.add(Math.max(time, this.#last), run);
   }
 
+  /** Of what is late: who waits for a time before the next event goes on at once, within the budget of `runDue`. */
+  advance(time: number): boolean {
+    if (!this.#inside) return false;
+    const next = this.#heap.peek();
+    if (next !== undefined && next <= time) return false;
+    const present = this.#source();
+    if (present > this.#until || time > this.#at(present)) return false;
+    this.#last = Math.max(time, this.#last);
+    return true;
+  }
+
   /** Milliseconds until the next event; 0 when one is due, undefined when there is none. */
   untilNext(): number | undefined {
     const time = this.#heap.peek();
@@ -253,13 +266,13 @@ export class WallClock implements Clock {
    * hundred of them); true when something due is left.
    */
   runDue(budget: number): boolean {
-    const until = this.#source() + budget;
+    this.#until = this.#source() + budget;
     const least = this.now() + ACCESS_NS;
     let beyond = 0;
     for (;;) {
       const time = this.#heap.peek();
       if (time === undefined || time > this.#real()) return false;
-      if (this.#source() > until && (time > least || ++beyond > ACCESS_EVENTS)) return true;
+      if (this.#source() > this.#until && (time > least || ++beyond > ACCESS_EVENTS)) return true;
       this.#last = time;
       this.#inside = true;
       try {
@@ -271,6 +284,10 @@ export class WallClock implements Clock {
   }
 
   #real(): number {
-    return Math.round((this.#source() - this.#start) * 1e6);
+    return this.#at(this.#source());
+  }
+
+  #at(source: number): number {
+    return Math.round((source - this.#start) * 1e6);
   }
 }

@@ -117,3 +117,21 @@ test('an event that follows itself without end does not keep the server from its
   clock.at(0, endless);
   assert.equal(clock.runDue(0), true);
 });
+
+test('who waits goes on at once where that is late, nobody else is before it, and there is time left', () => {
+  const { clock, spend } = clockOf();
+  const allowed: boolean[] = [];
+  clock.at(0, () => {
+    allowed.push(clock.advance(10)); // before real time: not yet
+    spend(1);
+    clock.at(50, () => {});
+    allowed.push(clock.advance(50)); // somebody else is before it
+    allowed.push(clock.advance(49));
+    assert.equal(clock.now(), 49);
+    spend(5);
+    allowed.push(clock.advance(49.5)); // others have to be served
+  });
+  clock.runDue(2);
+  assert.deepEqual(allowed, [false, false, true, false]);
+  assert.equal(clock.advance(10_000_000), false, 'outside of events it is real time');
+});
