@@ -1,5 +1,5 @@
 /**
- * `npm run mutate [-- --only TEXT] [--new] [--sample N] [--jobs N] [--patience S] [--write]`: whether the suites notice mistakes in the
+ * `npm run mutate`: whether the suites notice mistakes in the
  * device models and in the executable specification of the drivers. docs/mutants.md says how, and what they do not notice.
  */
 
@@ -25,19 +25,23 @@ interface Verdict {
   readonly how: string;
 }
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    by: { type: 'string', default: '' },
-    jobs: { type: 'string', default: '1' },
-    sample: { type: 'string' },
-    new: { type: 'boolean', default: false },
-    patience: { type: 'string', default: '4' },
-    write: { type: 'boolean', default: false },
-  },
-});
+const USAGE = `Usage: npm run mutate [-- OPTIONS]
+
+Makes one small mistake at a time in the device models or in the executable specification of the drivers, and tells which test of
+the suites notices, how, or that none does (docs/mutants.md).
+
+  --only TEXT    mutants whose name contains the text
+  --by TEXT      of the tests, only those whose name contains the text
+  --new          mutants that nobody is remembered to have noticed
+  --sample N     N of those that are remembered, always the same ones
+  --patience S   seconds that the tests of a mutant nobody is remembered for may take together (4)
+  --jobs N       processes at a time (1)
+  --write        remember in test/mutants/noticed.json who has noticed
+  --help         this text`;
+
+const options = readOptions();
 /** Milliseconds that the tests of a mutant may take, by their time without it: the fastest are asked first. */
-const PATIENCE = 1000 * Number(options.patience);
+const PATIENCE = 1000 * options.patience;
 
 const remembered: Record<string, string> = existsSync(NOTICED) ? JSON.parse(readFileSync(NOTICED, 'utf8')) : {};
 const everything = allMutants();
@@ -77,6 +81,43 @@ function finish(): never {
   process.exit(conclude());
 }
 
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        only: { type: 'string' },
+        by: { type: 'string', default: '' },
+        jobs: { type: 'string', default: '1' },
+        sample: { type: 'string' },
+        new: { type: 'boolean', default: false },
+        patience: { type: 'string', default: '4' },
+        write: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
+    const { sample } = values;
+    return {
+      ...values,
+      jobs: positive('jobs', values.jobs),
+      patience: positive('patience', values.patience),
+      sample: sample === undefined ? undefined : positive('sample', sample),
+    };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+function positive(option: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new Error(`--${option} takes a number above 0, not "${text}"`);
+  return value;
+}
+
 function choose(all: readonly Mutant[]): readonly Mutant[] {
   const { only, sample } = options;
   if (options.new || only !== undefined)
@@ -86,7 +127,7 @@ function choose(all: readonly Mutant[]): readonly Mutant[] {
   if (sample === undefined) return all;
   const random = new Random(1);
   const rest = all.filter(({ name }) => remembered[name] !== undefined);
-  return Array.from({ length: Number(sample) }, () => rest.splice(random.below(rest.length), 1)).flat();
+  return Array.from({ length: Math.min(sample, rest.length) }, () => rest.splice(random.below(rest.length), 1)).flat();
 }
 
 async function inParallel(
@@ -102,7 +143,7 @@ async function inParallel(
       station.end();
     }
   };
-  await Promise.all(Array.from({ length: Number(options.jobs) }, lane));
+  await Promise.all(Array.from({ length: options.jobs }, lane));
 }
 
 async function examine(mutant: Mutant, tests: readonly string[], station: Station): Promise<Verdict> {
@@ -162,7 +203,7 @@ async function survey(list: readonly Mutant[]): Promise<Map<string, string[]>> {
 function tell(verdict: Verdict): void {
   verdicts.set(verdict.mutant.name, verdict);
   const { mutant, by, how } = verdict;
-  console.log(by === undefined ? `SURVIVES  ${mutant.name}: ${how}` : `noticed   ${mutant.name}: ${by}`);
+  console.log(by === undefined ? `SURVIVES  ${mutant.name}: ${how}` : `noticed   ${mutant.name}: ${by} (${how})`);
 }
 
 function conclude(): number {
