@@ -1,6 +1,6 @@
 /**
- * Runs the tests: `npm test` all of them, `npm run test:unit` those that need no virtual machine, `npm test -- FILE...`
- * the named ones. Ends with the line `N passed, M failed, K skipped`. With CI=true a skipped test is a failure.
+ * Runs the tests: `npm test` all of them, `npm run test:unit` those that need neither a virtual machine nor the whole program
+ * started anew for each test, `npm test -- FILE...` the named ones. Ends with the line `N passed, M failed, K skipped`. With CI=true a skipped test is a failure.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -24,7 +24,11 @@ const files = all.map((f) => path.resolve(root, f)).sort();
 const vm = unitOnly ? [] : files.filter((f) => f.endsWith('.vm.test.ts'));
 /** Has two guests at a time itself. */
 const suites = vm.filter((f) => path.basename(f) === 'exercise.vm.test.ts');
-const unit = files.filter((f) => !f.endsWith('.vm.test.ts'));
+/** Start commands, one after the other: more than half of the time of all that need no machine. */
+const COMMANDS = ['cli/', 'mutants/', 'examples.test.ts', 'trace/run.test.ts', 'machine/vm-bad-input.test.ts'];
+const startsCommands = (file: string) =>
+  COMMANDS.some((part) => path.relative(path.join(root, 'test'), file).startsWith(part));
+const unit = files.filter((f) => !f.endsWith('.vm.test.ts') && !(unitOnly && startsCommands(f)));
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 
