@@ -107,11 +107,13 @@ export async function serveView(options: ViewOptions): Promise<View> {
   };
 }
 
-/** Answers with the bytes of a file from `?from=N` on, which are none where it has not grown. */
+/** Answers with the bytes of a file from `?from=N` on, `most=N` of them, which are none where it has not grown. */
 function part(file: string): Answer {
   return async (_request, response, query) => {
     const from = Number(query.get('from') ?? 0);
+    const most = Number(query.get('most') ?? Number.MAX_SAFE_INTEGER);
     const { size } = statSync(file);
+    if (!Number.isSafeInteger(most) || most <= 0) return refuse(response, 400, 'most: a number of bytes is expected');
     if (!Number.isSafeInteger(from) || from < 0) return refuse(response, 400, 'from: a number of bytes is expected');
     response.setHeader('content-type', 'application/octet-stream');
     // A file that has become shorter is another one, which the page has to read from its beginning.
@@ -120,8 +122,9 @@ function part(file: string): Answer {
       response.end();
       return;
     }
-    response.setHeader('content-length', size - from);
-    await pipeline(createReadStream(file, { start: from, end: size - 1 }), response).catch((error) => {
+    const length = Math.min(size - from, most);
+    response.setHeader('content-length', length);
+    await pipeline(createReadStream(file, { start: from, end: from + length - 1 }), response).catch((error) => {
       if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
     });
   };

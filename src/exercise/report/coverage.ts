@@ -179,16 +179,13 @@ function html(summary: Summary): string {
   const head = targets
     .map(({ name, system, machine, runs, passed, failed, skipped }, i) => {
       const { shown, all } = operationsAndFlags(summary, i);
-      const ids = runs.map(({ id }) => id).join(', ');
       const cells = [
-        name,
-        system,
-        machine,
-        ids,
+        ...[name, system, machine].map(escapeXml),
+        runsHtml(runs.map(({ id }) => id)),
         `${passed} passed, ${failed} failed, ${skipped} skipped`,
         `${shown} of ${all}`,
       ];
-      return `<tr>${cells.map((value) => `<td>${escapeXml(value)}</td>`).join('')}</tr>`;
+      return `<tr>${cells.map((value) => `<td>${value}</td>`).join('')}</tr>`;
     })
     .join('\n');
   const sections = [...Map.groupBy(operations, (operation) => operation.call)].map(
@@ -207,6 +204,16 @@ ${sections.join('\n')}
 ${codeHtml(targets)}
 </body></html>
 `;
+}
+
+/** Runs that are named at once; more of them would be all that is seen of the page. */
+const FEW_RUNS = 3;
+
+/** @param ids of runs, the last first */
+function runsHtml(ids: readonly string[]): string {
+  const all = escapeXml(ids.join(', '));
+  if (ids.length <= FEW_RUNS) return all;
+  return `<details><summary>${ids.length}, the last ${escapeXml(ids[0] ?? '')}</summary>${all}</details>`;
 }
 
 function operationRow(operation: OperationSummary, { targets }: Summary): string {

@@ -3,6 +3,7 @@
 import type { ComponentType } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Compare } from './compare.tsx';
+import { MachineChoice } from './machine-choice.tsx';
 import { MemoryView } from './memory-view.tsx';
 import { ProgramView } from './program-view.tsx';
 import { ReportView } from './report-view.tsx';
@@ -11,16 +12,19 @@ import { timeText } from './store.ts';
 import { SyncView } from './sync-view.tsx';
 import { TimelineView } from './timeline-view.tsx';
 import { TopologyView } from './topology-view.tsx';
-import { machinesOf, onlyMachine, type TraceData } from './trace-data.ts';
+import { machinesOf, onlyMachine, type TraceData, usualMachine } from './trace-data.ts';
 import { TraceParser } from './trace-parser.ts';
 
-/** How often a growing trace is asked for more, milliseconds. */
+/** How often a growing trace is asked for more, milliseconds; less often where what is there takes long to be laid out. */
 const FOLLOW = 500;
+const SHARE = 4;
 
 export interface ViewProperties {
   readonly data: TraceData;
   readonly selected: number | undefined;
   readonly onSelect: (event: number | undefined) => void;
+  /** Shows another machine of the run. */
+  readonly onMachine: (name: string) => void;
 }
 
 const views: Readonly<Record<string, ComponentType<ViewProperties>>> = {
@@ -36,7 +40,7 @@ export function App({ source }: { readonly source: Source }) {
   const [shown, setShown] = useState(0);
   const [view, setView] = useState('Timeline');
   const [selected, setSelected] = useState<number>();
-  const traces = useTraces(source);
+  const { traces, read } = useTraces(source);
   const whole = traces[shown];
   const machines = useMemo(() => (whole ? machinesOf(whole) : []), [whole]);
   const [chosen, setChosen] = useState<string>();
@@ -54,6 +58,10 @@ export function App({ source }: { readonly source: Source }) {
   const choose = (event: number | undefined, from?: string) => {
     setSelected(event);
     if (event !== undefined && from !== undefined) setView('Timeline');
+  };
+  const showMachine = (name: string) => {
+    setChosen(name);
+    setSelected(undefined);
   };
   const onTabKey = (event: KeyboardEvent) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -83,7 +91,7 @@ export function App({ source }: { readonly source: Source }) {
           ))}
         </div>
         <span class="grow" />
-        {setup.traces.length > 1 ? (
+        {setup.traces.length > 1 && view !== 'Compare' ? (
           <label>
             Trace{' '}
             <select
@@ -101,29 +109,15 @@ export function App({ source }: { readonly source: Source }) {
             </select>
           </label>
         ) : (
-          <span>{setup.traces[0]?.title}</span>
+          <span>{setup.traces.length > 1 ? '' : setup.traces[0]?.title}</span>
         )}
-        {machines.length > 1 && (
-          <label>
-            Machine{' '}
-            <select
-              value={machine}
-              onChange={(event) => {
-                setChosen(event.currentTarget.value);
-                setSelected(undefined);
-              }}
-            >
-              <option value={ALL}>all</option>
-              {machines.map((name) => (
-                <option key={name}>{name}</option>
-              ))}
-            </select>
-          </label>
+        {machines.length > 1 && view !== 'Compare' && (
+          <MachineChoice machines={machines} chosen={machine} onMachine={showMachine} />
         )}
-        {data && (
+        {data && view !== 'Compare' && (
           <span class="dim" role="status">
-            {data.order.length.toLocaleString('en')} events, {timeText(data.duration)}{' '}
-            {data.clock === 'virtual' ? 'of virtual time' : ''}
+            {data.order.length.toLocaleString('en')} events, {timeText(data.duration)}
+            {data.clock === 'virtual' ? ' virtual time' : ''}
           </span>
         )}
       </header>
@@ -137,34 +131,43 @@ export function App({ source }: { readonly source: Source }) {
             data={data}
             selected={selected}
             onSelect={(event) => choose(event, view === 'Timeline' ? undefined : view)}
+            onMachine={showMachine}
           />
         )}
-        {View && !data && <p class="scroll">Reading the trace…</p>}
+        {View && !data && <Reading share={read[shown] ?? 0} />}
       </div>
     </>
   );
 }
 
-const ALL = '';
+function Reading({ share }: { readonly share: number }) {
+  return (
+    <p class="scroll" role="status">
+      Reading the trace: {Math.round(share * 100)} % <progress value={share} />
+    </p>
+  );
+}
 
-/** Of the machines of a run: that on which devices move data between them, else the first. */
-function usualMachine(machines: readonly string[]): string {
-  return machines.find((name) => name === 'p2p') ?? machines[0] ?? ALL;
+interface Traces {
+  readonly traces: readonly (TraceData | undefined)[];
+  /** How much of each is read, 0 to 1. */
+  readonly read: readonly number[];
 }
 
 /** The traces as far as they are read; each is read on as long as it grows. */
-function useTraces(source: Source): readonly (TraceData | undefined)[] {
+function useTraces(source: Source): Traces {
   const [traces, setTraces] = useState<readonly (TraceData | undefined)[]>(source.setup.traces.map(() => undefined));
+  const [read, setRead] = useState<readonly number[]>(source.setup.traces.map(() => 0));
   useEffect(() => {
     const ended = new AbortController();
     for (const [index, { title }] of source.setup.traces.entries()) {
-      void follow(source, index, title, ended.signal, (data) => {
-        setTraces((before) => before.map((one, at) => (at === index ? data : one)));
-      });
+      const tell = (data: TraceData) => setTraces((before) => before.map((one, at) => (at === index ? data : one)));
+      const tellShare = (share: number) => setRead((before) => before.map((one, at) => (at === index ? share : one)));
+      void follow(source, index, title, ended.signal, tell, tellShare);
     }
     return () => ended.abort();
   }, [source]);
-  return traces;
+  return { traces, read };
 }
 
 async function follow(
@@ -173,11 +176,14 @@ async function follow(
   title: string,
   ended: AbortSignal,
   tell: (data: TraceData) => void,
+  tellShare: (share: number) => void,
 ): Promise<void> {
   let parser = new TraceParser(title);
   let at = 0;
   let told = false;
+  let more = false;
   while (!ended.aborted) {
+    let spent = 0;
     try {
       const { bytes, size } = await source.read(index, at);
       if (size < at) {
@@ -186,13 +192,24 @@ async function follow(
         continue;
       }
       at += bytes.length;
-      if (bytes.length > 0 || !told) tell(parser.add(bytes));
+      parser.add(bytes);
+      more ||= bytes.length > 0;
+      if (bytes.length > 0 && at < size) {
+        tellShare(at / size);
+        continue;
+      }
+      if (more || !told) {
+        const began = performance.now();
+        tell(parser.result(undefined));
+        spent = performance.now() - began;
+      }
+      more = false;
       told = true;
     } catch (error) {
       tell(parser.result(`No more can be read: ${(error as Error).message}`));
       return;
     }
     if (!source.setup.live) return;
-    await new Promise((resolve) => setTimeout(resolve, FOLLOW));
+    await new Promise((resolve) => setTimeout(resolve, Math.max(FOLLOW, spent * SHARE)));
   }
 }

@@ -1,10 +1,25 @@
+import { traceEvents } from '../../trace/events.ts';
 import type { Colours } from './timeline.ts';
 
-/** Far apart around the wheel, whatever the number of categories. */
-const GOLDEN_ANGLE = 137.508;
+type Group = (typeof traceEvents)[keyof typeof traceEvents]['group'];
 
-/** The page's colours, the same as in style.css, light or dark. */
-export function readColours(categories: number): Colours {
+/** What an event is about, and its colour: white text is readable on it, and it is seen on light and dark. */
+export const groups: Readonly<Record<Group, string>> = {
+  run: '#2e7d32',
+  driver: '#1565c0',
+  memory: '#6a4fb3',
+  registers: '#6b707b',
+  commands: '#00796b',
+  data: '#b4530a',
+  synchronization: '#8a6a00',
+  compute: '#a3247f',
+  network: '#5d6b1f',
+  trouble: '#c62828',
+};
+const OTHER = '#555555';
+
+/** The page's colours, the same as in style.css, light or dark. @param categories names */
+export function readColours(categories: readonly string[]): Colours {
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;
   const of = (light: string, darkened: string) => (dark ? darkened : light);
   return {
@@ -13,11 +28,14 @@ export function readColours(categories: number): Colours {
     dim: of('#5c636e', '#9aa2af'),
     line: of('#dde0e5', '#2d3139'),
     accent: of('#0b62d6', '#6cb1ff'),
-    categories: Array.from({ length: categories }, (_, index) => categoryColour(index)),
+    categories: categories.map((name) => {
+      const group = groupOf(name);
+      return group === undefined ? OTHER : groups[group];
+    }),
   };
 }
 
-/** White text is readable on it. */
-export function categoryColour(index: number): string {
-  return `hsl(${(210 + index * GOLDEN_ANGLE) % 360} 55% 42%)`;
+/** @param category of an event; a trace that others have made may have any */
+export function groupOf(category: string): Group | undefined {
+  return Object.hasOwn(traceEvents, category) ? traceEvents[category as keyof typeof traceEvents].group : undefined;
 }

@@ -47,7 +47,7 @@ function textsOf(category: string, fields: readonly Field[]): { title: string; t
   };
   if (category === 'packet') {
     const words = raw('words');
-    return words ? [{ title: 'Disassembled', text: disassembled(words) }] : [];
+    return words ? [{ title: 'Disassembled', text: `${disassembled(words)}\n\n${wordsText(words)}` }] : [];
   }
   if (category === 'ioctl') {
     const [before, after] = [raw('argument'), raw('after')];
@@ -64,7 +64,19 @@ let symbols: SymbolTable | undefined;
 
 function disassembled(words: Uint8Array): string {
   symbols ??= gaudiSymbols();
-  return disassemblePackets(gaudiQman, symbols, words, { data: true, listing: true }).trimEnd();
+  return disassemblePackets(gaudiQman, symbols, words, { data: true }).trimEnd();
+}
+
+/** As they lie in memory, for who reads the manual. */
+function wordsText(bytes: Uint8Array): string {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const words = Array.from({ length: bytes.length >> 2 }, (_, n) =>
+    view
+      .getUint32(n * 4, true)
+      .toString(16)
+      .padStart(8, '0'),
+  );
+  return `words: ${words.join(' ')}`;
 }
 
 function callText(call: Parameters<typeof describeIoctl>[0]): string {

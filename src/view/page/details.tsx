@@ -86,20 +86,19 @@ interface LinksProperties {
 function Links({ title, data, events, from, onSelect }: LinksProperties) {
   if (events.length === 0) return null;
   return (
-    <section>
+    <section class="links">
       <h2>{title}</h2>
       <table>
         <tbody>
           {events.slice(0, MOST).map((event) => (
             <tr key={event}>
-              <td>
+              <td title={data.categories[data.category[event] as number]}>
                 <button type="button" class="link" onClick={() => onSelect(event)}>
                   {eventName(data, event)}
                 </button>
               </td>
-              <td class="dim">{data.categories[data.category[event] as number]}</td>
               <td class="dim">{data.tracks[data.track[event] as number]?.path.slice(1).join(' › ')}</td>
-              <td class="dim">{timeText((data.start[event] as number) - from)}</td>
+              <td class="dim number">{timeText((data.start[event] as number) - from)}</td>
             </tr>
           ))}
         </tbody>

@@ -1,4 +1,4 @@
-/** What the views of memory, links and sync objects show, read out of a trace's events. */
+/** What the views of links and sync objects show, read out of a trace's events. */
 
 import { field, type TraceData } from './trace-data.ts';
 
@@ -11,21 +11,6 @@ export interface Transfer {
   readonly bytes: number;
   /** Nanoseconds. */
   readonly time: number;
-}
-
-/** A piece of memory that was allocated, mapped, exported or registered with a NIC, and for how long. */
-export interface Region {
-  readonly event: number;
-  /** E.g. `gaudi0 HBM`. */
-  readonly space: string;
-  readonly kind: 'allocation' | 'mapping' | 'export' | 'registration';
-  readonly address: bigint;
-  /** Bytes. */
-  readonly size: number;
-  /** Nanoseconds; what is never given back ends after everything else. */
-  readonly begin: number;
-  readonly end: number;
-  readonly label: string;
 }
 
 export interface SyncObject {
@@ -59,61 +44,14 @@ export function transfers(data: TraceData): Transfer[] {
   return result;
 }
 
-interface Kind {
-  readonly kind: Region['kind'];
-  readonly ends: boolean;
-}
-
-const CHANGES: Readonly<Record<string, Kind>> = {
-  allocate: { kind: 'allocation', ends: false },
-  free: { kind: 'allocation', ends: true },
-  map: { kind: 'mapping', ends: false },
-  unmap: { kind: 'mapping', ends: true },
-  export: { kind: 'export', ends: false },
-  release: { kind: 'export', ends: true },
-  register: { kind: 'registration', ends: false },
-  deregister: { kind: 'registration', ends: true },
-};
-const SPACES: Readonly<Record<string, string>> = { device: 'HBM', sram: 'SRAM' };
-
-export function regions(data: TraceData): Region[] {
-  const result: (Region & { end: number })[] = [];
-  const open = new Map<string, (Region & { end: number })[]>();
-  for (const event of eventsOf(data, 'memory')) {
-    const how = data.names[data.name[event] as number] ?? '';
-    const change = CHANGES[how];
-    if (!change) continue;
-    const values = Object.fromEntries(data.fields(event).map(({ name, value }) => [name, value]));
-    const address = BigInt(Number(values.address ?? 0));
-    const owner = String(values.owner ?? '');
-    const place = String(values.space ?? '');
-    const space = place === 'host' ? 'host' : `${owner} ${SPACES[place] ?? place}`;
-    // What ends is named by what the program knows of it: a mapping by its device address, a registration by its key.
-    const known = { mapping: values.virtual, registration: values.handle, allocation: address, export: address }[
-      change.kind
-    ];
-    const key = `${change.kind} ${owner} ${known}`;
-    const time = data.start[event] as number;
-    if (change.ends) {
-      const region = open.get(key)?.pop();
-      if (region) region.end = time;
-      continue;
-    }
-    const virtual = Number(values.virtual ?? 0);
-    const region = {
-      event,
-      space,
-      kind: change.kind,
-      address,
-      size: Number(values.size ?? 0),
-      begin: time,
-      end: Number.POSITIVE_INFINITY,
-      label: virtual === 0 ? how : `${how}, for the device at 0x${virtual.toString(16)}`,
-    };
-    result.push(region);
-    const others = open.get(key);
-    if (others) others.push(region);
-    else open.set(key, [region]);
+/** By device: the switch that it is below, else its root port. */
+export function bridges(data: TraceData): Map<string, string> {
+  const result = new Map<string, string>();
+  for (const event of eventsOf(data, 'device')) {
+    const ports = String(field(data, event, 'path') ?? '').split('/');
+    // below a switch: the root port, the switch's upstream port, its downstream port
+    const bridge = ports.length > 2 ? ports.at(-2)?.replace(/-up$/, '') : ports[0];
+    if (bridge) result.set(data.names[data.name[event] as number] ?? '', bridge);
   }
   return result;
 }
@@ -124,10 +62,11 @@ export function syncObjects(data: TraceData): SyncObject[] {
     string,
     { name: string; at: number; changes: { event: number; time: number; value: number }[] }
   >();
+  const several = new Set(data.lanes.map(({ track }) => data.tracks[track]?.path[0])).size > 1;
   for (const event of eventsOf(data, 'sync_object')) {
     const path = data.tracks[data.track[event] as number]?.path ?? [];
     const index = Number(field(data, event, 'object') ?? 0);
-    const name = `${path.slice(0, -1).join(' ')} SOB ${index}`;
+    const name = `${path.slice(several ? 0 : 1, -1).join(' ')} SOB ${index}`;
     const known = all.get(name) ?? { name, at: index, changes: [] };
     all.set(name, known);
     known.changes.push({ event, time: data.start[event] as number, value: Number(field(data, event, 'value') ?? 0) });

@@ -3,9 +3,10 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ViewProperties } from './app.tsx';
 import { eventName } from './details.tsx';
+import { Elsewhere } from './elsewhere.tsx';
 import { eventsOf } from './facts.ts';
 import { laneTypes, registerText } from './lanes.ts';
-import { followedCores, programText } from './steps.ts';
+import { followedCores } from './steps.ts';
 import { timeText } from './store.ts';
 import { field, type TraceData } from './trace-data.ts';
 
@@ -13,19 +14,41 @@ const MOST_LAUNCHES = 500;
 /** In the order of the text; what is left out at the end does nothing. */
 const SLOTS = ['load', 'scalar', 'vector', 'store'];
 
-export function ProgramView({ data, onSelect }: ViewProperties) {
+export function ProgramView({ data, onSelect, onMachine }: ViewProperties) {
   const cores = useMemo(() => followedCores(data), [data]);
-  const text = useMemo(() => programText(data), [data]);
-  const [core, setCore] = useState(0);
+  const launches = useMemo(() => [...eventsOf(data, 'tpc_kernel')], [data]);
+  const [table, setTable] = useState(false);
+  // the first is that by which the driver prepares the cores
+  const [chosenCore, setCore] = useState<number>();
+  const core = chosenCore ?? (cores[0]?.begin === undefined ? 0 : cores.length - 1);
   const [step, setStep] = useState(0);
   const [type, setType] = useState<keyof typeof laneTypes>('f32');
-  const line = useRef<HTMLTableRowElement>(null);
+  const line = useRef<HTMLTableCellElement>(null);
   const chosen = cores[core];
+  const text = useMemo(() => chosen?.text() ?? [], [chosen]);
   const steps = chosen?.steps ?? [];
   const current = steps[step];
   const registers = useMemo(() => chosen?.registers(step) ?? [], [chosen, step]);
   useEffect(() => line.current?.scrollIntoView({ block: 'nearest' }), [current?.offset]);
-  if (!chosen) return <Launches data={data} onSelect={onSelect} />;
+  if (!chosen && launches.length === 0)
+    return (
+      <Elsewhere data={data} category="tpc_kernel" onMachine={onMachine}>
+        No tensor core has run a kernel here.
+      </Elsewhere>
+    );
+  if (!chosen || table)
+    return (
+      <>
+        {chosen && (
+          <div class="tools">
+            <button type="button" onClick={() => setTable(false)}>
+              ◂ Bundle by bundle
+            </button>
+          </div>
+        )}
+        <Launches data={data} launches={launches} onSelect={onSelect} />
+      </>
+    );
   const go = (to: number) => setStep(Math.min(Math.max(0, to), steps.length - 1));
   /** The next time, or else the first, that a bundle is done. */
   const goToBundle = (offset: number) => {
@@ -46,7 +69,7 @@ export function ProgramView({ data, onSelect }: ViewProperties) {
       <div class="tools">
         {cores.length > 1 && (
           <label>
-            Core{' '}
+            {chosen.begin === undefined ? 'Core' : 'Launch'}{' '}
             <select
               value={core}
               onChange={(event) => {
@@ -61,6 +84,11 @@ export function ProgramView({ data, onSelect }: ViewProperties) {
               ))}
             </select>
           </label>
+        )}
+        {launches.length > 0 && (
+          <button type="button" onClick={() => setTable(true)}>
+            All launches
+          </button>
         )}
         <button type="button" onClick={() => go(0)}>
           Begin
@@ -109,21 +137,16 @@ export function ProgramView({ data, onSelect }: ViewProperties) {
               </tr>
             </thead>
             <tbody>
-              {text.map((bundle, index) => {
-                const offset = index * 32;
+              {text.map(({ offset, label, text: bundle }) => {
                 const here = offset === current?.offset;
                 const slots = bundle.split(';').map((slot) => slot.trim());
                 const shown = SLOTS.map((slot, at) => ({ slot, text: slots[at] ?? 'nop' }));
                 return (
-                  <tr
-                    key={offset}
-                    {...(here ? { ref: line } : {})}
-                    class={here ? 'here' : undefined}
-                    aria-current={here}
-                  >
-                    <td class="value">
+                  <tr key={offset} class={here ? 'here' : undefined} aria-current={here}>
+                    <td class="value" {...(here ? { ref: line } : {})}>
+                      {label !== undefined && <div class="dim">{label}:</div>}
                       <button type="button" class="link" onClick={() => goToBundle(offset)}>
-                        {offset.toString(16)}
+                        0x{offset.toString(16)}
                       </button>
                     </td>
                     {/^loop/i.test(bundle) ? (
@@ -161,14 +184,13 @@ export function ProgramView({ data, onSelect }: ViewProperties) {
   );
 }
 
-function Launches({ data, onSelect }: { readonly data: TraceData; readonly onSelect: (event: number) => void }) {
-  const launches = useMemo(() => [...eventsOf(data, 'tpc_kernel')], [data]);
-  const hint = (
-    <p class="dim">
-      A kernel is followed bundle by bundle by <code>sagrada tpc run KERNEL --trace FILE</code>.
-    </p>
-  );
-  if (launches.length === 0) return <div class="scroll">No tensor core has run a kernel in this trace.{hint}</div>;
+interface LaunchesProperties {
+  readonly data: TraceData;
+  readonly launches: readonly number[];
+  readonly onSelect: (event: number) => void;
+}
+
+function Launches({ data, launches, onSelect }: LaunchesProperties) {
   const value = (event: number, name: string) => String(field(data, event, name) ?? '');
   return (
     <div class="scroll">
@@ -205,7 +227,10 @@ function Launches({ data, onSelect }: { readonly data: TraceData; readonly onSel
         </tbody>
       </table>
       {launches.length > MOST_LAUNCHES && <p class="dim">and {launches.length - MOST_LAUNCHES} more</p>}
-      {hint}
+      <p class="dim">
+        Of each program the first launch on a machine is followed bundle by bundle, as far as a limit;{' '}
+        <code>sagrada tpc run KERNEL --trace FILE</code> follows a kernel to its end.
+      </p>
     </div>
   );
 }

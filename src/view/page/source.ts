@@ -4,7 +4,7 @@ import type { PageSetup } from '../page-setup.ts';
 
 export interface Source {
   readonly setup: PageSetup;
-  /** Bytes of a trace from an offset on; `size` is that of the whole, now. */
+  /** Bytes of a trace from an offset on, not all of them where they are many; `size` is that of the whole, now. */
   read(index: number, from: number): Promise<{ readonly bytes: Uint8Array; readonly size: number }>;
   /** Address of the report of what was exercised. */
   report(): Promise<string>;
@@ -15,12 +15,15 @@ export async function openSource(): Promise<Source> {
   return embedded ? embeddedSource(JSON.parse(embedded.textContent ?? '')) : await servedSource();
 }
 
+/** Bytes that are asked for at a time: a page that reads a large trace shows how far it is. */
+const PIECE = 16 * 2 ** 20;
+
 async function servedSource(): Promise<Source> {
   const setup = (await (await fetch('setup.json')).json()) as PageSetup;
   return {
     setup,
     async read(index, from) {
-      const response = await fetch(`trace/${index}?from=${from}`);
+      const response = await fetch(`trace/${index}?from=${from}&most=${PIECE}`);
       if (!response.ok) throw new Error((await response.text()).trim());
       const bytes = new Uint8Array(await response.arrayBuffer());
       return { bytes, size: Number(response.headers.get('x-size')) };

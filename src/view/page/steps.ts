@@ -3,7 +3,7 @@
 import { tpcGaudi } from '../../../specs/tpc/gaudi.ts';
 import { BUNDLE_BYTES } from '../../isa/vliw/bundle.ts';
 import { disassembleVliw } from '../../isa/vliw/disassembler.ts';
-import { eventsOf } from './facts.ts';
+import { timeText } from './store.ts';
 import { field, type TraceData } from './trace-data.ts';
 
 export interface Step {
@@ -22,43 +22,100 @@ export interface Register {
 
 export interface FollowedCore {
   readonly name: string;
+  /** The event that begins it, where it is a launch through a chip. */
+  readonly begin: number | undefined;
+  /** The program, as far as it is known: of a launch what it has done. */
+  text(): ProgramLine[];
   readonly steps: readonly Step[];
   /** Registers after a step; -1: before the first. In the order of their names. */
   registers(step: number): Register[];
 }
 
-/** Lines of the program's text, one for each bundle. */
-export function programText(data: TraceData): string[] {
-  const pieces: { offset: number; code: Uint8Array }[] = [];
-  for (const event of eventsOf(data, 'tpc_program')) {
-    const code = field(data, event, 'code');
-    if (code instanceof Uint8Array) pieces.push({ offset: Number(field(data, event, 'offset')), code });
-  }
-  const size = Math.max(0, ...pieces.map(({ offset, code }) => offset + code.length));
-  const bytes = new Uint8Array(size);
-  for (const { offset, code } of pieces) bytes.set(code, offset);
-  if (size === 0) return [];
-  return disassembleVliw(tpcGaudi, bytes, { data: true })
-    .split('\n')
-    .filter((line) => line !== '')
-    .slice(0, size / BUNDLE_BYTES);
+/** A bundle of the program's text. */
+export interface ProgramLine {
+  readonly offset: number;
+  /** What jumps and loops call it. */
+  readonly label: string | undefined;
+  readonly text: string;
 }
 
+/** The text of a program, in the order of addresses. @param events of kind `tpc_program` */
+function programText(data: TraceData, events: readonly number[]): ProgramLine[] {
+  const bundles = new Map<number, Uint8Array>();
+  for (const event of events) {
+    const code = field(data, event, 'code');
+    if (!(code instanceof Uint8Array)) continue;
+    const offset = Number(field(data, event, 'offset'));
+    for (let at = 0; at + BUNDLE_BYTES <= code.length; at += BUNDLE_BYTES) {
+      bundles.set(offset + at, code.subarray(at, at + BUNDLE_BYTES));
+    }
+  }
+  const lines: ProgramLine[] = [];
+  const offsets = [...bundles.keys()].sort((a, b) => a - b);
+  for (let first = 0; first < offsets.length; ) {
+    let end = first + 1;
+    while (offsets[end] === (offsets[end - 1] as number) + BUNDLE_BYTES) end++;
+    lines.push(...pieceText(offsets.slice(first, end), bundles));
+    first = end;
+  }
+  return lines;
+}
+
+/** @param offsets of bundles that follow each other */
+function pieceText(offsets: readonly number[], bundles: ReadonlyMap<number, Uint8Array>): ProgramLine[] {
+  const bytes = new Uint8Array(offsets.length * BUNDLE_BYTES);
+  for (const [n, offset] of offsets.entries()) bytes.set(bundles.get(offset) ?? [], n * BUNDLE_BYTES);
+  const result: ProgramLine[] = [];
+  let label: string | undefined;
+  for (const text of disassembleVliw(tpcGaudi, bytes, { data: true }).split('\n')) {
+    const [, name] = /^(\w+):$/.exec(text) ?? [];
+    const offset = offsets[result.length];
+    if (name !== undefined) label = name;
+    else if (text !== '' && offset !== undefined) {
+      result.push({ offset, label, text });
+      label = undefined;
+    }
+  }
+  return result;
+}
+
+/** What belongs to one launch, or to one core that stands alone. */
+interface Launch {
+  readonly track: number;
+  /** The event that begins it, where there is one. */
+  readonly begin: number | undefined;
+  readonly code: number[];
+  readonly steps: number[];
+}
+
+/** Launches that were followed: of each core those that begin with `tpc_follow`, or all that it did where none does. */
 export function followedCores(data: TraceData): FollowedCore[] {
-  const bundle = data.categories.indexOf('tpc_bundle');
-  const register = data.categories.indexOf('tpc_register');
-  const byTrack = new Map<number, number[]>();
+  const categories = ['tpc_follow', 'tpc_program', 'tpc_bundle', 'tpc_register'] as const;
+  const [follow, program, bundle, register] = categories.map((name) => data.categories.indexOf(name));
+  const launches: Launch[] = [];
+  const current = new Map<number, Launch>();
+  const shared: number[] = [];
   // In the order of the file: of one cycle that is the order in which it happened.
   for (const event of data.order.toSorted()) {
-    if (data.category[event] !== bundle && data.category[event] !== register) continue;
-    const events = byTrack.get(data.track[event] as number);
-    if (events) events.push(event);
-    else byTrack.set(data.track[event] as number, [event]);
+    const [kind, track] = [data.category[event] as number, data.track[event] as number];
+    if (kind !== follow && kind !== program && kind !== bundle && kind !== register) continue;
+    let launch = current.get(track);
+    if (kind === program && !launch) shared.push(event);
+    else {
+      if (kind === follow || !launch) {
+        launch = { track, begin: kind === follow ? event : undefined, code: [], steps: [] };
+        launches.push(launch);
+        current.set(track, launch);
+      }
+      if (kind === program) launch.code.push(event);
+      else if (kind !== follow) launch.steps.push(event);
+    }
   }
-  return [...byTrack].map(([track, events]) => followed(data, track, events, bundle));
+  return launches.map((launch) => followed(data, launch, shared, bundle as number));
 }
 
-function followed(data: TraceData, track: number, events: readonly number[], bundle: number): FollowedCore {
+function followed(data: TraceData, launch: Launch, shared: readonly number[], bundle: number): FollowedCore {
+  const { track, begin, code, steps: events } = launch;
   const places: number[] = [];
   for (const [at, event] of events.entries()) if (data.category[event] === bundle) places.push(at);
   const steps = places.map((at) => {
@@ -66,8 +123,10 @@ function followed(data: TraceData, track: number, events: readonly number[], bun
     return { event, offset: Number(field(data, event, 'offset')), cycle: Number(field(data, event, 'cycle')) };
   });
   return {
-    name: data.tracks[track]?.path.at(-1) ?? '',
+    name: nameOf(data, track, begin),
+    begin,
     steps,
+    text: () => programText(data, begin === undefined ? shared : code),
     registers(step) {
       const from = step < 0 ? 0 : (places[step] as number) + 1;
       const until = places[step + 1] ?? events.length;
@@ -89,6 +148,13 @@ function followed(data: TraceData, track: number, events: readonly number[], bun
         .sort((a, b) => compareNames(a.name, b.name));
     },
   };
+}
+
+function nameOf(data: TraceData, track: number, begin: number | undefined): string {
+  const path = data.tracks[track]?.path ?? [];
+  if (begin === undefined) return path.at(-1) ?? '';
+  const address = Number(field(data, begin, 'address') ?? 0);
+  return `${path.slice(1, -1).join(' ')}, 0x${address.toString(16)} at ${timeText(data.start[begin] as number)}`;
 }
 
 const FILES = ['V', 'VP', 'S', 'SP', 'I', 'AD'];

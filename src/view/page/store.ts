@@ -52,6 +52,38 @@ export function lanesOf(
   return rows.flatMap((columns, on) => columns.map((column, depth) => ({ track: on, depth, events: column.view() })));
 }
 
+/** When something happened in several lanes: the first event of each time without a break, and when that ends. */
+export interface Summary {
+  readonly events: Uint32Array;
+  /** Of each of `events`, nanoseconds. */
+  readonly ends: Float64Array;
+}
+
+export function summaryOf(
+  lanes: readonly Lane[],
+  { start, end }: { readonly start: Float64Array; readonly end: Float64Array },
+): Summary {
+  const all = new Uint32Array(lanes.reduce((sum, { events }) => sum + events.length, 0));
+  let filled = 0;
+  for (const { events } of lanes) {
+    all.set(events, filled);
+    filled += events.length;
+  }
+  all.sort((a, b) => (start[a] as number) - (start[b] as number));
+  const ends = new Float64Array(all.length);
+  let count = 0;
+  for (const event of all) {
+    const until = end[event] as number;
+    if (count > 0 && (start[event] as number) <= (ends[count - 1] as number)) {
+      ends[count - 1] = Math.max(ends[count - 1] as number, until);
+      continue;
+    }
+    all[count] = event;
+    ends[count++] = until;
+  }
+  return { events: all.slice(0, count), ends: ends.slice(0, count) };
+}
+
 /** First index in `events` whose time in `times` is at least `at`. */
 export function firstAtLeast(events: Uint32Array, times: Float64Array, at: number, from = 0): number {
   let low = from;

@@ -2,6 +2,7 @@
 
 import { useMemo, useState } from 'preact/hooks';
 import type { ViewProperties } from './app.tsx';
+import { Elsewhere } from './elsewhere.tsx';
 import { type SyncObject, syncObjects } from './facts.ts';
 import { timeText } from './store.ts';
 
@@ -9,18 +10,30 @@ const WIDTH = 700;
 const HIGH = 34;
 const PAGE = 100;
 
-export function SyncView({ data, onSelect }: ViewProperties) {
+export function SyncView({ data, onSelect, onMachine }: ViewProperties) {
   const all = useMemo(() => syncObjects(data), [data]);
   const [most, setMost] = useState(PAGE);
-  if (all.length === 0) return <p class="scroll">No sync object has changed in this trace.</p>;
+  if (all.length === 0)
+    return (
+      <Elsewhere data={data} category="sync_object" onMachine={onMachine}>
+        No sync object has changed here.
+      </Elsewhere>
+    );
+  const times = all.flatMap(({ changes }) => changes.map(({ time }) => time));
+  const [first, last] = [times.reduce((a, b) => Math.min(a, b)), times.reduce((a, b) => Math.max(a, b))];
+  const room = Math.max(1, (last - first) * 0.04);
+  const range = { from: Math.max(0, first - room), to: last + room };
   return (
     <div class="scroll">
+      <p class="dim">
+        From {timeText(range.from)} to {timeText(range.to)}; a dot is a change.
+      </p>
       <table>
         <thead>
           <tr>
             <th>object</th>
             <th>value over time</th>
-            <th>changes</th>
+            <th class="number">changes</th>
             <th>last value</th>
           </tr>
         </thead>
@@ -29,9 +42,9 @@ export function SyncView({ data, onSelect }: ViewProperties) {
             <tr key={one.name}>
               <td>{one.name}</td>
               <td>
-                <Plot one={one} duration={data.duration} onSelect={onSelect} />
+                <Plot one={one} range={range} onSelect={onSelect} />
               </td>
-              <td>{one.changes.length.toLocaleString('en')}</td>
+              <td class="number">{one.changes.length.toLocaleString('en')}</td>
               <td>
                 <button type="button" class="link" onClick={() => onSelect(one.changes.at(-1)?.event)}>
                   {one.changes.at(-1)?.value} at {timeText(one.changes.at(-1)?.time ?? 0)}
@@ -52,16 +65,17 @@ export function SyncView({ data, onSelect }: ViewProperties) {
 
 function Plot({
   one,
-  duration,
+  range,
   onSelect,
 }: {
   readonly one: SyncObject;
-  readonly duration: number;
+  /** Nanoseconds. */
+  readonly range: { readonly from: number; readonly to: number };
   readonly onSelect: (event: number) => void;
 }) {
   const values = one.changes.map(({ value }) => value);
   const [low, high] = [Math.min(0, ...values), Math.max(1, ...values)];
-  const x = (time: number) => (time / Math.max(1, duration)) * WIDTH;
+  const x = (time: number) => ((time - range.from) / (range.to - range.from)) * WIDTH;
   const y = (value: number) => HIGH - 3 - ((value - low) / (high - low)) * (HIGH - 6);
   let path = `M0 ${y(0)}`;
   for (const { time, value } of one.changes) path += `H${x(time).toFixed(1)}V${y(value).toFixed(1)}`;

@@ -1,8 +1,9 @@
 /** The timeline with its names, its tools and what is told of the selected event. */
 
+import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { readColours } from './colours.ts';
-import { Details } from './details.tsx';
+import { groupOf, groups, readColours } from './colours.ts';
+import { Details, eventName } from './details.tsx';
 import { search } from './search.ts';
 import { timeText } from './store.ts';
 import { Timeline } from './timeline.ts';
@@ -18,7 +19,8 @@ interface Properties {
   /** Told what is in sight, so that another timeline can show the same. */
   readonly onView?: ((from: number, span: number) => void) | undefined;
   readonly view?: { readonly from: number; readonly span: number } | undefined;
-  readonly compact?: boolean;
+  /** Of one of several timelines: what stands before its search box. */
+  readonly compact?: ComponentChildren;
 }
 
 export function TimelineView({ data, selected, onSelect, onView, view, compact }: Properties) {
@@ -29,6 +31,7 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
     const last = before.current;
     if (last && last.data.title === data.title && last.span < last.data.duration) {
       Object.assign(next, { from: last.from, span: last.span, scroll: last.scroll, selected: last.selected });
+      next.closed.clear();
       for (const group of last.closed) next.closed.add(group);
       next.layOut();
     }
@@ -44,7 +47,8 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
   const [query, setQuery] = useState('');
   const [measuring, setMeasuring] = useState(false);
   const found = useMemo(() => (query === '' ? undefined : search(data, query)), [data, query]);
-  timeline.found = useMemo(() => found && new Set(found), [found]);
+  useMemo(() => timeline.setFound(found), [found, timeline]);
+  const [hovered, setHovered] = useState<{ readonly event: number; readonly x: number; readonly y: number }>();
 
   const redraw = () => {
     if (pending.current !== 0) return;
@@ -60,9 +64,13 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
         element.height = clientHeight * density;
       }
       timeline.width = clientWidth;
-      timeline.height = clientHeight;
+      if (timeline.height !== clientHeight) {
+        timeline.height = clientHeight;
+        // what is told of the selected event has taken room away
+        if (timeline.selected !== undefined) timeline.reveal(timeline.selected);
+      }
       context.setTransform(density, 0, 0, density, 0, 0);
-      timeline.draw(context, readColours(data.categories.length));
+      timeline.draw(context, readColours(data.categories));
       setDrawn((count) => count + 1);
       onView?.(timeline.from, timeline.span);
     });
@@ -179,7 +187,13 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
     } else scrollBy(event.deltaY);
     redraw();
   };
+  const onHover = (event: PointerEvent) => {
+    const { offsetX: x, offsetY: y } = event;
+    const over = event.buttons === 0 ? timeline.eventAt(x, y) : undefined;
+    if (over !== hovered?.event) setHovered(over === undefined ? undefined : { event: over, x, y });
+  };
   const onPointerDown = (event: PointerEvent) => {
+    setHovered(undefined);
     const element = event.currentTarget as HTMLElement;
     element.setPointerCapture(event.pointerId);
     const first = timeline.timeAt(event.offsetX);
@@ -208,9 +222,11 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
     element.addEventListener('pointercancel', up);
   };
 
+  const unfolded = timeline.closed.size === 0;
   return (
     <>
       <div class="tools">
+        {compact}
         <label>
           Search{' '}
           <input
@@ -254,9 +270,21 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
         <button type="button" aria-label="Farther" onClick={() => zoom(2)}>
           −
         </button>
-        <button type="button" onClick={all}>
+        <button type="button" onClick={all} title="0: the whole of the time">
           All
         </button>
+        {timeline.groups.size > 1 && (
+          <button
+            type="button"
+            title={unfolded ? 'One row for each device' : 'A row for each queue and stream'}
+            onClick={() => {
+              timeline.fold(unfolded);
+              redraw();
+            }}
+          >
+            {unfolded ? 'Fold' : 'Unfold'}
+          </button>
+        )}
       </div>
       <div class="timeline">
         <Names timeline={timeline} onToggle={redraw} />
@@ -271,12 +299,63 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
           onKeyDown={onKey}
           onWheel={onWheel}
           onPointerDown={onPointerDown}
+          onPointerMove={onHover}
+          onPointerLeave={() => setHovered(undefined)}
         >
           <canvas ref={canvas} />
+          {hovered && <Hint data={data} {...hovered} width={timeline.width} />}
         </div>
       </div>
+      {!compact && <Legend data={data} />}
       {!compact && selected !== undefined && <Details data={data} event={selected} onSelect={choose} />}
     </>
+  );
+}
+
+interface HintProperties {
+  readonly data: TraceData;
+  readonly event: number;
+  readonly x: number;
+  readonly y: number;
+  /** Of the timeline, pixels. */
+  readonly width: number;
+}
+
+/** What the mouse is over. */
+function Hint({ data, event, x, y, width }: HintProperties) {
+  const long = (data.end[event] as number) - (data.start[event] as number);
+  const category = data.categories[data.category[event] as number];
+  const style = x > width / 2 ? { right: `${width - x + 12}px` } : { left: `${x + 12}px` };
+  return (
+    <div class="hint" style={{ ...style, top: `${y + 14}px` }} aria-hidden="true">
+      <strong>{eventName(data, event)}</strong> <span class="dim">{category}</span>
+      <br />
+      {timeText(data.start[event] as number)}
+      {long > 0 ? ` for ${timeText(long)}` : ''}
+    </div>
+  );
+}
+
+/** What the colours mean: those that are there. */
+function Legend({ data }: { readonly data: TraceData }) {
+  const there = useMemo(() => {
+    const met = new Set<string>();
+    const categories = new Set<number>();
+    for (const event of data.order) categories.add(data.category[event] as number);
+    for (const category of categories) met.add(groupOf(data.categories[category] ?? '') ?? '');
+    return met;
+  }, [data]);
+  return (
+    <ul class="legend" aria-label="Colours">
+      {Object.entries(groups)
+        .filter(([name]) => there.has(name))
+        .map(([name, colour]) => (
+          <li key={name}>
+            <span class="swatch" style={{ background: colour }} /> {name}
+          </li>
+        ))}
+      <li class="dim">click an event for what it is, what led to it and what it led to</li>
+    </ul>
   );
 }
 

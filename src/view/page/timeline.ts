@@ -3,7 +3,7 @@
  * bisection, so a million events draw as fast as a thousand.
  */
 
-import { firstAtLeast, type Lane, timeText } from './store.ts';
+import { firstAtLeast, type Lane, type Summary, summaryOf, timeText } from './store.ts';
 import type { TraceData } from './trace-data.ts';
 
 const ROW = 20;
@@ -20,7 +20,12 @@ interface Row {
   readonly level: number;
   /** Of the heading: what it opens and closes. */
   readonly group: string | undefined;
+  /** Of a group that is closed: when something happened in it. */
+  readonly summary: Summary | undefined;
 }
+
+/** Rows beyond which groups of queues, streams and the like are closed at first. */
+const MANY_ROWS = 30;
 
 export interface Colours {
   readonly background: string;
@@ -52,11 +57,20 @@ export class Timeline {
   readonly #lanesOf = new Map<string, Lane[]>();
   /** Paths that others are below. */
   readonly #groups = new Set<string>();
+  readonly #summaries = new Map<string, Summary>();
+  /** By event: index of its lane. */
+  readonly #laneIndex: Uint32Array;
+  #foundOf = new Map<Lane, Uint32Array>();
 
   constructor(data: TraceData) {
     this.data = data;
-    this.span = Math.max(LEAST_SPAN, data.duration * 1.02);
-    for (const lane of data.lanes) {
+    // what comes before, until programs have something to do, is the drivers' preparation
+    const begin = firstAsked(data);
+    this.from = begin - (data.duration - begin) * 0.03;
+    this.span = Math.max(LEAST_SPAN, (data.duration - this.from) * 1.02);
+    this.#laneIndex = new Uint32Array(data.start.length);
+    for (const [index, lane] of data.lanes.entries()) {
+      for (const event of lane.events) this.#laneIndex[event] = index;
       const name = data.tracks[lane.track]?.path.join('/') ?? '';
       const lanes = this.#lanesOf.get(name);
       if (lanes) lanes.push(lane);
@@ -67,6 +81,39 @@ export class Timeline {
       for (let level = 1; level < path.length; level++) this.#groups.add(path.slice(0, level).join('/'));
     }
     this.layOut();
+    if (this.#rows.length > MANY_ROWS) {
+      const machines = new Set([...this.#groups].map((name) => name.split('/', 1)[0])).size;
+      for (const name of this.#groups) if (machines > 1 || this.#isFine(name)) this.closed.add(name);
+      this.layOut();
+    }
+  }
+
+  /** Whether a group is a part of a device. */
+  #isFine(name: string): boolean {
+    const path = name.split('/');
+    return path.length >= 3 && path[1] !== 'driver';
+  }
+
+  /** @param events that were searched for, in the order of their beginnings; undefined: no search */
+  setFound(events: readonly number[] | undefined): void {
+    this.found = events && new Set(events);
+    const byLane = new Map<number, number[]>();
+    for (const event of events ?? []) {
+      const lane = this.#laneIndex[event] as number;
+      const others = byLane.get(lane);
+      if (others) others.push(event);
+      else byLane.set(lane, [event]);
+    }
+    this.#foundOf = new Map();
+    for (const [lane, found] of byLane) this.#foundOf.set(this.data.lanes[lane] as Lane, Uint32Array.from(found));
+  }
+
+  get groups(): ReadonlySet<string> {
+    return this.#groups;
+  }
+
+  #laneOf(event: number): Lane | undefined {
+    return this.data.lanes[this.#laneIndex[event] as number];
   }
 
   get rows(): readonly Row[] {
@@ -90,8 +137,10 @@ export class Timeline {
       const group = this.#groups.has(name) ? name : undefined;
       if (shown.has(name)) return;
       shown.add(name);
-      const height = Math.max(1, lanes.length) * ROW + (lanes.length > 0 ? TRACK_GAP : 0);
-      rows.push({ top, height, lanes, label: path[level] ?? '', level, group });
+      const summary = group !== undefined && this.closed.has(name) ? this.#summaryOf(name) : undefined;
+      const own = summary ? [] : lanes;
+      const height = Math.max(1, own.length) * ROW + (own.length > 0 || summary ? TRACK_GAP : 0);
+      rows.push({ top, height, lanes: own, label: path[level] ?? '', level, group, summary });
       top += height;
     };
     for (const { path } of tracks) {
@@ -105,6 +154,24 @@ export class Timeline {
       }
     }
     this.#rows = rows;
+  }
+
+  #summaryOf(group: string): Summary {
+    const known = this.#summaries.get(group);
+    if (known) return known;
+    const lanes: Lane[] = [];
+    for (const [name, some] of this.#lanesOf) if (name === group || name.startsWith(`${group}/`)) lanes.push(...some);
+    const summary = summaryOf(lanes, this.data);
+    this.#summaries.set(group, summary);
+    return summary;
+  }
+
+  /** Opens or closes all groups but those of machines, of which there may be one. */
+  fold(closed: boolean): void {
+    this.closed.clear();
+    if (closed) for (const group of this.#groups) if (group.includes('/')) this.closed.add(group);
+    this.layOut();
+    this.clamp();
   }
 
   /** Opens a group that is closed, and the other way round. */
@@ -145,12 +212,21 @@ export class Timeline {
   /** Selects an event and brings it into sight. */
   show(event: number): void {
     this.selected = event;
-    const { start, end, track } = this.data;
+    const { start, end } = this.data;
     const [from, to] = [start[event] as number, end[event] as number];
-    if (to < this.from || from > this.from + this.span || (to - from) * 200 < this.span) {
-      this.span = Math.max(LEAST_SPAN, Math.min(this.span, Math.max((to - from) * 20, this.data.duration / 200)));
+    const hidden = to < this.from || from > this.from + this.span;
+    if (hidden || (to - from) * 200 < this.span) {
+      // so near that it can be told from its neighbours, but not nearer than what is in sight already
+      this.span = Math.max(LEAST_SPAN, Math.min(this.span, Math.max((to - from) * 20, this.#distance(event) * 6)));
       this.from = (from + to) / 2 - this.span / 2;
     }
+    this.reveal(event);
+    this.clamp();
+  }
+
+  /** Scrolls and opens groups such that the event's row is in sight. */
+  reveal(event: number): void {
+    const { track } = this.data;
     const path = this.data.tracks[track[event] as number]?.path ?? [];
     let opened = false;
     for (let level = 1; level < path.length; level++) {
@@ -160,24 +236,42 @@ export class Timeline {
     const row = this.#rows.find(({ lanes }) => lanes[0]?.track === track[event]);
     if (row && (row.top - this.scroll < RULER || row.top + row.height - this.scroll > this.height)) {
       this.scroll = row.top - this.height / 2;
+      this.scroll = Math.min(Math.max(0, this.scroll), Math.max(0, this.contentHeight - this.height + ROW));
     }
-    this.clamp();
+  }
+
+  /** Nanoseconds to the nearest other event of its row. */
+  #distance(event: number): number {
+    const { start, end, duration } = this.data;
+    const lane = this.#laneOf(event);
+    if (!lane) return duration;
+    const at = indexIn(lane, start, event);
+    const [before, after] = [lane.events[at - 1], lane.events[at + 1]];
+    const gaps = [
+      before === undefined ? duration : (start[event] as number) - (end[before] as number),
+      after === undefined ? duration : (start[after] as number) - (end[event] as number),
+    ].filter((gap) => gap > 0);
+    return Math.min(duration, ...gaps);
   }
 
   /** The event that is drawn there, or the nearest within a few pixels. */
   eventAt(x: number, y: number): number | undefined {
     if (y < RULER) return undefined;
     const row = this.#rows.find(({ top, height }) => y + this.scroll >= top && y + this.scroll < top + height);
-    const lane = row?.lanes[Math.floor((y + this.scroll - row.top) / ROW)];
+    const lane = row?.summary ?? row?.lanes[Math.floor((y + this.scroll - row.top) / ROW)];
     if (!lane) return undefined;
     const { start, end } = this.data;
+    const ends = row?.summary?.ends;
     const reach = 4 * (this.span / this.width);
     const time = this.timeAt(x);
     const after = firstAtLeast(lane.events, start, time);
     const near = [after - 1, after]
-      .map((index) => lane.events[index])
-      .filter((event) => event !== undefined)
-      .map((event) => ({ event, off: Math.max((start[event] as number) - time, time - (end[event] as number), 0) }))
+      .filter((index) => index >= 0 && index < lane.events.length)
+      .map((index) => {
+        const event = lane.events[index] as number;
+        const until = (ends?.[index] ?? end[event]) as number;
+        return { event, off: Math.max((start[event] as number) - time, time - until, 0) };
+      })
       .sort((a, b) => a.off - b.off)[0];
     return near && near.off <= reach ? near.event : undefined;
   }
@@ -189,9 +283,7 @@ export class Timeline {
       const { order, start } = this.data;
       return order[firstAtLeast(order, start, this.from)];
     }
-    const lane = this.data.lanes.find(
-      (one) => one.track === this.data.track[selected] && indexIn(one, this.data.start, selected) >= 0,
-    );
+    const lane = this.#laneOf(selected);
     return lane?.events[indexIn(lane, this.data.start, selected) + step];
   }
 
@@ -206,14 +298,25 @@ export class Timeline {
       if (top + row.height < RULER || top > height) continue;
       context.fillStyle = colours.line;
       context.fillRect(0, top + row.height - 1, width, 1);
-      for (const [depth, lane] of row.lanes.entries()) this.#drawLane(context, colours, lane, top + 2 + depth * ROW);
+      if (row.summary) this.#drawLane(context, colours, row.summary, top + 2, row.summary.ends);
+      for (const [depth, lane] of row.lanes.entries()) {
+        this.#drawLane(context, colours, lane, top + 2 + depth * ROW);
+        this.#drawFound(context, colours, lane, top + 2 + depth * ROW);
+      }
     }
     this.#drawLinks(context, colours);
     this.#drawMeasure(context, colours);
     this.#drawRuler(context, colours);
   }
 
-  #drawLane(context: CanvasRenderingContext2D, colours: Colours, lane: Lane, top: number): void {
+  /** @param ends of the events, where a summary is drawn: pale and without names */
+  #drawLane(
+    context: CanvasRenderingContext2D,
+    colours: Colours,
+    lane: { readonly events: Uint32Array },
+    top: number,
+    ends?: Float64Array,
+  ): void {
     const { start, end, name, names, category } = this.data;
     const { events } = lane;
     const scale = this.width / this.span;
@@ -227,7 +330,7 @@ export class Timeline {
       const event = events[at] as number;
       const begin = start[event] as number;
       if (begin > until) break;
-      const finish = end[event] as number;
+      const finish = (ends ? ends[at] : end[event]) as number;
       const left = Math.max(-2, (begin - this.from) * scale);
       const wide = (finish - this.from) * scale - left;
       if (finish >= this.from) {
@@ -236,11 +339,11 @@ export class Timeline {
           fill = colour;
           context.fillStyle = colour;
         }
-        const dim = this.found !== undefined && !this.found.has(event);
-        if (dim) context.globalAlpha = 0.2;
+        const dim = ends !== undefined || this.found !== undefined;
+        if (dim) context.globalAlpha = this.found === undefined ? 0.55 : 0.2;
         if (begin === finish) drawInstant(context, left, top, bar);
         else context.fillRect(left, top, Math.max(1, Math.min(wide, this.width + 4)), bar);
-        if (wide > 30) {
+        if (wide > 30 && !ends) {
           this.#drawName(context, names[name[event] as number] ?? '', Math.max(left, 0), top, left + wide);
           fill = '';
         }
@@ -254,6 +357,17 @@ export class Timeline {
       // What begins within the same pixel would be drawn over this one.
       at =
         finish - begin < step && scale < 1e6 ? Math.max(at + 1, firstAtLeast(events, start, begin + step, at)) : at + 1;
+    }
+  }
+
+  /** What was searched for, over the others: where many lie on one pixel, none of it is hidden. */
+  #drawFound(context: CanvasRenderingContext2D, colours: Colours, lane: Lane, top: number): void {
+    const events = this.#foundOf.get(lane);
+    if (events) {
+      const others = this.found;
+      this.found = undefined;
+      this.#drawLane(context, colours, { events }, top);
+      this.found = others;
     }
   }
 
@@ -295,10 +409,13 @@ export class Timeline {
   #placeOf(event: number): number | undefined {
     for (const row of this.#rows) {
       if (row.lanes[0]?.track !== this.data.track[event]) continue;
-      const depth = row.lanes.findIndex((lane) => indexIn(lane, this.data.start, event) >= 0);
+      const depth = row.lanes.indexOf(this.#laneOf(event) as Lane);
       return row.top - this.scroll + 2 + Math.max(0, depth) * ROW + (ROW - 4) / 2;
     }
-    return undefined;
+    // its group is closed
+    const name = this.data.tracks[this.data.track[event] as number]?.path.join('/') ?? '';
+    const row = this.#rows.find(({ summary, group }) => summary && (name === group || name.startsWith(`${group}/`)));
+    return row && row.top - this.scroll + ROW / 2;
   }
 
   #drawMeasure(context: CanvasRenderingContext2D, colours: Colours): void {
@@ -327,7 +444,7 @@ export class Timeline {
     for (let at = Math.ceil(this.from / step) * step; at <= this.from + this.span; at += step) {
       const x = this.xOf(at);
       context.fillRect(x, 0, 1, RULER);
-      if (at >= 0) context.fillText(timeText(at), x + 5, RULER / 2);
+      if (at >= 0) context.fillText(timeText(at + 0), x + 5, RULER / 2);
     }
     context.fillStyle = colours.line;
     context.fillRect(0, RULER - 1, this.width, 1);
@@ -341,6 +458,13 @@ function drawInstant(context: CanvasRenderingContext2D, x: number, top: number, 
   context.lineTo(x, top + height);
   context.lineTo(x - 4, top + height / 2);
   context.fill();
+}
+
+/** When the first test or program begins, nanoseconds; 0 where there is none. */
+function firstAsked(data: TraceData): number {
+  const asked = new Set(['test', 'ioctl', 'call'].map((name) => data.categories.indexOf(name)));
+  const first = data.order.find((event) => asked.has(data.category[event] as number));
+  return first === undefined ? 0 : (data.start[first] as number);
 }
 
 /** Index of `event` in the lane, or -1. */

@@ -25,7 +25,11 @@ export interface TraceData {
   readonly problem: string | undefined;
   /** What the event says of itself. */
   fields(event: number): readonly Field[];
-  /** Events that led to this one, and that it leads to. */
+  /** Events that are shown and those of other machines, in the order of their beginnings. */
+  readonly everything: Uint32Array;
+  /** Events during which this one was, on its own track, the nearest first. */
+  around(event: number): readonly number[];
+  /** Events that led to this one, and that it leads to; of one that is in no flow, those of the event around it. */
   links(event: number): { readonly from: readonly number[]; readonly to: readonly number[] };
 }
 
@@ -34,9 +38,28 @@ export function field(data: TraceData, event: number, name: string): Field['valu
   return data.fields(event).find((one) => one.name === name)?.value;
 }
 
+/** Instead of the name of a machine: all of them. */
+export const ALL = '';
+
+/** Of the machines of a run: that on which devices move data between them, else the first. */
+export function usualMachine(machines: readonly string[]): string {
+  return machines.find((name) => name === 'p2p') ?? machines[0] ?? ALL;
+}
+
 /** Names of the machines that the trace is of; each has its own time where it is virtual. */
 export function machinesOf(data: TraceData): string[] {
   return [...new Set(data.tracks.map(({ path }) => path[0] ?? ''))];
+}
+
+/** Machines on which there are events of a kind. */
+export function machinesWith(data: TraceData, category: string): string[] {
+  const wanted = data.categories.indexOf(category);
+  const tracks = new Set<number>();
+  if (wanted < 0) return [];
+  for (const event of data.everything) {
+    if (data.category[event] === wanted) tracks.add(data.track[event] as number);
+  }
+  return [...new Set([...tracks].map((track) => data.tracks[track]?.path[0] ?? ''))].sort();
 }
 
 /** What of a trace is of one machine. */

@@ -1,7 +1,7 @@
 /** What the views are drawn of, made of a trace's bytes as they come. */
 
 import { TraceReader } from '../../trace/reader.ts';
-import { type Field, lanesOf, type Track } from './store.ts';
+import { type Field, firstAtLeast, type Lane, lanesOf, type Track } from './store.ts';
 import type { TraceData } from './trace-data.ts';
 
 export class TraceParser {
@@ -13,9 +13,8 @@ export class TraceParser {
   }
 
   /** @param bytes what follows on those of before */
-  add(bytes: Uint8Array): TraceData {
+  add(bytes: Uint8Array): void {
     this.#reader.append(bytes);
-    return this.result(undefined);
   }
 
   /** @param trouble why there will be no more */
@@ -41,11 +40,13 @@ export class TraceParser {
     for (let event = 0; event < count; event++) track[event] = placeOf[track[event] as number] as number;
     const tracks = places.map((index) => ({ path: (reader.tracks[index] as Track).path }));
     endOpen(tracks, track, start, end);
+    const lanes = lanesOf(tracks.length, track, start, end, order);
+    const around = (event: number) => eventsAround(lanes, track, start, end, event);
     const problem = [reader.problem?.message, trouble].filter((text) => text !== undefined).join(' ');
     return {
       title: this.#title,
       tracks,
-      lanes: lanesOf(tracks.length, track, start, end, order),
+      lanes,
       start,
       end,
       track,
@@ -54,11 +55,13 @@ export class TraceParser {
       category: columns.category.slice(),
       categories: reader.categories,
       order,
+      everything: order,
       duration,
       clock: reader.clock ?? 'wall',
       problem: problem === '' ? undefined : problem,
       fields: (event) => Object.entries(reader.fields(event)).map(([name, value]): Field => ({ name, value })),
-      links: (event) => linksOf(reader, event),
+      around,
+      links: (event) => linksOf(reader, [event, ...around(event)]),
     };
   }
 }
@@ -114,13 +117,43 @@ function grouped(tracks: readonly Track[]): number[] {
   return flat(root);
 }
 
-/** Others that have a flow with it, by whether they were before it. */
-function linksOf(reader: TraceReader, event: number): { from: number[]; to: number[] } {
-  const [from, to] = [new Set<number>(), new Set<number>()];
-  for (const flow of reader.flows(event)) {
-    const events = [...reader.flowEvents(flow)];
-    const at = events.indexOf(event);
-    for (const [index, other] of events.entries()) if (index !== at) (index < at ? from : to).add(other);
+/** Slices of the same track in which an event lies, the innermost first. */
+function eventsAround(
+  lanes: readonly Lane[],
+  track: Uint32Array,
+  start: Float64Array,
+  end: Float64Array,
+  event: number,
+): number[] {
+  const [from, until] = [start[event] as number, end[event] as number];
+  const result: number[] = [];
+  for (const lane of lanes) {
+    if (lane.track !== track[event]) continue;
+    const at = firstAtLeast(lane.events, start, from);
+    for (const index of [at, at - 1]) {
+      const other = lane.events[index];
+      if (other === undefined || other === event) continue;
+      const [begin, finish] = [start[other] as number, end[other] as number];
+      // of what takes no time nothing is a part
+      if (begin <= from && finish >= until && finish > begin) result.push(other);
+    }
   }
+  return result.sort((a, b) => (start[b] as number) - (start[a] as number) || b - a);
+}
+
+/**
+ * Others that have a flow with it, by whether they were before it.
+ * @param events the event, and those around it, from which an event without flows has them
+ */
+function linksOf(reader: TraceReader, events: readonly number[]): { from: number[]; to: number[] } {
+  const [from, to] = [new Set<number>(), new Set<number>()];
+  const event = events.find((one) => reader.flows(one).length > 0);
+  if (event === undefined) return { from: [], to: [] };
+  for (const flow of reader.flows(event)) {
+    const chain = [...reader.flowEvents(flow)];
+    const at = chain.indexOf(event);
+    for (const [index, other] of chain.entries()) if (index !== at) (index < at ? from : to).add(other);
+  }
+  if (event !== events[0]) from.add(event);
   return { from: [...from], to: [...to] };
 }
