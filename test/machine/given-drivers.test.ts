@@ -72,7 +72,7 @@ test('what is not there, is no module, or is for another kernel is told in one l
 
 test('a source, or a patch, goes with a kernel whose source is known', async () => {
   const patch = file('x.patch', '--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n');
-  await refused([patch], [], /--patch goes with the kernels stable and backports/);
+  await refused([patch], [], /--patch goes with the kernels stable, backports and coverage/);
   await refused([], [path.join(folder, 'modules')], /--driver with a folder goes with the kernels stable/);
 });
 

@@ -7,8 +7,8 @@ import { run } from '../../os/run.ts';
 import { type FileCoverage, mergeCode } from './code.ts';
 import type { GuestCommand } from './function-trace.ts';
 
-/** Where the source was when the kernel was compiled, as it is named in debugfs. */
-const ROOT = './src/';
+/** Where the source of the kernel, or of a changed driver, was when it was compiled, as it is named in debugfs. */
+const ROOT = /^\.\/(src|linux)\//;
 /** A name per line, and what is in it in another. Files of debugfs have no size, so that archivers take them for empty. */
 const TAKE =
   'cd /sys/kernel/debug/gcov && find . -name \'*.gcda\' | while read -r f; do echo "$f"; base64 -w0 "$f"; echo; done';
@@ -22,8 +22,8 @@ export async function takeCounts(command: GuestCommand): Promise<Counts> {
   const counts = new Map<string, Uint8Array>();
   for (let i = 0; i + 1 < lines.length; i += 2) {
     const name = lines[i] ?? '';
-    if (name.startsWith(ROOT) && name.endsWith('.gcda'))
-      counts.set(name.slice(ROOT.length, -'.gcda'.length), Buffer.from(lines[i + 1] ?? '', 'base64'));
+    if (ROOT.test(name) && name.endsWith('.gcda'))
+      counts.set(name.replace(ROOT, '').slice(0, -'.gcda'.length), Buffer.from(lines[i + 1] ?? '', 'base64'));
   }
   if (counts.size === 0) throw new Error('this kernel does not count what runs (CONFIG_GCOV_KERNEL)');
   return counts;
@@ -47,13 +47,13 @@ interface Report {
 }
 
 /**
- * @param notes folder with what the compiler wrote of each file, `.gcno`
+ * @param notes folders with what the compiler wrote of each file, `.gcno`: the first that has a file counts
  * @param gcov the program, of the compiler's version, with its first arguments
  * @param folders of the source whose files are wanted: headers and others are left out
  */
 export async function evaluate(
   counts: Counts,
-  notes: string,
+  notes: readonly string[],
   gcov: readonly string[],
   folders: readonly string[],
 ): Promise<readonly FileCoverage[]> {
@@ -61,8 +61,8 @@ export async function evaluate(
   const parts: FileCoverage[][] = [];
   try {
     for (const [name, bytes] of counts) {
-      const note = path.join(notes, `${name}.gcno`);
-      if (!existsSync(note)) continue;
+      const note = notes.map((folder) => path.join(folder, `${name}.gcno`)).find((file) => existsSync(file));
+      if (note === undefined) continue;
       const place = path.join(work, name);
       mkdirSync(path.dirname(place), { recursive: true });
       copyFileSync(note, `${place}.gcno`);
@@ -108,5 +108,5 @@ function linesOf(lines: Report['files'][number]['lines']): ReadonlyMap<number, n
 
 /** From the root of the source: the compiler names files as make does, or by where they were. */
 function sourcePath(file: string): string {
-  return path.posix.normalize(file).replace(/^\/src\//, '');
+  return path.posix.normalize(file).replace(/^\/(src|linux)\//, '');
 }

@@ -1,7 +1,7 @@
 /** What of a driver's code runs in guests, one after the other, by the best means that each one's kernel has. */
 
 import { COVERAGE_SUFFIX, countedFolders } from '../../machine/vm/coverage-config.ts';
-import { coverageParts, gcovCommand } from '../../machine/vm/coverage-kernel.ts';
+import { gcovCommand } from '../../machine/vm/coverage-kernel.ts';
 import type { Vm } from '../../machine/vm/vm.ts';
 import { UserError } from '../../sim/errors.ts';
 import { type FileCoverage, mergeCode } from './code.ts';
@@ -34,7 +34,7 @@ export class GuestCode {
   /** A guest has booted. @throws UserError where its kernel cannot tell */
   async begin(vm: Vm): Promise<void> {
     const counts = vm.kernelRelease.endsWith(COVERAGE_SUFFIX);
-    const means = counts ? counting(commandsIn(vm), this.#cache) : tracing(commandsIn(vm), this.#module);
+    const means = counts ? counting(commandsIn(vm), vm.notes, this.#cache) : tracing(commandsIn(vm), this.#module);
     this.#means = await means.catch((error: Error) => {
       throw new UserError(`--coverage: ${error.message}`);
     });
@@ -71,14 +71,14 @@ async function tracing(run: GuestCommand, module: string): Promise<Means> {
   };
 }
 
-async function counting(run: GuestCommand, cache: string): Promise<Means> {
+async function counting(run: GuestCommand, notes: readonly string[], cache: string): Promise<Means> {
   const before = await takeCounts(run);
   return {
     take: async () => {},
     files: async () => {
       // of a guest that is gone, what its start has shown
       const counts = await takeCounts(run).catch(() => before);
-      return evaluate(counts, coverageParts(cache).notes, gcovCommand(cache), countedFolders);
+      return evaluate(counts, notes, gcovCommand(cache), countedFolders);
     },
   };
 }

@@ -44,6 +44,8 @@ export class LeakWatch {
   }
 
   static async of(run: GuestCommand): Promise<LeakWatch> {
+    // else the kernel is silent after the first error (Documentation/core-api/dma-api.rst, "all_errors")
+    await run(['sh', '-c', 'echo 1 >/sys/kernel/debug/dma-api/all_errors']);
     const watch = new LeakWatch(run);
     await watch.ended('');
     return watch;

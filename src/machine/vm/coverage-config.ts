@@ -25,7 +25,10 @@ export const coverageConfig: readonly string[] = [
   ...on(
     'HZ_250 64BIT SMP HYPERVISOR_GUEST PARAVIRT KVM_GUEST PVH X86_X2APIC MTRR X86_PAT ACPI HPET_TIMER HIGH_RES_TIMERS',
   ),
-  ...on('PCI PCI_MSI PCIEPORTBUS PCIEAER HOTPLUG_PCI HOTPLUG_PCI_PCIE VIRTIO_MENU VIRTIO_PCI VIRTIO_CONSOLE'),
+  // the card has registers in the extended configuration space; what the firmware lets the kernel have of PCIe (errors, slots) takes
+  // all that OSC_PCI_SUPPORT_MASKS of drivers/acpi/pci_root.c names
+  ...on('PCI PCI_MSI PCI_MMCONFIG PCIEPORTBUS PCIEAER PCIEASPM HOTPLUG_PCI HOTPLUG_PCI_PCIE HOTPLUG_PCI_ACPI'),
+  ...on('VIRTIO_MENU VIRTIO_PCI VIRTIO_CONSOLE'),
   ...on('NO_HZ_IDLE PREEMPT_LAZY BLOCK BLK_DEV_INITRD TTY UNIX98_PTYS SERIAL_8250 SERIAL_8250_CONSOLE'),
   'CONFIG_NR_CPUS=64',
   // memory of devices as pages, for peer to peer
@@ -45,20 +48,26 @@ export const coverageConfig: readonly string[] = [
   '# CONFIG_KCOV_INSTRUMENT_ALL is not set',
   // what watches
   ...on('KASAN KASAN_GENERIC KASAN_OUTLINE KASAN_VMALLOC PROVE_LOCKING DEBUG_ATOMIC_SLEEP DEBUG_LIST DMA_API_DEBUG'),
-  ...on('DMABUF_DEBUG DEBUG_KMEMLEAK DETECT_HUNG_TASK'),
+  ...on('DMABUF_DEBUG DEBUG_KMEMLEAK DETECT_HUNG_TASK UBSAN UBSAN_BOUNDS UBSAN_SHIFT'),
   '# CONFIG_DEBUG_KMEMLEAK_AUTO_SCAN is not set',
+  // what fails when it is told to: memory that runs out, errors of PCIe links
+  ...on('FAULT_INJECTION FAILSLAB FAIL_PAGE_ALLOC FAULT_INJECTION_DEBUG_FS FAULT_INJECTION_STACKTRACE_FILTER'),
+  ...on('PCIEAER_INJECT'),
   // an emulated processor is slow enough
   ...on('UNWINDER_FRAME_POINTER DEBUG_INFO_NONE'),
   '# CONFIG_CPU_MITIGATIONS is not set',
 ];
 
-/** Appended to the Makefiles of folders: whose code is counted, and whose accesses to memory KASAN checks. */
+const COUNTED = ['GCOV_PROFILE := y', 'KCOV_INSTRUMENT := y'];
+const CHECKED = ['override KASAN_SANITIZE := y', 'override UBSAN_SANITIZE := y'];
+
+/** Appended to the Makefiles of folders: whose code is counted, and which KASAN and UBSAN check. */
 export const instrumented: Readonly<Record<string, readonly string[]>> = {
-  'drivers/accel/habanalabs': ['GCOV_PROFILE := y', 'KCOV_INSTRUMENT := y', 'override KASAN_SANITIZE := y'],
-  'drivers/dma-buf': ['GCOV_PROFILE := y', 'KCOV_INSTRUMENT := y', 'override KASAN_SANITIZE := y'],
-  'drivers/infiniband/hw/efa': ['GCOV_PROFILE := y', 'KCOV_INSTRUMENT := y', 'override KASAN_SANITIZE := y'],
-  'drivers/infiniband/core': ['override KASAN_SANITIZE := y'],
-  'drivers/gpu/drm': ['override KASAN_SANITIZE := y'],
+  'drivers/accel/habanalabs': [...COUNTED, ...CHECKED],
+  'drivers/dma-buf': [...COUNTED, ...CHECKED],
+  'drivers/infiniband/hw/efa': [...COUNTED, ...CHECKED],
+  'drivers/infiniband/core': CHECKED,
+  'drivers/gpu/drm': CHECKED,
 };
 
 /** Folders whose counts are of use. */

@@ -3,6 +3,7 @@
  * on where it was interrupted.
  */
 
+import { createHash } from 'node:crypto';
 import { existsSync, globSync } from 'node:fs';
 import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -12,6 +13,7 @@ import { Apt, type Package, SUITES } from './apt.ts';
 import { BuildTree, type GuestModule, guestModuleNames, makeEnterable } from './build.ts';
 import { lock, make, megabytes, needSpace, parts, readManifest } from './cache-parts.ts';
 import { COVERAGE_SUFFIX, countedFolders, coverageConfig, instrumented, leftOutOfSource } from './coverage-config.ts';
+import { keepDrivers } from './driver-tree.ts';
 import type { GuestKernel } from './kernel.ts';
 import { ModuleFolder } from './modules.ts';
 import { extractSource } from './nic-driver.ts';
@@ -26,8 +28,12 @@ const FILES = 1350;
 const COST = { seconds: 900, building: 2.6e9, kept: 0.6e9 };
 
 /** What builds a kernel, besides a compiler. */
-const KERNEL_TOOLS = ['flex', 'bison', 'bc', 'libelf-dev', 'gzip', 'tar', 'diffutils', 'xz-utils'];
+const KERNEL_TOOLS = ['flex', 'bison', 'bc', 'libelf-dev', 'gzip', 'tar', 'diffutils', 'xz-utils', 'patch'];
 const COMPILERS = ['CC=gcc-14', 'HOSTCC=gcc-14'];
+/** A driver that is built alone is counted and checked like those that are built with the kernel. */
+const DRIVER_SETTINGS = ['GCOV_PROFILE=y', 'KCOV_INSTRUMENT=y'];
+/** Each report counts, not only the first (mm/kasan/report.c). */
+const COMMAND_LINE = 'kasan_multi_shot';
 /** The program that evaluates counts, in the tree. */
 const GCOV = 'usr/bin/x86_64-linux-gnu-gcov-14';
 
@@ -43,6 +49,10 @@ const FOR_MODULES = [
   'tools/objtool/objtool',
 ];
 
+function lockOf(cache: string): string {
+  return path.join(cache, 'lock-coverage');
+}
+
 export function coverageParts(cache: string) {
   const folder = path.join(cache, 'kernels', 'coverage');
   return {
@@ -51,24 +61,46 @@ export function coverageParts(cache: string) {
     modules: path.join(folder, 'modules'),
     /** What the compiler says of each counted file, by its path in the kernel's source. */
     notes: path.join(folder, 'notes'),
-    /** Tree in which it is built, and afterwards our modules for it; the source is in `src`. */
+    /** What the kernel was built with: `configured`. */
+    config: path.join(folder, 'config'),
+    /** Tree in which it is built, and afterwards our modules for it and changed drivers; the source is in `src`. */
     tree: path.join(cache, 'coverage-tree'),
   };
+}
+
+/** What decides how the kernel is built. */
+const configured = JSON.stringify([coverageConfig, instrumented], undefined, 1);
+
+/** Release of the kernel, where it has been built with the present configuration. */
+async function builtRelease(cache: string): Promise<string | undefined> {
+  const at = coverageParts(cache);
+  const config = await readFile(at.config, 'utf8').catch(() => undefined);
+  return config === configured ? (await readManifest(at.folder))?.release : undefined;
 }
 
 /** The kernel of set-up that counts. @throws UserError where it has not been built */
 export async function coverageKernel(options: SetupOptions): Promise<GuestKernel> {
   const at = coverageParts(options.cache);
-  const manifest = await readManifest(at.folder);
-  if (manifest?.release === undefined)
-    throw new UserError(`that kernel has not been built: "sagrada vm setup --kernel coverage" does it (${costs()})`);
-  const { release } = manifest;
+  const release = await builtRelease(options.cache);
+  if (release === undefined) {
+    const what = (await readManifest(at.folder)) ? 'is an older one' : 'has not been built';
+    throw new UserError(`that kernel ${what}: "sagrada vm setup --kernel coverage" builds it (${costs()})`);
+  }
   const modules = new ModuleFolder(at.modules);
   return {
     image: at.image,
-    title: manifest.title,
+    title: `Linux ${release}`,
     modules,
     nicModules: () => modules,
+    notes: [at.notes],
+    append: COMMAND_LINE,
+    tree: {
+      folder: at.tree,
+      release,
+      lock: lockOf(options.cache),
+      settings: [...COMPILERS, ...DRIVER_SETTINGS],
+      version: ` ${createHash('sha256').update(configured).digest('hex')}`,
+    },
     guestModule: async (name) => ({ name, bytes: await readFile(await guestModule(name, release, options)) }),
   };
 }
@@ -82,37 +114,42 @@ function costs(): string {
 export async function buildCoverageKernel(options: SetupOptions): Promise<void> {
   const { cache, say, signal } = options;
   const at = coverageParts(cache);
-  const unlock = await lock(options, path.join(cache, 'lock-coverage'));
+  const unlock = await lock(options, lockOf(cache));
   try {
-    const manifest = await readManifest(at.folder);
-    if (manifest?.release === undefined) {
+    let release = await builtRelease(cache);
+    if (release === undefined) {
       say(`Building a kernel that counts what runs of the drivers, and watches them: ${costs()}`);
       await needSpace(cache, COST.building);
       const source = await prepareTree(options);
       const tree = new BuildTree(at.tree, signal);
       await compile(tree, options);
-      await keep(options, source);
-    } else say(`The kernel that counts is built: ${manifest.title}`);
-    const release = (await readManifest(at.folder))?.release ?? '';
+      release = await keep(options, source);
+    } else say(`The kernel that counts is built: Linux ${release}`);
     for (const name of guestModuleNames) await guestModule(name, release, options);
   } finally {
     unlock();
   }
 }
 
-/** What the tree is made of; written when it is whole. */
+/** In the tree when it is whole: a `Source`. */
+const SOURCE_MARK = 'source.json';
+
+/** What the tree is made of. */
 interface Source {
   readonly packages: Readonly<Record<string, string>>;
+  /** `configured`, of when it was unpacked. */
+  readonly configured: string;
 }
 
 /** Compiler and source, fetched where they are not there. */
 async function prepareTree(options: SetupOptions): Promise<Source> {
   const { cache, say, signal } = options;
   const at = coverageParts(cache);
-  const whole = path.join(at.tree, 'source.json');
-  if (existsSync(whole)) {
+  const whole = path.join(at.tree, SOURCE_MARK);
+  const begun = await readFile(whole, 'utf8').then(JSON.parse, () => undefined);
+  if ((begun as Source | undefined)?.configured === configured) {
     say('Going on where it was interrupted');
-    return JSON.parse(await readFile(whole, 'utf8')) as Source;
+    return begun as Source;
   }
   await rm(at.tree, { recursive: true, force: true });
   await mkdir(at.tree, { recursive: true });
@@ -148,8 +185,9 @@ async function prepareTree(options: SetupOptions): Promise<Source> {
   }
   await rm(path.join(cache, 'apt-coverage'), { recursive: true });
   const packages = Object.fromEntries(all.map((pkg: Package) => [pkg.name, pkg.version]));
-  await writeFile(whole, JSON.stringify({ packages } satisfies Source));
-  return { packages };
+  const made: Source = { packages, configured };
+  await writeFile(whole, JSON.stringify(made));
+  return made;
 }
 
 /** Of the newest source that the suite has, e.g. `linux-source-7.3`. */
@@ -174,7 +212,7 @@ async function compile(tree: BuildTree, options: SetupOptions): Promise<void> {
   const began = performance.now();
   let compiled = 0;
   // code that is not instrumented by its own Makefile is left alone: the emulated processor has enough to do
-  const wanted = ['KASAN_SANITIZE=n', `-j${availableParallelism()}`, 'vmlinux', 'modules'];
+  const wanted = ['KASAN_SANITIZE=n', 'UBSAN_SANITIZE=n', `-j${availableParallelism()}`, 'vmlinux', 'modules'];
   await runMake(tree, wanted, (output) => {
     compiled += output.match(/^ {2}(CC|AS)(?: \[M\])? /gm)?.length ?? 0;
     const left = FILES - before - compiled;
@@ -195,7 +233,7 @@ async function runMake(tree: BuildTree, words: readonly string[], onOutput?: (te
 }
 
 /** Takes from the tree what guests and the evaluation need, and removes what was only needed to build. */
-async function keep(options: SetupOptions, { packages }: Source): Promise<void> {
+async function keep(options: SetupOptions, { packages }: Source): Promise<string> {
   const at = coverageParts(options.cache);
   const source = path.join(at.tree, 'src');
   const release = (await readFile(path.join(source, 'include/config/kernel.release'), 'utf8')).trim();
@@ -214,8 +252,14 @@ async function keep(options: SetupOptions, { packages }: Source): Promise<void> 
         await mkdir(path.join(folder, 'notes', path.dirname(note)), { recursive: true });
         await cp(path.join(source, note), path.join(folder, 'notes', note));
       }
+    await writeFile(path.join(folder, path.basename(at.config)), configured);
     return { title: `Linux ${release}`, release, packages };
   });
+  // what another build would go on with is about to go
+  await rm(path.join(at.tree, SOURCE_MARK), { force: true });
+  for (const name of guestModuleNames)
+    await rm(parts(options.cache).module(name, release), { recursive: true, force: true });
+  await keepDrivers(source, at.tree);
   const kept = path.join(at.tree, 'kept');
   await rm(kept, { recursive: true, force: true });
   for (const part of FOR_MODULES) {
@@ -224,8 +268,11 @@ async function keep(options: SetupOptions, { packages }: Source): Promise<void> 
   }
   await rm(source, { recursive: true });
   await rename(kept, source);
-  await symlink('/src', path.join(at.tree, 'usr/src', `linux-headers-${release}`)).catch(() => {});
+  const headers = path.join(at.tree, 'usr/src', `linux-headers-${release}`);
+  await rm(headers, { force: true });
+  await symlink('../../src', headers);
   options.say(`Linux ${release}`);
+  return release;
 }
 
 /** Path of a module of ours for that kernel, which is built where it is not there. */

@@ -46,10 +46,23 @@ export async function makeDriverTree(
   await rm(archive, { recursive: true });
 }
 
+/** Keeps in a tree what drivers are built of. @param source of the kernel, whole */
+export async function keepDrivers(source: string, tree: string): Promise<void> {
+  const target = path.join(tree, PRISTINE);
+  await rm(target, { recursive: true, force: true });
+  for (const { folder, headers } of driverSources) {
+    for (const file of sourceFiles(path.join(source, folder)))
+      await cp(path.join(source, folder, file), path.join(target, folder, file), { recursive: true });
+    for (const place of headers) await cp(path.join(source, place), path.join(target, place), { recursive: true });
+  }
+}
+
 /** How a build went. */
 export interface BuiltDriver {
   /** Without what only debuggers read. */
   readonly bytes: Buffer;
+  /** What the compiler wrote of the files whose runs are counted (`.gcno`), by their names in the kernel's source. */
+  readonly notes: ReadonlyMap<string, Buffer>;
   /** Files that were compiled. */
   readonly compiled: number;
   /** What the compiler said, each with file and line. */
@@ -60,11 +73,14 @@ export class DriverTree {
   readonly #folder: string;
   readonly #release: string;
   readonly #tree: BuildTree;
+  readonly #settings: readonly string[];
 
-  constructor(folder: string, release: string, signal: AbortSignal | undefined) {
+  /** @param settings variables of make that the kernel's own build was given */
+  constructor(folder: string, release: string, signal: AbortSignal | undefined, settings: readonly string[] = []) {
     this.#folder = folder;
     this.#release = release;
     this.#tree = new BuildTree(folder, signal);
+    this.#settings = settings;
   }
 
   /** Whether the kernel's source, as far as it belongs to drivers, has this file. */
@@ -140,7 +156,7 @@ export class DriverTree {
     const file = path.join(this.#folder, folder, `${driver.name}.ko`);
     await rm(file, { force: true });
     const jobs = `-j${availableParallelism()}`;
-    const variables = [`${driver.config}=m`, 'KBUILD_MODPOST_WARN='];
+    const variables = [`${driver.config}=m`, 'KBUILD_MODPOST_WARN=', ...this.#settings];
     const make = ['make', '-k', jobs, '-C', `/usr/src/linux-headers-${this.#release}`, `M=${folder}`, ...variables];
     let compiled = 0;
     const result = await this.#tree.run([...make, 'modules'], (text) => {
@@ -166,7 +182,11 @@ export class DriverTree {
     }
     const stripped = await this.#tree.run(['strip', '--strip-debug', `${folder}/${driver.name}.ko`]);
     if (stripped.status !== 0) throw new UserError(`the driver ${driver.name} cannot be stripped: ${stripped.stderr}`);
-    return { bytes: await readFile(file), compiled, warnings: [...new Set(relevant)] };
+    const built = path.join(this.#folder, BUILD);
+    const counted = new Map<string, Buffer>();
+    for (const name of globSync(`${driver.folder}**/*.gcno`, { cwd: built }))
+      counted.set(name, await readFile(path.join(built, name)));
+    return { bytes: await readFile(file), notes: counted, compiled, warnings: [...new Set(relevant)] };
   }
 }
 

@@ -8,7 +8,7 @@ import { UserError } from '../../sim/errors.ts';
 import { lock, parts } from './cache-parts.ts';
 import { type DriverSource, driverSources, ownerOf, type PlacedPatch, placePatch } from './driver-source.ts';
 import { DriverTree, driverIn, ownFiles } from './driver-tree.ts';
-import type { GuestKernel } from './kernel.ts';
+import type { DriverPlace, GuestKernel } from './kernel.ts';
 import { decompress, type Module, moduleInfo } from './modules.ts';
 
 /** Changes whenever the same source would be built otherwise. */
@@ -30,6 +30,8 @@ export interface Drivers {
   readonly modules: readonly Module[];
   /** What was done, e.g. `own driver habanalabs with fix.patch (1f0c2a77)`. */
   readonly title: string;
+  /** Folders with the compiler's notes of those that count what runs. */
+  readonly notes: readonly string[];
   /** @throws UserError where one of them is not among those that the guest loads */
   check(loaded: readonly Module[], machine: string): void;
 }
@@ -75,10 +77,12 @@ export class GivenDrivers {
       modules.push({ name: checkedName(file, plain, vermagic), bytes: plain });
       titles.push(`own driver ${path.basename(file)} (${digest(plain)})`);
     }
+    const notes: string[] = [];
     if (this.needTree) {
       const built = await this.#compile(circumstances);
       modules.push(...built.modules);
       titles.push(...built.titles);
+      notes.push(...built.notes);
     }
     const names = modules.map(({ name }) => name);
     const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -89,21 +93,21 @@ export class GivenDrivers {
       const instead = unused === 'efa' ? ': choose one with a network card, e.g. --machine gaudi-efa' : '';
       throw new UserError(`a guest with the machine ${machine} loads no driver ${unused}${instead}`);
     };
-    return { modules, title: titles.join(', '), check };
+    return { modules, title: titles.join(', '), notes, check };
   }
 
-  async #compile(circumstances: Circumstances): Promise<{ modules: Module[]; titles: string[] }> {
-    const { cache, release, signal, say } = circumstances;
-    if (release === undefined) {
+  async #compile(circumstances: Circumstances): Promise<{ modules: Module[]; titles: string[]; notes: string[] }> {
+    const { cache, kernel, release, signal, say } = circumstances;
+    const place = kernel.tree ?? (release === undefined ? undefined : stockPlace(cache, release));
+    if (place === undefined) {
       const option = this.#patches.length > 0 ? '--patch' : '--driver with a folder';
       throw new UserError(
-        `${option} goes with the kernels stable and backports, whose source is built alone: change the source of any other, and build it there`,
+        `${option} goes with the kernels stable, backports and coverage, whose drivers are built alone: change the source of any other, and build it there`,
       );
     }
-    const folder = parts(cache).driverTree(release);
-    const unlock = await lock({ cache, signal, say }, `${folder}.lock`);
+    const unlock = await lock({ cache, signal, say }, place.lock);
     try {
-      const tree = new DriverTree(folder, release, signal);
+      const tree = new DriverTree(place.folder, place.release, signal, place.settings);
       const owns = new Map(this.#folders.map((own) => [driverIn(own), own]));
       const ownNames = new Map([...owns].map(([driver, own]) => [driver, ownFiles(driver, own)]));
       const has = (file: string) => {
@@ -118,21 +122,29 @@ export class GivenDrivers {
       );
       const modules: Module[] = [];
       const titles: string[] = [];
+      const notes: string[] = [];
       for (const driver of wanted) {
         const own = owns.get(driver);
         const patches = placed.filter(({ drivers }) => drivers.includes(driver));
-        const { bytes, key } = await fromCache(tree, driver, own, patches, { ...circumstances, release });
+        const { bytes, key, file } = await fromCache(tree, driver, own, patches, circumstances, place);
         modules.push({ name: driver.name, bytes });
+        notes.push(notesOf(file));
         const what = patches.map(({ name }) => name).join(', ');
         titles.push(
           `own driver ${driver.name}${own ? ` of ${own}` : ''}${what ? ` with ${what}` : ''} (${key.slice(0, 8)})`,
         );
       }
-      return { modules, titles };
+      return { modules, titles, notes };
     } finally {
       unlock();
     }
   }
+}
+
+/** The tree that set-up has made for a kernel of Debian's. */
+function stockPlace(cache: string, release: string): DriverPlace {
+  const folder = parts(cache).driverTree(release);
+  return { folder, release, lock: `${folder}.lock`, settings: [], version: '' };
 }
 
 async function fromCache(
@@ -140,9 +152,10 @@ async function fromCache(
   driver: DriverSource,
   own: string | undefined,
   patches: readonly PlacedPatch[],
-  { cache, release, say, status }: Circumstances & { readonly release: string },
-): Promise<{ bytes: Buffer; key: string }> {
-  const hash = createHash('sha256').update(`${RECIPE} ${driver.name} ${release}\0`);
+  { cache, say, status }: Circumstances,
+  { release, version }: DriverPlace,
+): Promise<{ bytes: Buffer; key: string; file: string }> {
+  const hash = createHash('sha256').update(`${RECIPE} ${driver.name} ${release}${version}\0`);
   for (const [name, source] of own === undefined ? [] : ownFiles(driver, own))
     hash.update(`${name}\0`).update(readFileSync(source));
   for (const { parts: changes } of patches)
@@ -153,7 +166,7 @@ async function fromCache(
   if (existsSync(file)) {
     const now = new Date();
     utimesSync(file, now, now);
-    return { bytes: readFileSync(file), key };
+    return { bytes: readFileSync(file), key, file };
   }
   const begin = performance.now();
   say(`Building the driver ${driver.name} for ${release}; the first time takes minutes, another change much less`);
@@ -166,17 +179,30 @@ async function fromCache(
   const seconds = ((performance.now() - begin) / 1000).toFixed(1);
   say(`The driver ${driver.name} was built in ${seconds} s: ${built.compiled} files compiled`);
   await mkdir(folder, { recursive: true });
+  await rm(notesOf(file), { recursive: true, force: true });
+  for (const [name, note] of built.notes) {
+    await mkdir(path.dirname(path.join(notesOf(file), name)), { recursive: true });
+    await writeFile(path.join(notesOf(file), name), note);
+  }
   await writeFile(`${file}.unfinished`, built.bytes);
   await rename(`${file}.unfinished`, file);
   await prune(folder);
-  return { bytes: built.bytes, key };
+  return { bytes: built.bytes, key, file };
+}
+
+/** Folder with the compiler's notes of a driver that was built. */
+function notesOf(file: string): string {
+  return `${file}.notes`;
 }
 
 async function prune(folder: string): Promise<void> {
   const files = globSync('*.ko', { cwd: folder }).map((name) => path.join(folder, name));
   const times = new Map(files.map((file) => [file, statSync(file).mtimeMs]));
   const old = files.sort((a, b) => (times.get(b) ?? 0) - (times.get(a) ?? 0)).slice(KEPT);
-  for (const file of old) await rm(file, { force: true });
+  for (const file of old) {
+    await rm(file, { force: true });
+    await rm(notesOf(file), { recursive: true, force: true });
+  }
 }
 
 /** Name of a module that is given as it is. @throws UserError where it is for another kernel */

@@ -8,8 +8,21 @@ import { UserError } from '../../sim/errors.ts';
 import { type GuestModule, guestFile, guestModules } from './build.ts';
 import { parts, readManifest, type Suite } from './cache-parts.ts';
 import { Elf } from './elf.ts';
+import type { Drivers } from './given-drivers.ts';
 import { releaseOf, uncompressed } from './kernel-image.ts';
 import { type Module, ModuleFolder } from './modules.ts';
+
+/** A tree in which drivers are built (driver-tree.ts). */
+export interface DriverPlace {
+  readonly folder: string;
+  readonly release: string;
+  /** Locked while it is used. */
+  readonly lock: string;
+  /** Variables of make. */
+  readonly settings: readonly string[];
+  /** Changes when a driver that was built before does not fit the kernel any more. */
+  readonly version: string;
+}
 
 export interface GuestKernel {
   /** Path of a bzImage, or of a vmlinux with a PVH entry. */
@@ -20,14 +33,30 @@ export interface GuestKernel {
   readonly modules: ModuleFolder;
   /** Where the driver of the EFA NIC is: set-up builds it where the kernel has none. */
   readonly nicModules: () => ModuleFolder;
+  /** Added to its command line. */
+  readonly append?: string;
+  /** Where drivers are built for it, where that is not a tree of set-up's for its release. */
+  readonly tree?: DriverPlace;
+  /** Folders with what the compiler wrote of the files whose runs are counted (`.gcno`), by their paths in the source. */
+  readonly notes?: readonly string[];
   /** A module of ours for this kernel; undefined where it could not be made, which is said then. */
   guestModule(name: GuestModule): Promise<Module | undefined>;
 }
 
 /** A kernel with other drivers. */
-export function withDrivers(kernel: GuestKernel, drivers: readonly Module[], title: string): GuestKernel {
+export function withDrivers(
+  kernel: GuestKernel,
+  { modules: drivers, title, notes }: Pick<Drivers, 'modules' | 'title' | 'notes'>,
+): GuestKernel {
   const nicModules = () => kernel.nicModules().with(drivers);
-  return { ...kernel, title: `${kernel.title}, ${title}`, modules: kernel.modules.with(drivers), nicModules };
+  const modules = kernel.modules.with(drivers);
+  return {
+    ...kernel,
+    title: `${kernel.title}, ${title}`,
+    modules,
+    nicModules,
+    notes: [...notes, ...(kernel.notes ?? [])],
+  };
 }
 
 /** A kernel that set-up has prepared. */

@@ -111,6 +111,8 @@ export class Vm implements AsyncDisposable {
   readonly title: string;
   readonly accelerator: Accelerator;
   readonly kernelRelease: string;
+  /** Folders with the compiler's notes of what this kernel counts (GuestKernel). */
+  readonly notes: readonly string[];
   /** Whether the helper module was loaded (docs/findings/0001). */
   readonly helper: boolean;
   readonly devices: readonly BootedDevice[];
@@ -131,6 +133,7 @@ export class Vm implements AsyncDisposable {
     this.title = [boot.title, boot.accelerator, ...fixes].join(', ');
     this.accelerator = boot.accelerator;
     this.kernelRelease = boot.running.release;
+    this.notes = boot.notes;
     this.helper = boot.helper;
     this.devices = boot.devices;
     this.bootSeconds = boot.seconds;
@@ -226,6 +229,7 @@ export class Vm implements AsyncDisposable {
 
 interface Boot {
   readonly title: string;
+  readonly notes: readonly string[];
   readonly accelerator: Accelerator;
   readonly helper: boolean;
   readonly oneByOne: boolean;
@@ -343,7 +347,7 @@ async function partsOf(options: VmOptions & { readonly network: boolean }) {
   const wantsTree = options.drivers?.needTree;
   const { kernel: stock, qemu, init, release } = await prepare({ ...options, nic: nics > 0, drivers: wantsTree });
   const given = await options.drivers?.build({ ...options, kernel: stock, release });
-  const kernel = given ? withDrivers(stock, given.modules, given.title) : stock;
+  const kernel = given ? withDrivers(stock, given) : stock;
   const accelerator = await chooseAccelerator(options.accelerator, {
     cache: options.cache,
     qemu,
@@ -391,7 +395,7 @@ async function startGuest(common: Parts, options: VmOptions, served: ServedMachi
           memory,
           cpus: options.cpus ?? 2,
           kernel: image,
-          append: [...kernelArguments(machine), options.append ?? ''].join(' '),
+          append: [...kernelArguments(machine), kernel.append ?? '', options.append ?? ''].join(' '),
           shares: [
             { tag: ROOT_TAG, path: '/', writable: false },
             ...binds.map((bind) => ({ ...bind, writable: true })),
@@ -407,8 +411,8 @@ async function startGuest(common: Parts, options: VmOptions, served: ServedMachi
       const devices = await running.devices();
       checkDevices(devices, cards, nics, running.records, await served.report());
       const seconds = (performance.now() - start) / 1000;
-      const { title } = kernel;
-      return { title, accelerator, helper, oneByOne, programs, devices, seconds, running, served, place };
+      const { title, notes = [] } = kernel;
+      return { title, notes, accelerator, helper, oneByOne, programs, devices, seconds, running, served, place };
     } catch (error) {
       if (running && error instanceof UserError && !signal?.aborted) options.onFailedLog?.(running.logText());
       await running?.close();
