@@ -28,7 +28,7 @@ export function Details({ data, event, onSelect }: Properties) {
           <tbody>
             <Row name="kind">{data.categories[data.category[event] as number]}</Row>
             <Row name="on">{path.join(' › ')}</Row>
-            <Row name="at">{timeText(begin)}</Row>
+            <Row name="at">{timeText(begin, 1)}</Row>
             {end > begin && <Row name="for">{timeText(end - begin)}</Row>}
             {described.fields.map(({ name, value, doc }) => (
               <Row key={name} name={name} title={doc}>

@@ -103,11 +103,16 @@ const UNITS = [
   [1, 'ns'],
 ] as const;
 
-/** @param ns a time or a duration */
-export function timeText(ns: number): string {
+/**
+ * @param ns a time or a duration
+ * @param step what it has to be told from another by; default: three digits after the point are enough
+ */
+export function timeText(ns: number, step?: number): string {
   const [scale, unit] = UNITS.find(([size]) => Math.abs(ns) >= size) ?? [1, 'ns'];
   const value = ns / scale;
-  return `${value.toLocaleString('en', { maximumFractionDigits: unit === 'ns' ? 1 : 3 })} ${unit}`;
+  const usual = unit === 'ns' ? 1 : 3;
+  const digits = step === undefined ? usual : Math.max(0, Math.ceil(-Math.log10(step / scale) - 1e-9));
+  return `${value.toLocaleString('en', { maximumFractionDigits: Math.min(digits, 10) })} ${unit}`;
 }
 
 const BYTES = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;

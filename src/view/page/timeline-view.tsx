@@ -254,7 +254,8 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
         )}
         <span class="grow" />
         <span class="dim">
-          {timeText(Math.max(0, timeline.from))} to {timeText(timeline.from + timeline.span)}
+          {timeText(Math.max(0, timeline.from), timeline.span / 100)} to{' '}
+          {timeText(timeline.from + timeline.span, timeline.span / 100)}
         </span>
         <button
           type="button"

@@ -216,8 +216,8 @@ export class Timeline {
     const [from, to] = [start[event] as number, end[event] as number];
     const hidden = to < this.from || from > this.from + this.span;
     if (hidden || (to - from) * 200 < this.span) {
-      // so near that it can be told from its neighbours, but not nearer than what is in sight already
-      this.span = Math.max(LEAST_SPAN, Math.min(this.span, Math.max((to - from) * 20, this.#distance(event) * 6)));
+      const near = this.#causality(event) ?? Math.max((to - from) * 20, this.#distance(event) * 6);
+      this.span = Math.max(LEAST_SPAN, Math.min(this.span, near));
       this.from = (from + to) / 2 - this.span / 2;
     }
     this.reveal(event);
@@ -238,6 +238,18 @@ export class Timeline {
       this.scroll = row.top - this.height / 2;
       this.scroll = Math.min(Math.max(0, this.scroll), Math.max(0, this.contentHeight - this.height + ROW));
     }
+  }
+
+  /** Such that what led to an event and what it led to are in sight, nanoseconds; undefined where it is linked to nothing. */
+  #causality(event: number): number | undefined {
+    const { start, end } = this.data;
+    const { from, to } = this.data.links(event);
+    if (from.length + to.length === 0) return undefined;
+    const middle = ((start[event] as number) + (end[event] as number)) / 2;
+    let reach = (end[event] as number) - middle;
+    for (const other of from) reach = Math.max(reach, middle - (start[other] as number));
+    for (const other of to) reach = Math.max(reach, (start[other] as number) - middle);
+    return reach * 2.4;
   }
 
   /** Nanoseconds to the nearest other event of its row. */
@@ -344,7 +356,9 @@ export class Timeline {
         if (begin === finish) drawInstant(context, left, top, bar);
         else context.fillRect(left, top, Math.max(1, Math.min(wide, this.width + 4)), bar);
         if (wide > 30 && !ends) {
-          this.#drawName(context, names[name[event] as number] ?? '', Math.max(left, 0), top, left + wide);
+          if (dim) context.globalAlpha = 1;
+          const ink = dim ? colours.dim : '#fff';
+          this.#drawName(context, ink, names[name[event] as number] ?? '', Math.max(left, 0), top, left + wide);
           fill = '';
         }
         if (dim) context.globalAlpha = 1;
@@ -354,9 +368,9 @@ export class Timeline {
           context.strokeRect(left - 1, top - 1, Math.max(3, wide + 2), bar + 2);
         }
       }
-      // What begins within the same pixel would be drawn over this one.
-      at =
-        finish - begin < step && scale < 1e6 ? Math.max(at + 1, firstAtLeast(events, start, begin + step, at)) : at + 1;
+      // What begins within the same pixel would be drawn over this one; only the last of it may reach beyond.
+      const next = finish - begin < step && scale < 1e6 ? firstAtLeast(events, start, begin + step, at) : at + 1;
+      at = Math.max(at + 1, next - (next > at + 1 ? 1 : 0));
     }
   }
 
@@ -371,10 +385,17 @@ export class Timeline {
     }
   }
 
-  #drawName(context: CanvasRenderingContext2D, text: string, left: number, top: number, right: number): void {
+  #drawName(
+    context: CanvasRenderingContext2D,
+    colour: string,
+    text: string,
+    left: number,
+    top: number,
+    right: number,
+  ): void {
     const room = Math.floor((Math.min(right, this.width) - left - 8) / 6.5);
     if (room < 3) return;
-    context.fillStyle = '#fff';
+    context.fillStyle = colour;
     context.fillText(text.length > room ? `${text.slice(0, room - 1)}…` : text, left + 4, top + (ROW - 4) / 2);
   }
 
@@ -444,7 +465,7 @@ export class Timeline {
     for (let at = Math.ceil(this.from / step) * step; at <= this.from + this.span; at += step) {
       const x = this.xOf(at);
       context.fillRect(x, 0, 1, RULER);
-      if (at >= 0) context.fillText(timeText(at + 0), x + 5, RULER / 2);
+      if (at >= 0) context.fillText(timeText(at + 0, step), x + 5, RULER / 2);
     }
     context.fillStyle = colours.line;
     context.fillRect(0, RULER - 1, this.width, 1);
