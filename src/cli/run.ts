@@ -55,6 +55,7 @@ async function runProgram(
 ): Promise<number> {
   const program = path.resolve(file);
   if (!statSync(program, { throwIfNoEntry: false })?.isFile()) throw new UserError(`no such program: ${file}`);
+  hint(args, self);
   machineDescription(options.machine);
   checkFaults(options.fault ?? [], options.machine);
   const guest = VM_OPTIONS.filter((name) => self.getOptionValueSource(name) === 'cli');
@@ -65,6 +66,16 @@ async function runProgram(
     throw new UserError(`${flag} is about the guest: it goes with --on vm`);
   }
   return runHere(program, args, options, signal);
+}
+
+/** What stands after the program is the program's: who meant it for us would wait for a trace that never comes. */
+function hint(args: readonly string[], self: Command): void {
+  const ours = args.find((arg) => self.options.some(({ long }) => long === arg.split('=', 1)[0]));
+  if (ours !== undefined) {
+    process.stderr.write(
+      `sagrada: ${ours} is given to the program; what is meant for sagrada stands before the file\n`,
+    );
+  }
 }
 
 /** In a process of its own, so that how a program ends, and with what status, is what it would be without us. */

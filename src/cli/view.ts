@@ -24,7 +24,10 @@ export function command(): Command {
     .description(
       'show traces in a browser: timeline, topology, memory, sync objects, TPC programs, coverage; while they are still being written, too',
     )
-    .argument('<file...>', 'traces that --trace has written; two are compared')
+    .argument(
+      '[file...]',
+      'traces that --trace has written; two are compared; none: only what the last runs have exercised',
+    )
     .option('--export <file>', 'write the page with the traces in it, as one HTML file, and end')
     .option('--port <n>', 'on loopback (default: a free one)', portNumber);
   addExamples(
@@ -32,6 +35,7 @@ export function command(): Command {
     ['sagrada view run.pftrace', 'print the address of the page'],
     ['sagrada view before.pftrace after.pftrace', 'compare two runs'],
     ['sagrada view run.pftrace --export run.html', 'for a bug report'],
+    ['sagrada view', 'only the report of what the last runs have exercised'],
   );
   return addResultsOptions(view).action(run);
 }
@@ -44,6 +48,9 @@ async function run(files: readonly string[], options: Options): Promise<void> {
     if (!statSync(file).isFile()) throw new UserError(`${file} is no file`);
   }
   const report = reporter(options);
+  if (files.length === 0 && report === undefined) {
+    throw new UserError('nothing to look at yet: "sagrada exercise --trace run.pftrace" makes a trace');
+  }
   if (options.export !== undefined) {
     await exportPage(files, options.export, report?.());
     return;

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { ModelMachine } from '../../src/machine/model.ts';
 import { CommandStream } from '../../src/runtime/command-stream.ts';
 import { Device } from '../../src/runtime/device.ts';
+import { Kernel } from '../../src/runtime/kernel.ts';
 import { createTraceFile } from '../../src/trace/file.ts';
 import { openTrace } from '../../src/trace/open.ts';
 import type { TraceReader } from '../../src/trace/reader.ts';
@@ -114,6 +115,48 @@ describe('the trace of a copy', () => {
   it('is the same, byte for byte, when it is done again', () => {
     recorded('again', 'gaudi', copy);
     assert.ok(readFileSync(path.join(folder, 'again')).equals(readFileSync(path.join(folder, 'copy'))));
+  });
+});
+
+describe('kernels in a trace', () => {
+  const text = 'nop; mov.i32 S1, 5; nop; nop\nnop\nnop\nnop\nnop\nnop; nop; mov.i32 V1, S1; nop\nhalt\nnop\nnop\nnop\n';
+
+  /** Has two cores run a kernel, and then another from the same place. @returns virtual time of its end */
+  async function launched(file: string | undefined): Promise<bigint> {
+    if (file !== undefined) createTraceFile(file);
+    const trace = file === undefined ? {} : { trace: { file, sequence: 1, root: 'model' } };
+    using model = new ModelMachine({ machine: 'gaudi', ...trace });
+    using device = Device.open({ driver: model.driver });
+    for (const each of [text, text.replace('5', '6')]) {
+      await device.launch(await Kernel.assemble(each, 'test'), { cores: 2, indexSpace: [2] });
+    }
+    return device.info.timeSync().device_time;
+  }
+
+  it('are followed bundle by bundle at their first launch, and take no longer for it', async () => {
+    const file = path.join(folder, 'kernels');
+    assert.equal(await launched(file), await launched(undefined));
+    const trace = openTrace(file);
+    const all = entries(trace);
+    const steps = all.filter(({ kind }) => kind.startsWith('tpc_') && kind !== 'tpc_kernel');
+    const follows = steps.flatMap(({ kind }, at) => (kind === 'tpc_follow' ? [at] : []));
+    // that by which the driver prepares the cores is the first
+    assert.equal(follows.length, 3);
+    const second = steps.slice(follows[1], follows[2]);
+    assert.deepEqual(
+      second
+        .filter(({ kind, name }) => kind === 'tpc_register' && (name === 'S1' || name === 'V1'))
+        .map(({ name }) => name),
+      ['S1', 'V1'],
+    );
+    const bundles = second.filter(({ kind }) => kind === 'tpc_bundle');
+    assert.match(bundles[0]?.name ?? '', /mov\.i32 S1, 5/);
+    assert.match(bundles.at(-1)?.name ?? '', /halt/);
+    assert.deepEqual(
+      bundles.map(({ time }) => time),
+      bundles.map(({ time }) => time).sort((a, b) => a - b),
+    );
+    assert.match(steps.slice(follows[2]).find(({ kind }) => kind === 'tpc_bundle')?.name ?? '', /mov\.i32 S1, 6/);
   });
 });
 

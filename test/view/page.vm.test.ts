@@ -12,7 +12,7 @@ import { pageFiles } from '../../src/view/bundle.ts';
 import { exportedDocument } from '../../src/view/document.ts';
 import { serveView } from '../../src/view/server.ts';
 import { launchBrowser } from './browser.ts';
-import { extendTrace, HOSTILE, writeTrace } from './traces.ts';
+import { extendTrace, HOSTILE, writeEmptyMachine, writeTrace } from './traces.ts';
 
 /** Where pictures of the views go, for a person to look at. */
 const pictures = process.env.SAGRADA_PICTURES;
@@ -24,6 +24,7 @@ describe('the page of the viewer', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'sagrada-page-'));
   const small = path.join(folder, 'small.pftrace');
   const steps = path.join(folder, 'steps.pftrace');
+  const launches = path.join(folder, 'launches.pftrace');
   let browser: Browser;
 
   before(async () => {
@@ -35,9 +36,14 @@ describe('the page of the viewer', () => {
       encoding: 'utf8',
     });
     assert.equal(made.status, 0, made.stderr);
+    const ran = spawnSync(process.execPath, ['bin/sagrada.js', 'run', '--trace', launches, 'examples/tpc-kernel.ts'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    assert.equal(ran.status, 0, ran.stderr);
   });
   after(async () => {
-    await browser.close();
+    await browser?.close();
     rmSync(folder, { recursive: true });
   });
 
@@ -193,6 +199,57 @@ describe('the page of the viewer', () => {
       await picture(page, 'program');
     }));
 
+  it('has the launches of a chip, and steps through the first of each program', () =>
+    view([launches], async (page) => {
+      await page.getByRole('tab', { name: 'TPC program' }).click();
+      await page.getByText('bundle 1 of 91').waitFor();
+      await page.getByRole('button', { name: 'End' }).click();
+      assert.match(await page.locator('[aria-current="true"]').innerText(), /halt/);
+      const loop = page.getByRole('row', { name: /loop 0, S1/ });
+      assert.match(await loop.innerText(), /, L_\d/);
+      await page.getByRole('button', { name: 'All launches' }).click();
+      const rows = page.getByRole('row').filter({ hasText: 'halted' });
+      // each of 16 cores is prepared by the driver, four run the program
+      assert.equal(await rows.count(), 20);
+      await page.getByRole('button', { name: 'Bundle by bundle' }).click();
+      await picture(page, 'launches');
+    }));
+
+  it('says of a view that is empty on which machines it is not', async () => {
+    const two = path.join(folder, 'two.pftrace');
+    writeEmptyMachine(two);
+    extendTrace(two, 3, 2);
+    await view([two], async (page) => {
+      for (const name of ['Topology', 'Memory', 'Sync objects']) {
+        await page.getByLabel('Machine').selectOption('machine 1');
+        await page.getByRole('tab', { name }).click();
+        await page.getByText('There is something to see on').waitFor();
+        await page.getByRole('tabpanel').getByRole('button', { name: 'machine 2' }).click();
+        await page.getByText('There is something to see on').waitFor({ state: 'detached' });
+      }
+    });
+  });
+
+  it('has a packet tell what caused it, where the buffer that it is in knows', () =>
+    view([launches], async (page) => {
+      await page.getByRole('searchbox').fill('packet lin_dma');
+      await page.getByRole('button', { name: 'Previous' }).click();
+      const causes = details(page).locator('section', { hasText: 'Caused by' });
+      await causes.getByRole('button', { name: 'DRM_IOCTL_HL_CS' }).waitFor();
+    }));
+
+  it('folds and unfolds groups', () =>
+    view([launches], async (page) => {
+      const queue = (expanded: boolean) => page.getByRole('button', { name: 'DMA0_QM', expanded });
+      await queue(false).waitFor();
+      await page.getByRole('button', { name: 'Unfold' }).click();
+      await queue(true).waitFor();
+      await page.getByRole('button', { name: 'Fold' }).click();
+      await queue(true).waitFor({ state: 'detached' });
+      await page.getByRole('button', { name: 'gaudi0' }).click();
+      await queue(false).waitFor();
+    }));
+
   it('compares two traces', () =>
     view([small, steps], async (page) => {
       await page.getByRole('tab', { name: 'Compare' }).click();
@@ -209,6 +266,13 @@ describe('the page of the viewer', () => {
         await page.getByRole('tab', { name: 'Coverage' }).click();
         await page.frameLocator('iframe').getByRole('heading', { name: 'what was exercised' }).waitFor();
       },
+      () => '<!DOCTYPE html><html lang="en"><title>r</title><h1>what was exercised</h1></html>',
+    ));
+
+  it('shows the report alone where there is no trace', () =>
+    view(
+      [],
+      (page) => page.frameLocator('iframe').getByRole('heading', { name: 'what was exercised' }).waitFor(),
       () => '<!DOCTYPE html><html lang="en"><title>r</title><h1>what was exercised</h1></html>',
     ));
 

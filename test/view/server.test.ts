@@ -108,6 +108,11 @@ describe('the server of the viewer', () => {
     assert.deepEqual(await read('5'), [200, '5', '']);
     appendFileSync(file, ' second');
     assert.deepEqual(await read('5'), [200, '12', ' second']);
+    const { body } = await ask(`${view.url}trace/0?from=2&most=5`);
+    assert.equal(String(body), 'rst s');
+    for (const most of ['0', '-1', 'x', '1.5']) {
+      assert.equal((await ask(`${view.url}trace/0?most=${most}`)).status, 400, most);
+    }
     truncateSync(file, 3);
     assert.deepEqual(await read('12'), [200, '3', '']);
     for (const from of ['-1', 'x', '1.5', '1e99']) assert.equal((await read(from))[0], 400, from);

@@ -16,6 +16,16 @@ export function writeTrace(path: string, rounds: number): void {
   extendTrace(path, rounds, 1);
 }
 
+/** A machine on which nothing has happened but a line of its log. */
+export function writeEmptyMachine(path: string): void {
+  createTraceFile(path);
+  using sink = new TraceFile(path);
+  const recorder = new TraceRecorder({ sink, sequence: 1, root: 'machine 1', now: () => 0 });
+  recorder.track().instant('machine', 'gaudi', { clock: 'virtual', target: 'model', seed: 1 });
+  recorder.track('driver', 'log').instant('log', undefined, { level: 6, text: 'nothing else' });
+  recorder.close();
+}
+
 /** Adds another machine to a trace, as a thread of a run does. */
 export function extendTrace(path: string, rounds: number, sequence: number): void {
   using sink = new TraceFile(path);

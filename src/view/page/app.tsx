@@ -38,7 +38,7 @@ const views: Readonly<Record<string, ComponentType<ViewProperties>>> = {
 export function App({ source }: { readonly source: Source }) {
   const { setup } = source;
   const [shown, setShown] = useState(0);
-  const [view, setView] = useState('Timeline');
+  const [view, setView] = useState(setup.traces.length > 0 ? 'Timeline' : 'Coverage');
   const [selected, setSelected] = useState<number>();
   const { traces, read } = useTraces(source);
   const whole = traces[shown];
@@ -50,7 +50,7 @@ export function App({ source }: { readonly source: Source }) {
     [whole, machines, machine],
   );
   const tabs = [
-    ...Object.keys(views),
+    ...(setup.traces.length > 0 ? Object.keys(views) : []),
     ...(setup.traces.length > 1 ? ['Compare'] : []),
     ...(setup.report ? ['Coverage'] : []),
   ];

@@ -116,7 +116,7 @@ export function TimelineView({ data, selected, onSelect, onView, view, compact }
   const stepFound = (direction: 1 | -1) => {
     if (!found || found.length === 0) return;
     const at = timeline.selected === undefined ? -1 : found.indexOf(timeline.selected);
-    const next = found[(at + direction + found.length) % found.length];
+    const next = at < 0 ? found.at(direction > 0 ? 0 : -1) : found[(at + direction + found.length) % found.length];
     if (next === undefined) return;
     timeline.show(next);
     choose(next);
