@@ -19,6 +19,8 @@ export const laneTypes = {
   u8: { bytes: 1, read: (view, at) => view.getUint8(at) },
 } satisfies Readonly<Record<string, LaneType>>;
 
+const LEAST_FLOAT = 1e-30;
+
 const scratch = new DataView(new ArrayBuffer(4));
 
 function floatOf(bits: number): number {
@@ -36,7 +38,10 @@ export function registerText(name: string, bytes: Uint8Array, type: keyof typeof
   if (/^AD/.test(name) && bytes.length >= 8) return `0x${view.getBigUint64(0, true).toString(16)}`;
   const word = view.getUint32(0, true);
   if (/^SP/.test(name)) return String(word);
-  return `${word | 0}  0x${word.toString(16).padStart(8, '0')}  ${numberText(view.getFloat32(0, true))}`;
+  const float = view.getFloat32(0, true);
+  const text = `${word | 0}  0x${word.toString(16).padStart(8, '0')}`;
+  // a small whole number is no float that anybody means
+  return Math.abs(float) < LEAST_FLOAT ? text : `${text}  ${numberText(float)}`;
 }
 
 function lanes(view: DataView, { bytes, read }: LaneType): string {

@@ -394,7 +394,7 @@ export class Timeline {
     right: number,
   ): void {
     const room = Math.floor((Math.min(right, this.width) - left - 8) / 6.5);
-    if (room < 3) return;
+    if (room < Math.min(text.length, 6)) return;
     context.fillStyle = colour;
     context.fillText(text.length > room ? `${text.slice(0, room - 1)}…` : text, left + 4, top + (ROW - 4) / 2);
   }
