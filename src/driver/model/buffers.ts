@@ -100,10 +100,12 @@ export class Buffers {
       refuse('EINVAL', 'mmap');
     }
     const { topic } = buffer;
-    if (Math.ceil(length / PAGE) * PAGE !== Math.ceil(buffer.size / PAGE) * PAGE) {
+    // the kernel makes whole pages of what a program asks for, before the driver sees it
+    const pages = Math.ceil(length / PAGE) * PAGE;
+    if (pages !== Math.ceil(buffer.size / PAGE) * PAGE) {
       this.#log(
         'err',
-        `${topic}: Memory mmap failed, mmap VM size 0x${length.toString(16)} != 0x${buffer.size.toString(16)} allocated physical mem size`,
+        `${topic}: Memory mmap failed, mmap VM size 0x${pages.toString(16)} != 0x${buffer.size.toString(16)} allocated physical mem size`,
       );
       refuse('EINVAL', 'mmap');
     }

@@ -148,7 +148,8 @@ export class EventFile implements FileOperations {
   }
 
   write(buffer: Uint8Array): number {
-    if (buffer.length < 8) refuse('EINVAL', 'write');
+    // since Linux 6.9 neither less nor more (eventfd_write)
+    if (buffer.length !== 8) refuse('EINVAL', 'write');
     const added = new DataView(buffer.buffer, buffer.byteOffset, 8).getBigUint64(0, true);
     if (added === HIGHEST) refuse('EINVAL', 'write');
     if (this.#count + added >= HIGHEST) refuse('EAGAIN', 'write');

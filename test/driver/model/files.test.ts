@@ -20,3 +20,12 @@ test('hardware blocks, of which this chip has none to map, are refused otherwise
   assert.throws(() => driver.mmap(fd, 4096, PROT_READ, 0x4n << 59n), { code: 'EPERM' });
   assert.throws(() => driver.mmap(fd, 4096, PROT_READ, 0x1n << 59n), { code: 'EINVAL' });
 });
+
+test('who writes to an eventfd writes its number and nothing else', () => {
+  using machine = new ModelMachine({ machine: 'gaudi' });
+  const { driver } = machine;
+  const fd = driver.eventfd(0, EFD_NONBLOCK);
+  for (const size of [0, 7, 9, 100]) assert.throws(() => driver.write(fd, new Uint8Array(size)), { code: 'EINVAL' });
+  assert.equal(driver.write(fd, new Uint8Array(8).fill(1, 0, 1)), 8);
+  assert.equal(driver.read(fd, new Uint8Array(8)), 8);
+});
