@@ -7,7 +7,7 @@ import { fenceAddress, type SyncObject } from '../../runtime/sync.ts';
 import { type QueueName, queueRow } from '../../uapi/habanalabs/gaudi.ts';
 import type { Declare, TestContext } from '../suite.ts';
 import { KiB, run } from './lib.ts';
-import { hold, release } from './sync-lib.ts';
+import { hold, meets, release } from './sync-lib.ts';
 
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
@@ -20,8 +20,9 @@ const QUIET = 20_000_000;
 const DEFAULT_QUIET = rows.ARB_MST_QUIET_PER.reset;
 /** The number by which a master knows its slave: one that is not 0. */
 const SLAVE = 5;
-/** More grants than a master gives without hearing from its slaves (ARB_MST_AVAIL_CRED). */
-const GRANTS = rows.ARB_MST_AVAIL_CRED.reset + 20;
+/** Grants that a master gives without hearing from its slaves, and more than those. */
+const CREDITS = rows.ARB_MST_AVAIL_CRED.reset;
+const GRANTS = CREDITS + 20;
 
 type Row = 'ARB_CFG_0' | 'ARB_MST_QUIET_PER' | 'ARB_MST_SLAVE_EN' | 'ARB_SLV_ID' | 'ARB_SLV_MASTER_INC_CRED_OFST';
 
@@ -53,6 +54,25 @@ async function all(t: TestContext, work: readonly (readonly [QueueName, CommandS
   const chunks = work.map(([queue, stream]) => chunk(t, queue, stream.add(done, 1)));
   const end = { queue: UP, stream: hold(UP, monitor, [done], work.length).set(done, 0) } as const;
   await device.wait(device.submit([end, ...chunks]), { signal: t.signal });
+}
+
+/** Has the arbiter of one queue's manager follow that of another's. */
+async function connect(t: TestContext, master: QueueName, slave: QueueName): Promise<void> {
+  const ofMaster = base(new CommandStream(), slave).register(
+    DMA_QM + rows.ARB_MST_CHOISE_PUSH_OFST.offset + 4 * SLAVE,
+    rows.ARB_CHOISE_Q_PUSH.offset,
+  );
+  set(set(ofMaster, 'ARB_MST_SLAVE_EN', 1 << SLAVE), 'ARB_CFG_0', ARB.ENABLED | ARB.MASTER);
+  const ofSlave = base(new CommandStream(), master);
+  set(set(ofSlave, 'ARB_SLV_ID', SLAVE), 'ARB_SLV_MASTER_INC_CRED_OFST', rows.ARB_MST_CRED_INC.offset);
+  set(ofSlave, 'ARB_CFG_0', ARB.ENABLED);
+  await all(t, [[slave, ofSlave]]);
+  await all(t, [[master, ofMaster]]);
+}
+
+async function disconnect(t: TestContext, master: QueueName, slave: QueueName): Promise<void> {
+  await all(t, [[master, set(set(new CommandStream(), 'ARB_MST_SLAVE_EN', 0), 'ARB_CFG_0', 0)]]);
+  await all(t, [[slave, set(new CommandStream(), 'ARB_CFG_0', 0)]]);
 }
 
 export function arbitration(test: Declare): void {
@@ -120,27 +140,76 @@ export function arbitration(test: Declare): void {
 
   test('an arbiter follows that of another queue manager, and tells it of each grant', async (t) => {
     const [master, slave] = ['DMA_5_1', 'DMA_6_1'] as const;
-    const ofMaster = base(new CommandStream(), slave).register(
-      DMA_QM + rows.ARB_MST_CHOISE_PUSH_OFST.offset + 4 * SLAVE,
-      rows.ARB_CHOISE_Q_PUSH.offset,
-    );
-    set(set(ofMaster, 'ARB_MST_SLAVE_EN', 1 << SLAVE), 'ARB_CFG_0', ARB.ENABLED | ARB.MASTER);
-    const ofSlave = base(new CommandStream(), master);
-    set(set(ofSlave, 'ARB_SLV_ID', SLAVE), 'ARB_SLV_MASTER_INC_CRED_OFST', rows.ARB_MST_CRED_INC.offset);
-    set(ofSlave, 'ARB_CFG_0', ARB.ENABLED);
-    await all(t, [[slave, ofSlave]]);
-    await all(t, [[master, ofMaster]]);
-    const turns = () => {
+    await connect(t, master, slave);
+    const { device } = t;
+    const manager = device.sync('E_N');
+    using granted = manager.syncObject();
+    using done = manager.syncObject();
+    const turns = (count?: SyncObject) => {
       const stream = new CommandStream();
-      for (let i = 0; i < GRANTS; i++)
-        stream.packet('ARB_POINT', { priority: 0 }).packet('ARB_POINT', { priority: 0, release: 1 });
-      return stream;
+      for (let i = 0; i < GRANTS; i++) {
+        stream.packet('ARB_POINT', { priority: 0 });
+        if (count) stream.add(count, 1);
+        stream.packet('ARB_POINT', { priority: 0, release: 1 });
+      }
+      return stream.add(done, 1);
     };
-    await all(t, [
-      [slave, turns()],
-      [master, turns()],
+    // the master stops when its slave has all the choices that it can hold
+    using monitors = new DisposableStack();
+    const gate = monitors.use(manager.monitor());
+    const first = device.submit([
+      { queue: UP, stream: hold(UP, gate, [granted], CREDITS) },
+      chunk(t, master, turns(granted)),
     ]);
-    await all(t, [[master, set(set(new CommandStream(), 'ARB_MST_SLAVE_EN', 0), 'ARB_CFG_0', 0)]]);
-    await all(t, [[slave, set(new CommandStream(), 'ARB_CFG_0', 0)]]);
+    await device.wait(first, { signal: t.signal });
+    assert.equal(await meets(t, [granted], CREDITS + 1), false, 'the master went on');
+    const end = { queue: UP, stream: hold(UP, gate, [done], 2) } as const;
+    await device.wait(device.submit([end, chunk(t, slave, turns())]), { signal: t.signal });
+    assert.ok(await meets(t, [granted], GRANTS));
+    await disconnect(t, master, slave);
+  });
+
+  test('a slave gives its engine to streams in the order in which its master chose them', async (t) => {
+    const { device } = t;
+    const manager = device.sync('E_N');
+    await connect(t, 'DMA_5_0', 'DMA_6_0');
+    const [done, early, late] = [manager.syncObject(), manager.syncObject(), manager.syncObject()];
+    const turn = (object?: SyncObject) => {
+      const stream = new CommandStream().packet('ARB_POINT', { priority: 0 });
+      if (object) stream.add(object, 1);
+      return stream.packet('ARB_POINT', { priority: 0, release: 1 });
+    };
+    const end = (count: number) => ({ queue: UP, stream: hold(UP, manager.monitor(), [done], count) }) as const;
+    // the master's streams 1 and 2, one behind the other; then the slave's stream 2, which was chosen last
+    for (const [i, queue] of (['DMA_5_1', 'DMA_5_2'] as const).entries()) {
+      const chosen = device.submit([end(i + 1), chunk(t, queue, turn().add(done, 1))]);
+      await device.wait(chosen, { signal: t.signal });
+    }
+    const asked = new CommandStream().add(done, 1).raw(turn(late).bytes);
+    await device.wait(device.submit([end(3), chunk(t, 'DMA_6_2', asked)]), { signal: t.signal });
+    assert.equal(await meets(t, [late], 1), false, 'a stream had the engine that was not chosen yet');
+    await device.wait(device.submit([end(4), chunk(t, 'DMA_6_1', turn(early).add(done, 1))]), { signal: t.signal });
+    assert.ok(await meets(t, [early], 1));
+    await run(t, UP, hold(UP, manager.monitor(), [late], 1));
+    await disconnect(t, 'DMA_5_0', 'DMA_6_0');
+  });
+
+  test('a stream that does not have the engine cannot give it away', async (t) => {
+    const { device } = t;
+    const manager = device.sync('E_N');
+    const [done, third] = [manager.syncObject(), manager.syncObject()];
+    await all(t, [['DMA_4_0', set(new CommandStream(), 'ARB_CFG_0', ARB.ENABLED | ARB.MASTER)]]);
+    const end = (count: number) => ({ queue: UP, stream: hold(UP, manager.monitor(), [done], count) }) as const;
+    const step = async (count: number, queue: QueueName, stream: CommandStream) => {
+      await device.wait(device.submit([end(count), chunk(t, queue, stream)]), { signal: t.signal });
+    };
+    const ask = () => new CommandStream().packet('ARB_POINT', { priority: 0 });
+    await step(1, 'DMA_4_0', ask().add(done, 1).fence(0).packet('ARB_POINT', { priority: 0, release: 1 }));
+    await step(2, 'DMA_4_2', new CommandStream().add(done, 1).raw(ask().bytes).add(third, 1));
+    await step(3, 'DMA_4_1', new CommandStream().packet('ARB_POINT', { priority: 0, release: 1 }).add(done, 1));
+    assert.equal(await meets(t, [third], 1), false, 'two streams have the engine');
+    await release(t, 'DMA_4_0', DOWN);
+    await run(t, UP, hold(UP, manager.monitor(), [third], 1));
+    await all(t, [['DMA_4_0', set(new CommandStream(), 'ARB_CFG_0', 0)]]);
   });
 }

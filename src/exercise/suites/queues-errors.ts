@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import { dmaCore } from '../../../specs/gaudi/registers/dma-core.ts';
+import { qmanRegisters } from '../../../specs/gaudi/registers/qman.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { Device } from '../../runtime/device.ts';
 import { fenceAddress } from '../../runtime/sync.ts';
@@ -14,6 +15,14 @@ import { asNew, control, KILLING, LATE_EVENT, recovered, resets, SLOW } from './
 import { meets } from './sync-lib.ts';
 
 const DOWN = 'DMA_0_0';
+/** Where a queue manager lies within the 64 KiB of an engine that WREG_32 reaches (dma0_qm_regs.h, tpc0_qm_regs.h). */
+const QM = 0x8000;
+/** An arbiter that follows another. */
+const ARBITER = 1 << 8;
+/** Choices that such an arbiter can queue (ARB_MST_AVAIL_CRED, what its master gives it at first). */
+const CHOICES = qmanRegisters.rows.ARB_MST_AVAIL_CRED.reset;
+/** From what a program has to where it has nothing. */
+const FAR = 2n ** 44n;
 /** Beyond the registers of a DMA engine, and before those of its queue manager (gaudi_blocks.h). */
 const NO_REGISTER = dmaCore.size + 0x1000;
 /** A register that the driver keeps to itself (gaudi_security.c, the last of the ranges). */
@@ -29,6 +38,18 @@ interface Mistake {
   readonly overflow?: true;
   /** Made by the lower command processor. */
   readonly lower?: true;
+  /** What is behind it is not held up. */
+  readonly goesOn?: true;
+  /** The packets are where nothing is. */
+  readonly nowhere?: true;
+}
+
+/** A master has chosen a stream so often. */
+function choices(stream: number, count: number): CommandStream {
+  const { ARB_CFG_0, ARB_CHOISE_Q_PUSH } = qmanRegisters.rows;
+  const packets = new CommandStream().register(QM + ARB_CFG_0.offset, ARBITER);
+  for (let i = 0; i < count; i++) packets.register(QM + ARB_CHOISE_Q_PUSH.offset, stream);
+  return packets;
 }
 
 const mistakes: readonly Mistake[] = [
@@ -37,6 +58,11 @@ const mistakes: readonly Mistake[] = [
   { queue: 'DMA_4_2', event: 'DMA4_QM', packets: new CommandStream().packet('STOP', {}) },
   { queue: 'TPC_1_3', event: 'TPC1_QM', packets: new CommandStream().fence(2), overflow: true },
   { queue: 'DMA_6_1', event: 'DMA6_QM', packets: new CommandStream().packet('STOP', {}), lower: true },
+  { queue: 'MME_0_2', event: 'MME2_QM', packets: new CommandStream(), nowhere: true },
+  // the engine is not given to a stream any more, not even to one that was chosen
+  { queue: 'DMA_7_0', event: 'DMA7_QM', packets: choices(0, CHOICES + 1).packet('ARB_POINT', { priority: 0 }) },
+  // chosen is a stream that does not ask: some seconds later that is told (gaudi.c, GAUDI_ARB_WDT_TIMEOUT)
+  { queue: 'TPC_2_0', event: 'TPC2_QM', packets: choices(1, 1), goesOn: true },
 ];
 
 /** An address in SRAM at which no word begins. */
@@ -50,7 +76,8 @@ export function queueErrors(test: Declare): void {
     async (t) => {
       t.expectMessages(
         /H\/W interrupt/,
-        /err cause: (CP WRREG32|CP AXI LBW|CP encountered STOP|FENCE 3 inc over max)/,
+        /err cause: (CP WRREG32|CP AXI LBW|CQ AXI HBW|CP encountered STOP|FENCE 3 inc over max|Choice)/,
+        /MMU page fault/,
         /RAZWI/,
         /stop on err|PQE/,
         /register|message to address/,
@@ -69,12 +96,13 @@ export function queueErrors(test: Declare): void {
           event: 'DMA5_QM',
           packets: new CommandStream().write(oddAddress(t, device), 1),
         };
-        for (const { queue, event, packets, overflow, lower } of [...mistakes, odd]) {
+        for (const { queue, event, packets, overflow, lower, goesOn, nowhere } of [...mistakes, odd]) {
           const behind = device.sync('E_N').syncObject();
           const memory = device.allocHost(KiB);
           const stream = new CommandStream().raw(packets.bytes).nop().add(behind, 1);
           memory.bytes.set(stream.bytes);
-          const place = lower ? device.load(stream) : { place: memory, size: stream.size };
+          const { size } = stream;
+          const place = lower ? device.load(stream) : { place: nowhere ? memory.deviceAddress + FAR : memory, size };
           const work = device.submit([
             { queue, ...place },
             { queue: DOWN, stream: new CommandStream().nop() },
@@ -88,7 +116,7 @@ export function queueErrors(test: Declare): void {
           }
           await told(t, events, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
           assert.equal(await counted(t, device, event, counts), 1, `${queue}: ${event}`);
-          if (!overflow) assert.equal(await meets(t, [behind], 1, false, device), false, `${queue} went on`);
+          if (!overflow && !goesOn) assert.equal(await meets(t, [behind], 1, false, device), false, `${queue} went on`);
         }
       } finally {
         device.close();

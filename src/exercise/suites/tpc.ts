@@ -5,12 +5,13 @@ import { STATUS } from '../../../specs/gaudi/registers/tpc-cfg.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { Device } from '../../runtime/device.ts';
 import { floatWord } from '../../runtime/kernel.ts';
-import type { StepOptions } from '../../runtime/launch.ts';
+import { corePackets, type StepOptions } from '../../runtime/launch.ts';
 import { Tensor } from '../../runtime/tensor.ts';
 import { lookupTables } from '../../tpc/tables/index.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { assertSame, fill, KiB, MiB, run } from './lib.ts';
 import { runBeside } from './queues-internal.ts';
+import { hold } from './sync-lib.ts';
 import { faults } from './tpc-faults.ts';
 import {
   assertNumbers,
@@ -23,6 +24,7 @@ import {
   members,
   small,
   toDevice,
+  UP,
 } from './tpc-lib.ts';
 
 /** Elements that the program `descriptor` stores: two for each register. */
@@ -431,6 +433,35 @@ function together(test: Declare): void {
     await runBeside(t, object, [{ queue: 'TPC_6_0', place: packets, size: stream.size }]);
     assert.equal(y.memory.words[0], 5, 'the kernel had not ended');
     await kernelWork.wait({ signal: t.signal });
+  });
+
+  test('a kernel that waits for its turn has the descriptor that it was started with', async (t) => {
+    const { device } = t;
+    const linger = kernel('linger');
+    const code = t.use(device.dram.allocate(linger.code.length, 128));
+    const program = t.use(device.allocHost(linger.code.length));
+    program.bytes.set(linger.code);
+    await toDevice(t, code, program);
+    using done = device.sync('E_N').syncObject();
+    const results = [3, 4, 5].map((answer) => ({ answer, ...hostTensor(t, { type: 'i32', shape: [1] }) }));
+    const stream = new CommandStream();
+    const box = { offset: [0, 0, 0, 0, 0], size: [1, 1, 1, 1, 1] };
+    for (const { answer, tensor } of results) {
+      // the first runs long, the others are there by then
+      const scalars = [answer === 3 ? 3000 : 3, answer];
+      const packets = corePackets(linger, code.address, box, done, { tensors: [tensor], scalars });
+      // without the barrier that a launch begins with
+      stream.raw(packets.bytes.subarray(new CommandStream().nop().size));
+    }
+    const place = t.use(device.allocHost(stream.size));
+    place.bytes.set(stream.bytes);
+    using monitor = device.sync('E_N').monitor();
+    const work = device.submit([
+      { queue: UP, stream: hold(UP, monitor, [done], results.length) },
+      { queue: 'TPC_3_0', place, size: stream.size },
+    ]);
+    await device.wait(work, { signal: t.signal });
+    for (const { answer, memory } of results) assert.equal(memory.words[0], answer);
   });
 
   test('a program is copied once, and another takes its own place', async (t) => {
