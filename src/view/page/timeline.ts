@@ -10,6 +10,9 @@ const ROW = 20;
 const TRACK_GAP = 6;
 const RULER = 26;
 const LEAST_SPAN = 5;
+/** Pixels: what is less wide is not told apart from its neighbours; instants that are nearer are drawn as lines. */
+const NARROW = 3;
+const DENSE = 5;
 
 /** A row of names and events: a group's heading has no lanes. */
 interface Row {
@@ -335,9 +338,22 @@ export class Timeline {
     const until = this.from + this.span;
     const step = this.span / this.width;
     const bar = ROW - 4;
+    const dim = ends !== undefined || this.found !== undefined;
+    const alpha = !dim ? 1 : this.found === undefined ? 0.55 : 0.2;
+    // Narrow ones of a colour that touch each other are one rectangle: pictures are as quick as their rectangles are few.
+    let colour = '';
+    let [from, to] = [0, 0];
+    const paint = () => {
+      if (to <= from) return;
+      context.fillStyle = colour;
+      context.globalAlpha = alpha;
+      context.fillRect(from, top, to - from, bar);
+      context.globalAlpha = 1;
+      to = from;
+    };
     // The one before the first that begins in sight may reach into it.
     let at = Math.max(0, firstAtLeast(events, start, this.from) - 1);
-    let fill = '';
+    let before = Number.NEGATIVE_INFINITY;
     while (at < events.length) {
       const event = events[at] as number;
       const begin = start[event] as number;
@@ -346,32 +362,53 @@ export class Timeline {
       const left = Math.max(-2, (begin - this.from) * scale);
       const wide = (finish - this.from) * scale - left;
       if (finish >= this.from) {
-        const colour = colours.categories[category[event] as number] ?? colours.accent;
-        if (colour !== fill) {
-          fill = colour;
-          context.fillStyle = colour;
+        const its = colours.categories[category[event] as number] ?? colours.accent;
+        const lone = begin === finish && left - before > DENSE;
+        if (wide < NARROW && !lone) {
+          const right = left + Math.max(begin === finish ? 2 : 1, wide);
+          if (its !== colour || left > to + 1) {
+            paint();
+            colour = its;
+            from = left;
+          }
+          to = Math.max(to, right);
+        } else {
+          paint();
+          colour = its;
+          context.fillStyle = its;
+          context.globalAlpha = alpha;
+          if (lone) drawInstant(context, left, top, bar);
+          else context.fillRect(left, top, Math.min(wide, this.width + 4), bar);
+          context.globalAlpha = 1;
+          [from, to] = [0, 0];
         }
-        const dim = ends !== undefined || this.found !== undefined;
-        if (dim) context.globalAlpha = this.found === undefined ? 0.55 : 0.2;
-        if (begin === finish) drawInstant(context, left, top, bar);
-        else context.fillRect(left, top, Math.max(1, Math.min(wide, this.width + 4)), bar);
+        before = left;
         if (wide > 30 && !ends) {
-          if (dim) context.globalAlpha = 1;
           const ink = dim ? colours.dim : '#fff';
           this.#drawName(context, ink, names[name[event] as number] ?? '', Math.max(left, 0), top, left + wide);
-          fill = '';
         }
-        if (dim) context.globalAlpha = 1;
         if (event === this.selected) {
+          paint();
           context.strokeStyle = colours.text;
           context.lineWidth = 2;
           context.strokeRect(left - 1, top - 1, Math.max(3, wide + 2), bar + 2);
         }
       }
-      // What begins within the same pixel would be drawn over this one; only the last of it may reach beyond.
-      const next = finish - begin < step && scale < 1e6 ? firstAtLeast(events, start, begin + step, at) : at + 1;
-      at = Math.max(at + 1, next - (next > at + 1 ? 1 : 0));
+      at = finish - begin < step && scale < 1e6 ? this.#nextVisible(events, at, begin + step, ends) : at + 1;
     }
+    paint();
+  }
+
+  /**
+   * Index of the next event of a row that is seen beside the one at `at`: what begins before `time` would be drawn over it, but
+   * for the last, which may reach beyond.
+   */
+  #nextVisible(events: Uint32Array, at: number, time: number, ends: Float64Array | undefined): number {
+    const { start, end } = this.data;
+    const next = Math.max(at + 1, firstAtLeast(events, start, time, at));
+    const last = next - 1;
+    if (last <= at) return next;
+    return ((ends ? ends[last] : end[events[last] as number]) as number) > time ? last : next;
   }
 
   /** What was searched for, over the others: where many lie on one pixel, none of it is hidden. */
