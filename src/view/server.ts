@@ -124,11 +124,17 @@ function part(file: string): Answer {
     }
     const length = Math.min(size - from, most);
     response.setHeader('content-length', length);
-    await pipeline(createReadStream(file, { start: from, end: from + length - 1 }), response).catch((error) => {
+    await pipeline(
+      createReadStream(file, { start: from, end: from + length - 1, highWaterMark: CHUNK }),
+      response,
+    ).catch((error) => {
       if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
     });
   };
 }
+
+/** Bytes that are read at a time. */
+const CHUNK = 2 ** 20;
 
 function refuse(response: ServerResponse, status: number, why: string): void {
   response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });

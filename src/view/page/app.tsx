@@ -182,16 +182,24 @@ async function follow(
   let at = 0;
   let told = false;
   let more = false;
+  // while one piece is read, the next is already on its way
+  let next: ReturnType<Source['read']> | undefined;
   while (!ended.aborted) {
     let spent = 0;
     try {
-      const { bytes, size } = await source.read(index, at);
+      const { bytes, size } = await (next ?? source.read(index, at));
+      next = undefined;
       if (size < at) {
         parser = new TraceParser(title);
         at = 0;
         continue;
       }
       at += bytes.length;
+      if (bytes.length > 0 && at < size) {
+        next = source.read(index, at);
+        // what is wrong with it is told when it is its turn
+        next.catch(() => {});
+      }
       parser.add(bytes);
       more ||= bytes.length > 0;
       if (bytes.length > 0 && at < size) {

@@ -63,13 +63,10 @@ export function summaryOf(
   lanes: readonly Lane[],
   { start, end }: { readonly start: Float64Array; readonly end: Float64Array },
 ): Summary {
-  const all = new Uint32Array(lanes.reduce((sum, { events }) => sum + events.length, 0));
-  let filled = 0;
-  for (const { events } of lanes) {
-    all.set(events, filled);
-    filled += events.length;
-  }
-  all.sort((a, b) => (start[a] as number) - (start[b] as number));
+  const all = merged(
+    lanes.map(({ events }) => events),
+    start,
+  );
   const ends = new Float64Array(all.length);
   let count = 0;
   for (const event of all) {
@@ -82,6 +79,31 @@ export function summaryOf(
     ends[count++] = until;
   }
   return { events: all.slice(0, count), ends: ends.slice(0, count) };
+}
+
+/** Lists that are in the order of their times as one; pair by pair, so that none is gone through often. */
+function merged(lists: readonly Uint32Array[], times: Float64Array): Uint32Array {
+  let rest = lists;
+  while (rest.length > 1) {
+    const next: Uint32Array[] = [];
+    for (let at = 0; at < rest.length; at += 2) {
+      const [a, b] = [rest[at] as Uint32Array, rest[at + 1]];
+      next.push(b ? mergedPair(a, b, times) : a);
+    }
+    rest = next;
+  }
+  return rest[0]?.slice() ?? new Uint32Array();
+}
+
+function mergedPair(a: Uint32Array, b: Uint32Array, times: Float64Array): Uint32Array {
+  const result = new Uint32Array(a.length + b.length);
+  let [i, j] = [0, 0];
+  for (let at = 0; at < result.length; at++) {
+    const fromA =
+      j >= b.length || (i < a.length && (times[a[i] as number] as number) <= (times[b[j] as number] as number));
+    result[at] = (fromA ? a[i++] : b[j++]) as number;
+  }
+  return result;
 }
 
 /** First index in `events` whose time in `times` is at least `at`. */

@@ -65,6 +65,7 @@ export function machinesWith(data: TraceData, category: string): string[] {
 /** What of a trace is of one machine. */
 export function onlyMachine(data: TraceData, machine: string): TraceData {
   const mine = data.tracks.map(({ path }) => path[0] === machine);
+  if (mine.every((one) => one)) return data;
   const order = data.order.filter((event) => mine[data.track[event] as number]);
   let duration = 0;
   for (const event of order) duration = Math.max(duration, data.end[event] as number);
