@@ -55,16 +55,19 @@ async function values(name: string, given: Given): Promise<Completion | undefine
     case 'isa':
       return alone(Object.entries(instructionSets).map(([value, { doc }]) => ({ value, doc })));
     case '--kernel': {
-      const suites = ['backports', 'stable'].map((value) => ({ value, doc: `Debian's kernel` }));
+      const suites = [
+        ...['backports', 'stable'].map((value) => ({ value, doc: `Debian's kernel` })),
+        { value: 'coverage', doc: 'counts what runs of the drivers, and watches them' },
+      ];
       return { candidates: suites, files: 'files' };
     }
     case '--on':
       return alone(['model', 'vm', 'model,vm'].map((value) => ({ value, doc: '' })));
     case 'suite': {
-      const { suites } = await import('../exercise/suites/index.ts');
+      const { namedSuites, suites } = await import('../exercise/suites/index.ts');
       const { SUITE } = await import('../exercise/agreement/sequences.ts');
       return alone([
-        ...suites.map(({ name: value, about }) => ({ value, doc: about })),
+        ...[...suites, ...namedSuites].map(({ name: value, about }) => ({ value, doc: about })),
         { value: SUITE, doc: 'random sequences of calls' },
       ]);
     }

@@ -283,6 +283,9 @@ function keepLog(text: string): void {
 /** Seconds without a sign of life after which a guest that starts is given up, where its kernel watches everything. */
 const WATCHED_PATIENCE = 120;
 
+/** Milliseconds that kmemleak may take to look through the memory of a slow guest. */
+const SCANNING = 900_000;
+
 /** The module whose code is watched. */
 const DRIVER = 'habanalabs';
 
@@ -320,7 +323,7 @@ class VmStation implements Station {
     }
     await this.#code?.begin(this.#vm);
     this.#leaks = this.#vm.kernelRelease.endsWith(COVERAGE_SUFFIX)
-      ? await LeakWatch.of(commandsIn(this.#vm))
+      ? await LeakWatch.of(commandsIn(this.#vm, SCANNING))
       : undefined;
   }
 

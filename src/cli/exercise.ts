@@ -19,7 +19,7 @@ import type { Reporter, Reproduce, Write } from '../exercise/report/reporter.ts'
 import { statusLine } from '../exercise/report/status.ts';
 import { chosenTests, machineOf, type RunConfig, type Shard } from '../exercise/selection.ts';
 import type { Test } from '../exercise/suite.ts';
-import { suites } from '../exercise/suites/index.ts';
+import { namedSuites, suites } from '../exercise/suites/index.ts';
 import { suggestion } from '../isa/diagnostics.ts';
 import { UserError } from '../sim/errors.ts';
 import { Both, InProcess, InVm, type Place, type PlaceOptions } from './exercise-places.ts';
@@ -57,7 +57,10 @@ export function command(): Command {
     .description(
       'run the suites against a driver and modelled hardware: the driver’s model in this process, or the unmodified driver of a Linux kernel in a virtual machine',
     )
-    .argument('[suite...]', `of: ${suites.map((s) => s.name).join(', ')} (all of these if left out), ${SUITE}`)
+    .argument(
+      '[suite...]',
+      `of: ${suites.map((s) => s.name).join(', ')} (all of these if left out), ${onlyNamed.join(', ')}`,
+    )
     .addOption(
       new Option(
         '--on <targets>',
@@ -99,6 +102,9 @@ export function command(): Command {
   );
 }
 
+/** Suites that run only when they are named. */
+const onlyNamed = [...namedSuites.map((s) => s.name), SUITE];
+
 function targetNames(text: string): readonly TargetName[] {
   const names = text.split(',');
   const unknown = names.find((name) => !targets.includes(name as TargetName));
@@ -139,7 +145,7 @@ function regexp(text: string): RegExp {
 
 async function run(names: readonly string[], asked: Options, self: Command): Promise<void> {
   endWithReader();
-  const known = [...suites.map((s) => s.name), SUITE];
+  const known = [...suites.map((s) => s.name), ...onlyNamed];
   for (const name of names) {
     if (!known.includes(name)) {
       throw new UserError(`no suite "${name}"${suggestion(name, known)}; there are ${known.join(', ')}`);
@@ -222,8 +228,11 @@ async function run(names: readonly string[], asked: Options, self: Command): Pro
         const message = `memory was lost that was allocated during this test:\n${text}`;
         process.stderr.write(`sagrada: ${id}: ${message}\n`);
         process.exitCode = 1;
-        const result = results.find((one) => one.id === id);
-        if (result) kept.result({ ...result, status: 'failed', failure: result.failure ?? { message } });
+        const at = results.findIndex((one) => one.id === id);
+        const result = results[at];
+        if (!result) continue;
+        results[at] = { ...result, status: 'failed', failure: result.failure ?? { message } };
+        kept.result(results[at]);
       }
       if (options.coverage) keepCode(await place.code(), kept, options.lcov);
       kept.end((performance.now() - begin) / 1000);

@@ -1,6 +1,6 @@
 /** What a test may need of a machine beyond cards, and whether there is it: the same question on every target. */
 
-import { type Driver, SystemError } from '../driver/driver.ts';
+import { type Driver, O_RDONLY, SystemError } from '../driver/driver.ts';
 import { Importer, type ImporterFeatures } from '../runtime/peer.ts';
 import type { Test } from './suite.ts';
 
@@ -12,6 +12,8 @@ interface Situation {
   /** Network cards, and how many of them, from the first on, have a bridge above them in common with the first accelerator. */
   readonly nics: number;
   readonly nicsBeside: number;
+  /** Whether the kernel can be told to refuse memory to the driver. */
+  readonly shortage: boolean;
 }
 
 interface NeedRow {
@@ -50,6 +52,10 @@ const NEEDS = {
     doc: 'a kernel with CONFIG_PCI_P2PDMA, and a network card below another root port than the accelerator',
     met: ({ importer, nics, nicsBeside }) =>
       importer?.peerToPeer !== false && importer?.hostRoutes !== true && nics > 0 && nicsBeside === 0,
+  },
+  shortage: {
+    doc: 'a kernel with CONFIG_FAILSLAB and CONFIG_FAULT_INJECTION_STACKTRACE_FILTER, e.g. --kernel coverage',
+    met: ({ shortage }) => shortage,
   },
   importer: {
     doc: 'the module sagrada_importer',
@@ -91,7 +97,23 @@ function situation(driver: Driver): Situation {
   const nics = driver.rdmaDevices();
   const apart = nics.findIndex(({ bridges }) => first === undefined || bridges[0] !== first.bridges[0]);
   const nicsBeside = apart < 0 ? nics.length : apart;
-  return { importer: importerFeatures(driver), together, nics: nics.length, nicsBeside };
+  return {
+    importer: importerFeatures(driver),
+    together,
+    nics: nics.length,
+    nicsBeside,
+    shortage: refusesMemory(driver),
+  };
+}
+
+function refusesMemory(driver: Driver): boolean {
+  try {
+    driver.close(driver.open('/sys/kernel/debug/failslab/require-start', O_RDONLY));
+    return true;
+  } catch (error) {
+    if (error instanceof SystemError && ['ENOENT', 'EACCES'].includes(error.code)) return false;
+    throw error;
+  }
 }
 
 function importerFeatures(driver: Driver): ImporterFeatures | undefined {

@@ -4,7 +4,7 @@ import { sequencesOf } from './agreement/sequences.ts';
 import { longTests } from './long-tests.ts';
 import { type RunOptions, select } from './runner.ts';
 import type { Test } from './suite.ts';
-import { suites } from './suites/index.ts';
+import { namedSuites, suites } from './suites/index.ts';
 
 /** Part `index` (from 1) of `count`. */
 export interface Shard {
@@ -36,7 +36,10 @@ export function machineOf(suite: string): string | undefined {
 export function chosenTests(config: RunConfig): Test[] {
   // a sequence that is named is run, whatever else was asked for
   const only = config.only === undefined ? {} : { only: config.only };
-  const tests = select([...suites, sequencesOf(config)], {
+  const named = namedSuites.filter(
+    ({ name, tests }) => config.suites.includes(name) || tests.some(({ id }) => config.only?.includes(id)),
+  );
+  const tests = select([...suites, ...named, sequencesOf(config)], {
     suites: config.suites,
     ...(config.grep === undefined || config.only !== undefined ? {} : { grep: new RegExp(config.grep) }),
     ...only,

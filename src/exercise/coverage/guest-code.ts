@@ -83,13 +83,13 @@ async function counting(run: GuestCommand, notes: readonly string[], cache: stri
   };
 }
 
-/** @throws Error of a command when the guest does not answer */
-export function commandsIn(vm: Vm): GuestCommand {
+/** @param patience milliseconds that a command may take. @throws Error of a command when the guest does not answer */
+export function commandsIn(vm: Vm, patience = PATIENCE): GuestCommand {
   return async (command) => {
     const parts: Buffer[] = [];
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('the guest does not answer')), PATIENCE);
+      timer = setTimeout(() => reject(new Error('the guest does not answer')), patience);
     });
     try {
       const ended = vm.run(command, { cwd: '/', onStdout: (data) => void parts.push(Buffer.from(data)) });

@@ -15,11 +15,15 @@ import { p2p } from './p2p.ts';
 import { queues } from './queues.ts';
 import { records } from './records.ts';
 import { reset } from './reset.ts';
+import { shortage } from './shortage.ts';
 import { sync } from './sync.ts';
 import { threads } from './threads.ts';
 import { tpc } from './tpc.ts';
 
-/** All suites, in the order in which they run. */
+/** What is run only where it is named. */
+export const namedSuites: readonly Suite[] = [shortage];
+
+/** All other suites, in the order in which they run. */
 export const suites: readonly Suite[] = [
   info,
   attributes,

@@ -14,13 +14,14 @@ import { suites } from '../../../src/exercise/suites/index.ts';
 import { ModelMachine } from '../../../src/machine/model.ts';
 import { seed } from '../../seed.ts';
 
-/** Which machine has what a test needs; undefined: none, as the model is of a kernel with CONFIG_PCI_P2PDMA. */
+/** Which machine has what a test needs; undefined: none, as the model is of a kernel with CONFIG_PCI_P2PDMA that has memory. */
 const MACHINES: Readonly<Record<Need, string | undefined>> = {
   p2p: 'gaudi-x2',
   importer: 'gaudi-x2',
   apart: 'gaudi-x2-apart',
   'no-host-routes': 'gaudi-x2',
   'no-p2p': undefined,
+  shortage: undefined,
   nic: 'gaudi-x2-efa-x2',
   nics: 'gaudi-x2-efa-x2',
   'nic-apart': 'gaudi-efa-apart',
