@@ -270,7 +270,7 @@ export class ModelDriver extends Program implements System {
         return yield* waitIoctl(ports, context, argument);
       }
       case numberOf(DRM_IOCTL_HL_MEMORY.request): {
-        const exported = (address: number, size: number) => this.#export(node, address, size);
+        const exported = (address: number, size: number, flags: number) => this.#export(node, address, size, flags);
         return yield* memoryIoctl(card, context, argument, exported);
       }
       case numberOf(DRM_IOCTL_HL_DEBUG.request):
@@ -408,7 +408,7 @@ export class ModelDriver extends Program implements System {
   }
 
   /** export_dmabuf: the dma-buf keeps the compute node open. */
-  #export(node: ComputeNode, address: number, size: number): number {
+  #export(node: ComputeNode, address: number, size: number, flags: number): number {
     const { card, context } = node;
     node.file.get();
     context.references++;
@@ -417,7 +417,7 @@ export class ModelDriver extends Program implements System {
       node.file.put();
     };
     const dmabuf = new DmaBuf(card, this.#fabric.topology, address, size, release);
-    return this.kernel.current.files.add(new OpenFile(dmabuf));
+    return this.kernel.current.files.add(new OpenFile(dmabuf).opened(flags));
   }
 
   /** This program goes on, and so can tell of it; only its nodes of the cards that ended it are closed. */

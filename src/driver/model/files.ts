@@ -1,7 +1,7 @@
 /** Open files of the program and their descriptors, as a kernel keeps them. */
 
 import { Condition, type Steps } from '../../sim/process.ts';
-import type { Mapping } from '../driver.ts';
+import { type Mapping, O_RDWR, O_WRONLY } from '../driver.ts';
 import { refuse } from './errno.ts';
 
 /** A mapping of a file of a device. */
@@ -34,10 +34,26 @@ export interface FileOperations {
 
 export class OpenFile<T extends FileOperations = FileOperations> {
   readonly operations: T;
+  /** O_RDONLY, O_WRONLY or O_RDWR: what it was opened for. */
+  #access = O_RDWR;
   #references = 0;
 
   constructor(operations: T) {
     this.operations = operations;
+  }
+
+  /** @param flags of open(2) */
+  opened(flags: number): this {
+    this.#access = flags & O_ACCMODE;
+    return this;
+  }
+
+  get mayRead(): boolean {
+    return this.#access !== O_WRONLY;
+  }
+
+  get mayWrite(): boolean {
+    return this.#access === O_WRONLY || this.#access === O_RDWR;
   }
 
   get(): this {
@@ -50,6 +66,8 @@ export class OpenFile<T extends FileOperations = FileOperations> {
   }
 }
 
+/** The bits of open(2) that say what a file is opened for. */
+const O_ACCMODE = 3;
 /** The first that a program opens: 0 to 2 are its terminal. */
 const FIRST = 3;
 /** RLIMIT_NOFILE as distributions set it. */

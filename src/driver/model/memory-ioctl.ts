@@ -21,12 +21,12 @@ const WRAP = 2n ** 64n;
 const NO_DESCRIPTOR = -9;
 const { TS_MAX_ELEMENTS_NUM } = values(memoryConstants);
 
-/** @param exported makes a descriptor of device memory: address and bytes. @throws SystemError */
+/** @param exported makes a descriptor of device memory: address, bytes, and flags as of open(2). @throws SystemError */
 export function* memoryIoctl(
   card: Card,
   context: Context,
   argument: Uint8Array,
-  exported: (address: number, size: number) => number,
+  exported: (address: number, size: number, flags: number) => number,
 ): Steps {
   if (!card.operational()) refuse('EBUSY');
   const { in: input } = DRM_IOCTL_HL_MEMORY.argument.decode(argument);
@@ -75,7 +75,7 @@ export function* memoryIoctl(
       put({ fd: NO_DESCRIPTOR });
       if (offset !== 0n) refuse('EINVAL');
       checkExport(card, addr, mem_size);
-      put({ fd: exported(Number(addr), Number(mem_size)) });
+      put({ fd: exported(Number(addr), Number(mem_size), input.flags) });
       tell('export', { space: 'device', address: Number(addr), size: Number(mem_size) });
       return;
     }

@@ -12,6 +12,7 @@ import type {
   RdmaDevice,
   Thread,
 } from '../driver.ts';
+import { PROT_WRITE } from '../driver.ts';
 import { type TracedCall, tracedCall } from './call-trace.ts';
 import { refuse } from './errno.ts';
 import { Descriptors, EventFile, type FileMapping, OpenFile } from './files.ts';
@@ -72,8 +73,8 @@ export abstract class Program implements Driver {
   /** It has been sent SIGKILL. */
   protected abstract killed(): void;
 
-  open(path: string, _flags: number): number {
-    return this.#call(this.#open(path), { name: 'open', detail: path });
+  open(path: string, flags: number): number {
+    return this.#call(this.#open(path, flags), { name: 'open', detail: path });
   }
 
   close(fd: number): void {
@@ -91,9 +92,9 @@ export abstract class Program implements Driver {
     return this.#call(this.#ioctl(fd, request, argument), { name: 'ioctl', fd, request, argument });
   }
 
-  mmap(fd: number, length: number, _protection: number, offset: bigint): Mapping {
+  mmap(fd: number, length: number, protection: number, offset: bigint): Mapping {
     return this.#call(
-      this.#steps(() => this.#mmap(fd, length, offset)),
+      this.#steps(() => this.#mmap(fd, length, protection, offset)),
       { name: 'mmap', fd, detail: `${length} bytes at 0x${offset.toString(16)}` },
     );
   }
@@ -279,8 +280,8 @@ export abstract class Program implements Driver {
     return call;
   }
 
-  *#open(path: string): Steps<number> {
-    return this.#descriptors.add(yield* this.system.node(path));
+  *#open(path: string, flags: number): Steps<number> {
+    return this.#descriptors.add((yield* this.system.node(path)).opened(flags));
   }
 
   *#ioctl(fd: number, request: number, argument: Uint8Array): Steps<number> {
@@ -294,8 +295,10 @@ export abstract class Program implements Driver {
     }
   }
 
-  #mmap(fd: number, length: number, offset: bigint): Mapping {
+  #mmap(fd: number, length: number, protection: number, offset: bigint): Mapping {
     const file = this.#descriptors.file(fd, 'mmap');
+    // do_mmap of what is shared, before the file is asked
+    if (!file.mayRead || (!file.mayWrite && protection & PROT_WRITE)) refuse('EACCES', 'mmap');
     if (!file.operations.mmap) refuse('ENODEV', 'mmap');
     const mapping = file.operations.mmap(length, offset);
     // a mapping keeps the file open
@@ -323,6 +326,7 @@ export abstract class Program implements Driver {
     const file = this.#descriptors.file(fd, 'read').get();
     try {
       const { operations } = file;
+      if (!file.mayRead) refuse('EBADF', 'read');
       if (!operations.read || buffer.length < (operations.least ?? 0)) refuse('EINVAL', 'read');
       if (operations.readable && !operations.readable()) {
         if (operations instanceof NonBlocking || !operations.changed) refuse('EAGAIN', 'read');
@@ -338,6 +342,7 @@ export abstract class Program implements Driver {
   *#write(fd: number, buffer: Uint8Array): Steps<number> {
     const file = this.#descriptors.file(fd, 'write').get();
     try {
+      if (!file.mayWrite) refuse('EBADF', 'write');
       if (!file.operations.write) refuse('EINVAL', 'write');
       const result = file.operations.write(buffer);
       return typeof result === 'number' ? result : yield* result;
