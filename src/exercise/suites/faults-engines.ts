@@ -111,6 +111,12 @@ export function engineFaults(test: Declare): void {
           assert.equal(record?.stream_id, 0);
           assert.equal(host.words[0], 0);
           assert.equal(device.poll(work), undefined);
+          // of another the program is told, and on record is still the first
+          await faults.inject('undefined-opcode:DMA0');
+          device.submit({ queue: 'DMA_0_1', stream: new CommandStream().memset(host, 9n, 8) });
+          const { HL_NOTIFIER_EVENT_UNDEFINED_OPCODE: OPCODE } = EVENT;
+          assert.equal((await told(t, events, USER | RESET)) & OPCODE, 0);
+          assert.equal(device.info.undefinedOpcodeEvent()?.stream_id, 0);
         } finally {
           device.close();
         }
@@ -173,7 +179,7 @@ export function engineFaults(test: Declare): void {
     'page-fault: a page that is there but not found is recorded with what is mapped',
     (t) =>
       withFaults(t, async (faults) => {
-        t.expectMessages(INTERRUPT, /page fault/, /RAZWI/, ...RESETTING);
+        t.expectMessages(INTERRUPT, /page fault/, /RAZWI/, /ECC error detected/, ...RESETTING);
         const node = control(t);
         const before = resets(node);
         const device = t.open(0);
@@ -186,6 +192,10 @@ export function engineFaults(test: Declare): void {
           await told(t, events, FAULT);
           assert.equal(device.info.pageFaultEvent()?.addr, host.deviceAddress);
           assert.ok(device.info.userMappings().some(({ dev_va }) => dev_va === host.deviceAddress));
+          // with the next event the driver looks again, and finds nothing new
+          await faults.inject('ecc-single:SRAM3');
+          const next = await told(t, events, EVENT.HL_NOTIFIER_EVENT_GENERAL_HW_ERR);
+          assert.equal(next & (EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT | EVENT.HL_NOTIFIER_EVENT_RAZWI), 0);
         } finally {
           device.close();
         }

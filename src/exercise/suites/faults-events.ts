@@ -1,6 +1,7 @@
 /** What the card tells of by itself: memories, clocks, bridges, the firmware. */
 
 import assert from 'node:assert/strict';
+import { events } from '../../../specs/gaudi/events.ts';
 import { hl_info_fw_err_type } from '../../uapi/habanalabs/info-results.ts';
 import type { Declare, TestContext } from '../suite.ts';
 import { EVENT, told } from './events-lib.ts';
@@ -28,9 +29,17 @@ const harmless: readonly Case[] = [
     tells: HARDWARE,
     says: [/SRAM3_SERR/, /ECC error detected. address: 0x1234. Syndrom: 0x5a/],
   },
-  { fault: 'ecc-single:TPC4', tells: HARDWARE, says: [/TPC4_SERR/, /ECC error detected. .*block id 7/] },
+  {
+    fault: 'ecc-single:TPC4',
+    tells: HARDWARE,
+    says: [/TPC4_SERR/, /ECC error detected. address: 0x1234. Syndrom: 0x5a. block id 7/],
+  },
   { fault: 'ecc-single:DMA1', tells: HARDWARE, says: [/DMA1_SERR_ECC/, /ECC error detected/] },
-  { fault: 'ecc-single:MME2_ACC', tells: HARDWARE, says: [/MME2_ACC_SERR/, /ECC error detected. .*block id 7/] },
+  {
+    fault: 'ecc-single:MME2_ACC',
+    tells: HARDWARE,
+    says: [/MME2_ACC_SERR/, /ECC error detected. address: 0x1234. Syndrom: 0x5a. block id 7/],
+  },
   {
     fault: 'hbm-error:single.2.9',
     tells: HARDWARE,
@@ -114,8 +123,12 @@ export function eventFaults(test: Declare): void {
         t.expectMessages(INTERRUPT, ...RESETTING, /ECC error detected/);
         const node = control(t);
         const before = resets(node);
+        const { id } = events.find(({ name }) => name === 'SRAM1_DERR') as (typeof events)[number];
+        const counts = () => [node.info.hwEvents()[id] ?? 0, node.info.hwEventsAggregate()[id] ?? 0] as const;
+        const [, all] = counts();
         await faults.inject('ecc-double:SRAM1');
         assert.equal(await recovered(t, node, before), before + 1);
+        assert.deepEqual(counts(), [0, all + 1], 'events since the reset, and since the driver is there');
         await asNew(t);
       }),
     SLOW,
@@ -134,7 +147,10 @@ export function eventFaults(test: Declare): void {
         await logged(t, says);
         assert.equal(device.info.throttle().clk_throttling_reason, reason);
         await logged(t, /envelop is safe, back to optimal clock/);
-        assert.equal(device.info.throttle().clk_throttling_reason, 0);
+        const after = device.info.throttle();
+        assert.equal(after.clk_throttling_reason, 0);
+        t.target.driver.sleep(1_000_000);
+        assert.deepEqual(device.info.throttle(), after, 'what is over has ended');
       }
       assert.equal(await told(t, events, USER), USER, 'of heat, not of power');
     }));
