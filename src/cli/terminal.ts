@@ -42,6 +42,32 @@ export function progressLine(): (done: number, total: number) => void {
   };
 }
 
+/** Milliseconds between two lines that are written over each other. */
+const REWRITE = 200;
+
+/**
+ * How far work is that takes the thread for itself, on a terminal and after two seconds; undefined where it is no terminal.
+ * @param unit of what is counted
+ * @returns to be told what is done and how much there is, and called without anything at the end
+ */
+export function workLine(unit: string): ((done?: number, total?: number) => void) | undefined {
+  if (!process.stderr.isTTY) return undefined;
+  const began = performance.now();
+  let shown = false;
+  return (done, total) => {
+    if (done === undefined || total === undefined) {
+      if (shown) statusLine('');
+      return;
+    }
+    const now = performance.now();
+    const rest = pace(done, total, (now - began) / 1000, ` ${unit}`);
+    if (rest === '' || (shown && now - toldAt < REWRITE)) return;
+    shown = true;
+    const count = (n: number) => Math.ceil(n).toLocaleString('en');
+    statusLine(`  ${count(done)} of ${count(total)} ${unit}${rest}`);
+  };
+}
+
 /** Milliseconds without a word, after which a terminal shows that time passes. */
 const SILENCE = 2000;
 

@@ -11,6 +11,7 @@ import type { TraceReader } from '../trace/reader.ts';
 import { byTime, entryJson, entryOf, entryText, statistics } from '../trace/text.ts';
 import { addExamples } from './help.ts';
 import { endWithReader } from './interruption.ts';
+import { workLine } from './terminal.ts';
 
 interface Selection {
   readonly kind?: readonly string[];
@@ -117,9 +118,18 @@ function complain(file: string, { problem }: TraceReader): void {
   if (problem.category !== 'truncated') process.exitCode = 1;
 }
 
+function opened(file: string): TraceReader {
+  const progress = workLine('MB');
+  try {
+    return openTrace(file, (done, total) => progress?.(done / 1e6, total / 1e6));
+  } finally {
+    progress?.();
+  }
+}
+
 async function runStats(file: string, { json = false }: { readonly json?: boolean }): Promise<void> {
   endWithReader();
-  const trace = openTrace(file);
+  const trace = opened(file);
   const all = statistics(trace);
   if (json) process.stdout.write(`${JSON.stringify(all, undefined, 2)}\n`);
   else process.stdout.write(`${table(all)}\n`);
@@ -163,7 +173,7 @@ const BATCH = 1000;
 
 async function runList(file: string, options: Selection, pattern?: RegExp): Promise<void> {
   endWithReader();
-  const trace = openTrace(file);
+  const trace = opened(file);
   const columns = trace.columns();
   const { from = 0, to = Number.POSITIVE_INFINITY, limit = Number.POSITIVE_INFINITY, json = false } = options;
   const kinds = new Set(options.kind?.map((name) => trace.categories.indexOf(name)));
@@ -177,8 +187,11 @@ async function runList(file: string, options: Selection, pattern?: RegExp): Prom
     batch = [];
     if (!process.stdout.write(text)) await once(process.stdout, 'drain');
   };
+  const progress = process.stdout.isTTY ? undefined : workLine('events');
+  let seen = 0;
   for (const event of byTime(columns)) {
     if (found >= limit) break;
+    if (++seen % BATCH === 0) progress?.(seen, trace.count);
     const time = columns.start[event] as number;
     if (time < from || time >= to || !tracks.has(columns.track[event] as number)) continue;
     if (options.kind && !kinds.has(columns.category[event] as number)) continue;
@@ -189,6 +202,7 @@ async function runList(file: string, options: Selection, pattern?: RegExp): Prom
     batch.push(`${json ? entryJson(entry) : line}\n`);
     if (batch.length >= BATCH) await write();
   }
+  progress?.();
   if (batch.length > 0) await write();
   complain(file, trace);
   if (pattern && found === 0) process.exitCode = 1;
