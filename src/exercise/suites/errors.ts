@@ -45,6 +45,7 @@ async function refuses(t: TestContext, code: string, log: RegExp, bad: CommandSt
   assertErrno(code, () => t.device.submit({ queue: QUEUE, stream }));
   const after = t.device.info.csCounters();
   assert.equal(after.total_parsing_drop_cnt, before.total_parsing_drop_cnt + 1n, 'refusals that are counted');
+  assert.equal(after.ctx_parsing_drop_cnt, before.ctx_parsing_drop_cnt + 1n, 'refusals of this program');
   await works(t);
   assert.equal(host.words[0], 0, 'what came before the refused packet was executed');
 }
@@ -133,9 +134,10 @@ function queues(test: Declare): void {
       sram.base + sram.size - 32n,
       0xffff_ffff_ffff_ffc0n,
     ];
-    for (const place of places) {
+    // and there must be some
+    for (const [place, size] of [...places.map((place) => [place, 64] as const), [dram.base, 0] as const]) {
       const work = [
-        { queue: 'DMA_2_0', place, size: 64 },
+        { queue: 'DMA_2_0', place, size },
         { queue: QUEUE, stream: new CommandStream().nop() },
       ] as const;
       assertErrno('EFAULT', () => t.device.submit(work));

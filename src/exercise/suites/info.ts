@@ -138,11 +138,18 @@ export const info = suite('info', 'What the driver tells about the card and its 
     );
   });
 
-  test('opening is counted', (t) => {
-    const control = t.use(ControlDevice.open({ driver: t.target.driver, index: 0 }));
+  test('opening is counted, and how long it was open', (t) => {
+    const { driver } = t.target;
+    const control = t.use(ControlDevice.open({ driver, index: 0 }));
     const before = control.info.openStats();
-    t.open(0)[Symbol.dispose]();
+    const begin = driver.now();
+    const device = t.open(0);
+    driver.sleep(20_000_000);
+    device.close();
     const after = control.info.openStats();
+    const ms = Number(after.last_open_period_ms);
+    // the kernel counts ticks of 4 ms
+    assert.ok(ms >= 16 && ms <= (driver.now() - begin) / 1e6 + 5, `${ms} ms`);
     assert.equal(after.open_counter, before.open_counter + 1n);
     assert.equal(after.is_compute_ctx_active, 0);
   });
