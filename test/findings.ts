@@ -77,6 +77,12 @@ export const findings: readonly Finding[] = [
     losesCard: true,
   },
   {
+    file: '0018.ts',
+    onModel: /^after more than 10000 mappings: ENOMEM\n$/,
+    onKernel: /^after more than 10000 mappings: ENOMEM\n$/,
+    alarm: /^UBSAN: array-index-out-of-bounds in .*mmu_v1\.c/,
+  },
+  {
     file: '0005.ts',
     onModel: /ended\nthe wait of 0\.1 s has ended: 0\n$/,
     onKernel: /ended\nthe wait of 0\.1 s lasts for 3 s\nSIGKILL does not end it\n$/,
