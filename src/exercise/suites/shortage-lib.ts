@@ -10,9 +10,12 @@ const SETTINGS = '/sys/kernel/debug/failslab';
 /** How many allocations of this thread succeed before one is refused; 0: it has been. */
 const COUNTDOWN = '/proc/self/fail-nth';
 const MODULE = 'habanalabs';
-/** What a kernel says that is short of memory, and a driver that is: all but what tells of a mistake. */
+/**
+ * What a kernel says that is short of memory, and a driver that is: all but what tells of a mistake. The kernel's own tables of what is
+ * mapped for DMA are short of it too, and end (kernel/dma/debug.c, add_dma_entry).
+ */
 export const SHORT =
-  /^(?!.*\b(BUG|WARNING|KASAN|UBSAN|Oops|DMA-API|refcount_t|list_(add|del) corruption|general protection|kernel ctx is still alive)\b)/;
+  /^(?!.*\b(BUG|WARNING|KASAN|UBSAN|Oops|DMA-API(?!: cacheline tracking ENOMEM)|refcount_t|list_(add|del) corruption|general protection|kernel ctx is still alive)\b)/;
 /** Allocations of one call, beyond which there is no end of them. */
 const MOST = 1000;
 

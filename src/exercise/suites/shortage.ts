@@ -91,7 +91,6 @@ const rows = [
     device.info.engineStatus();
     device.info.userMappings();
     device.info.getEvents();
-    device.info.firmwareRequest('HL_GET_P_STATE', 8);
     device.notifyEvents()[Symbol.dispose]();
   }),
 ];
