@@ -1,7 +1,8 @@
 /** The page: reads the traces, follows them while they grow, and shows one view at a time. */
 
 import type { ComponentType } from 'preact';
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { Boundary } from './boundary.tsx';
 import { Compare } from './compare.tsx';
 import { MachineChoice } from './machine-choice.tsx';
 import { MemoryView } from './memory-view.tsx';
@@ -12,7 +13,7 @@ import { timeText } from './store.ts';
 import { SyncView } from './sync-view.tsx';
 import { TimelineView } from './timeline-view.tsx';
 import { TopologyView } from './topology-view.tsx';
-import { machinesOf, onlyMachine, type TraceData, usualMachine } from './trace-data.ts';
+import { ALL, machinesOf, onlyMachine, type TraceData, usualMachine } from './trace-data.ts';
 import { TraceParser } from './trace-parser.ts';
 
 /** How often a growing trace is asked for more, milliseconds; less often where what is there takes long to be laid out. */
@@ -44,7 +45,10 @@ export function App({ source }: { readonly source: Source }) {
   const whole = traces[shown];
   const machines = useMemo(() => (whole ? machinesOf(whole) : []), [whole]);
   const [chosen, setChosen] = useState<string>();
-  const machine = chosen ?? usualMachine(machines);
+  // of a run in progress more machines come: what is looked at stays
+  const first = useRef<string>(undefined);
+  if (machines.length > 0) first.current ??= usualMachine(machines);
+  const machine = chosen ?? first.current ?? ALL;
   const data = useMemo(
     () => (whole && machines.includes(machine) ? onlyMachine(whole, machine) : whole),
     [whole, machines, machine],
@@ -98,6 +102,7 @@ export function App({ source }: { readonly source: Source }) {
               value={shown}
               onChange={(event) => {
                 setShown(Number(event.currentTarget.value));
+                first.current = undefined;
                 setSelected(undefined);
               }}
             >
@@ -116,25 +121,29 @@ export function App({ source }: { readonly source: Source }) {
         )}
         {data && view !== 'Compare' && (
           <span class="dim" role="status">
-            {data.order.length.toLocaleString('en')} events, {timeText(data.duration)}
+            {data.order.length.toLocaleString('en')}
+            {data.order.length < data.everything.length && ` of ${data.everything.length.toLocaleString('en')}`} events,{' '}
+            {timeText(data.duration)}
             {data.clock === 'virtual' ? ' virtual time' : ''}
           </span>
         )}
       </header>
       {data?.problem && <div class="problem">{data.problem}</div>}
       <div class="view" id="view" role="tabpanel" aria-label={view}>
-        {view === 'Compare' && <Compare traces={traces} />}
-        {view === 'Coverage' && <ReportView source={source} />}
-        {View && data && (
-          <View
-            key={`${shown} ${machine}`}
-            data={data}
-            selected={selected}
-            onSelect={(event) => choose(event, view === 'Timeline' ? undefined : view)}
-            onMachine={showMachine}
-          />
-        )}
-        {View && !data && <Reading share={read[shown] ?? 0} />}
+        <Boundary key={`${view} ${shown} ${machine}`}>
+          {view === 'Compare' && <Compare traces={traces} />}
+          {view === 'Coverage' && <ReportView source={source} />}
+          {View && data && (
+            <View
+              key={`${shown} ${machine}`}
+              data={data}
+              selected={selected}
+              onSelect={(event) => choose(event, view === 'Timeline' ? undefined : view)}
+              onMachine={showMachine}
+            />
+          )}
+          {View && !data && <Reading share={read[shown] ?? 0} />}
+        </Boundary>
       </div>
     </>
   );

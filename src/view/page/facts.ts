@@ -1,6 +1,6 @@
 /** What the views of links and sync objects show, read out of a trace's events. */
 
-import { field, type TraceData } from './trace-data.ts';
+import { field, type TraceData, whole } from './trace-data.ts';
 
 /** Bytes that went from one place to another. */
 export interface Transfer {
@@ -37,7 +37,7 @@ export function transfers(data: TraceData): Transfer[] {
       event,
       from: written ? asker : answerer,
       to: written ? answerer : asker,
-      bytes: Number(values.bytes ?? 0),
+      bytes: whole(values.bytes),
       time: data.start[event] as number,
     });
   }
@@ -65,11 +65,11 @@ export function syncObjects(data: TraceData): SyncObject[] {
   const several = new Set(data.lanes.map(({ track }) => data.tracks[track]?.path[0])).size > 1;
   for (const event of eventsOf(data, 'sync_object')) {
     const path = data.tracks[data.track[event] as number]?.path ?? [];
-    const index = Number(field(data, event, 'object') ?? 0);
+    const index = whole(field(data, event, 'object'));
     const name = `${path.slice(several ? 0 : 1, -1).join(' ')} SOB ${index}`;
     const known = all.get(name) ?? { name, at: index, changes: [] };
     all.set(name, known);
-    known.changes.push({ event, time: data.start[event] as number, value: Number(field(data, event, 'value') ?? 0) });
+    known.changes.push({ event, time: data.start[event] as number, value: whole(field(data, event, 'value')) });
   }
   return [...all.values()];
 }

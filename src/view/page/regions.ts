@@ -2,7 +2,7 @@
 
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
 import { eventsOf } from './facts.ts';
-import type { TraceData } from './trace-data.ts';
+import { type TraceData, whole } from './trace-data.ts';
 
 /** A piece of memory that was allocated, mapped, exported, registered with a NIC or used by a DMA engine, and for how long. */
 export interface Region {
@@ -44,7 +44,7 @@ export function regions(data: TraceData): Region[] {
     const change = CHANGES[how];
     if (!change) continue;
     const values = Object.fromEntries(data.fields(event).map(({ name, value }) => [name, value]));
-    const address = BigInt(Number(values.address ?? 0));
+    const address = BigInt(whole(values.address));
     const owner = String(values.owner ?? '');
     const place = String(values.space ?? '');
     if (change.kind === 'allocation' && values.address === undefined) continue;
@@ -60,13 +60,13 @@ export function regions(data: TraceData): Region[] {
       if (region) region.end = time;
       continue;
     }
-    const virtual = Number(values.virtual ?? 0);
+    const virtual = whole(values.virtual);
     const region = {
       event,
       space,
       kind: change.kind,
       address,
-      size: Number(values.size ?? 0),
+      size: whole(values.size),
       begin: time,
       end: Number.POSITIVE_INFINITY,
       label: virtual === 0 ? how : `${how}, for the device at 0x${virtual.toString(16)}`,
@@ -85,12 +85,12 @@ function touched(data: TraceData): Region[] {
   for (const event of eventsOf(data, 'dma')) {
     const values = Object.fromEntries(data.fields(event).map(({ name, value }) => [name, value]));
     const card = data.tracks[data.track[event] as number]?.path[1] ?? '';
-    const size = Number(values.bytes ?? 0);
+    const size = whole(values.bytes);
     // a transfer of rows lies in more than its bytes: its places are not known
     if (Number(values.rows ?? 1) > 1) continue;
     const copies = data.names[data.name[event] as number] === 'copy';
     for (const end of copies ? (['source', 'destination'] as const) : (['destination'] as const)) {
-      const address = Number(values[end] ?? 0);
+      const address = whole(values[end]);
       const place = placeOf(address);
       if (place === undefined || size === 0) continue;
       const key = `${card} ${address} ${size}`;
@@ -127,7 +127,7 @@ export function counted(data: TraceData): Map<string, { readonly time: number; r
     const space = `${values.owner ?? ''} ${SPACES[String(values.space)] ?? values.space}`;
     const levels = result.get(space) ?? [];
     result.set(space, levels);
-    const by = Number(values.size ?? 0) * (how === 'free' ? -1 : 1);
+    const by = whole(values.size) * (how === 'free' ? -1 : 1);
     levels.push({ time: data.start[event] as number, bytes: (levels.at(-1)?.bytes ?? 0) + by });
   }
   return result;

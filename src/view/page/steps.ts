@@ -4,7 +4,7 @@ import { tpcGaudi } from '../../../specs/tpc/gaudi.ts';
 import { BUNDLE_BYTES } from '../../isa/vliw/bundle.ts';
 import { disassembleVliw } from '../../isa/vliw/disassembler.ts';
 import { timeText } from './store.ts';
-import { field, type TraceData } from './trace-data.ts';
+import { field, type TraceData, whole } from './trace-data.ts';
 
 export interface Step {
   readonly event: number;
@@ -45,7 +45,7 @@ function programText(data: TraceData, events: readonly number[]): ProgramLine[] 
   for (const event of events) {
     const code = field(data, event, 'code');
     if (!(code instanceof Uint8Array)) continue;
-    const offset = Number(field(data, event, 'offset'));
+    const offset = whole(field(data, event, 'offset'));
     for (let at = 0; at + BUNDLE_BYTES <= code.length; at += BUNDLE_BYTES) {
       bundles.set(offset + at, code.subarray(at, at + BUNDLE_BYTES));
     }
@@ -120,7 +120,7 @@ function followed(data: TraceData, launch: Launch, shared: readonly number[], bu
   for (const [at, event] of events.entries()) if (data.category[event] === bundle) places.push(at);
   const steps = places.map((at) => {
     const event = events[at] as number;
-    return { event, offset: Number(field(data, event, 'offset')), cycle: Number(field(data, event, 'cycle')) };
+    return { event, offset: whole(field(data, event, 'offset')), cycle: whole(field(data, event, 'cycle')) };
   });
   return {
     name: nameOf(data, track, begin),
@@ -153,7 +153,7 @@ function followed(data: TraceData, launch: Launch, shared: readonly number[], bu
 function nameOf(data: TraceData, track: number, begin: number | undefined): string {
   const path = data.tracks[track]?.path ?? [];
   if (begin === undefined) return path.at(-1) ?? '';
-  const address = Number(field(data, begin, 'address') ?? 0);
+  const address = whole(field(data, begin, 'address'));
   return `${path.slice(1, -1).join(' ')}, 0x${address.toString(16)} at ${timeText(data.start[begin] as number)}`;
 }
 

@@ -63,6 +63,21 @@ export function SyncView({ data, onSelect, onMachine }: ViewProperties) {
   );
 }
 
+/** Of the changes within a pixel the first, the last, and those that go beyond what was there before. */
+function thinned(changes: SyncObject['changes'], x: (time: number) => number): SyncObject['changes'] {
+  let pixel = Number.NaN;
+  let [low, high] = [0, 0];
+  return changes.filter(({ time, value }, at) => {
+    const here = Math.round(x(time));
+    const next = changes[at + 1];
+    const last = next === undefined || Math.round(x(next.time)) !== here;
+    if (here === pixel && value >= low && value <= high) return last;
+    [low, high] = here === pixel ? [Math.min(low, value), Math.max(high, value)] : [value, value];
+    pixel = here;
+    return true;
+  });
+}
+
 function Plot({
   one,
   range,
@@ -73,12 +88,13 @@ function Plot({
   readonly range: { readonly from: number; readonly to: number };
   readonly onSelect: (event: number) => void;
 }) {
-  const values = one.changes.map(({ value }) => value);
-  const [low, high] = [Math.min(0, ...values), Math.max(1, ...values)];
+  const low = one.changes.reduce((least, { value }) => Math.min(least, value), 0);
+  const high = one.changes.reduce((most, { value }) => Math.max(most, value), 1);
   const x = (time: number) => ((time - range.from) / (range.to - range.from)) * WIDTH;
   const y = (value: number) => HIGH - 3 - ((value - low) / (high - low)) * (HIGH - 6);
   let path = `M0 ${y(0)}`;
-  for (const { time, value } of one.changes) path += `H${x(time).toFixed(1)}V${y(value).toFixed(1)}`;
+  const shown = thinned(one.changes, x);
+  for (const { time, value } of shown) path += `H${x(time).toFixed(1)}V${y(value).toFixed(1)}`;
   return (
     <svg
       width={WIDTH}
@@ -87,7 +103,7 @@ function Plot({
       aria-label={`${one.name}: ${one.changes.length} changes between ${low} and ${high}`}
     >
       <path d={`${path}H${WIDTH}`} style={{ fill: 'none', stroke: 'var(--accent)' }} />
-      {one.changes.slice(0, 400).map(({ event, time, value }) => (
+      {shown.map(({ event, time, value }) => (
         // biome-ignore lint/a11y/noStaticElementInteractions: the last one is a button, and the timeline has them all
         <circle
           key={event}

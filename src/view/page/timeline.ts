@@ -3,6 +3,7 @@
  * bisection, so a million events draw as fast as a thousand.
  */
 
+import { drawInstant, niceStep, type Pen } from './pen.ts';
 import { firstAtLeast, type Lane, type Summary, summaryOf, timeText } from './store.ts';
 import type { TraceData } from './trace-data.ts';
 
@@ -302,7 +303,7 @@ export class Timeline {
     return lane?.events[indexIn(lane, this.data.start, selected) + step];
   }
 
-  draw(context: CanvasRenderingContext2D, colours: Colours): void {
+  draw(context: Pen, colours: Colours): void {
     const { width, height } = this;
     context.fillStyle = colours.background;
     context.fillRect(0, 0, width, height);
@@ -326,7 +327,7 @@ export class Timeline {
 
   /** @param ends of the events, where a summary is drawn: pale and without names */
   #drawLane(
-    context: CanvasRenderingContext2D,
+    context: Pen,
     colours: Colours,
     lane: { readonly events: Uint32Array },
     top: number,
@@ -412,7 +413,7 @@ export class Timeline {
   }
 
   /** What was searched for, over the others: where many lie on one pixel, none of it is hidden. */
-  #drawFound(context: CanvasRenderingContext2D, colours: Colours, lane: Lane, top: number): void {
+  #drawFound(context: Pen, colours: Colours, lane: Lane, top: number): void {
     const events = this.#foundOf.get(lane);
     if (events) {
       const others = this.found;
@@ -422,14 +423,7 @@ export class Timeline {
     }
   }
 
-  #drawName(
-    context: CanvasRenderingContext2D,
-    colour: string,
-    text: string,
-    left: number,
-    top: number,
-    right: number,
-  ): void {
+  #drawName(context: Pen, colour: string, text: string, left: number, top: number, right: number): void {
     const room = Math.floor((Math.min(right, this.width) - left - 8) / 6.5);
     if (room < Math.min(text.length, 6)) return;
     context.fillStyle = colour;
@@ -437,7 +431,7 @@ export class Timeline {
   }
 
   /** Arrows from what led to the selected event, and to what it leads to. */
-  #drawLinks(context: CanvasRenderingContext2D, colours: Colours): void {
+  #drawLinks(context: Pen, colours: Colours): void {
     const { selected } = this;
     if (selected === undefined) return;
     const { from, to } = this.data.links(selected);
@@ -476,7 +470,7 @@ export class Timeline {
     return row && row.top - this.scroll + ROW / 2;
   }
 
-  #drawMeasure(context: CanvasRenderingContext2D, colours: Colours): void {
+  #drawMeasure(context: Pen, colours: Colours): void {
     if (!this.measure) return;
     const [a, b] = [Math.min(...this.measure), Math.max(...this.measure)];
     const [left, right] = [this.xOf(a), this.xOf(b)];
@@ -494,12 +488,14 @@ export class Timeline {
     context.fillText(text, (left + right - wide) / 2, RULER + 14);
   }
 
-  #drawRuler(context: CanvasRenderingContext2D, colours: Colours): void {
+  #drawRuler(context: Pen, colours: Colours): void {
     context.fillStyle = colours.background;
     context.fillRect(0, 0, this.width, RULER);
     const step = niceStep(this.span / Math.max(1, this.width / 130));
     context.fillStyle = colours.dim;
-    for (let at = Math.ceil(this.from / step) * step; at <= this.from + this.span; at += step) {
+    const first = Math.ceil(this.from / step) * step;
+    // counted, as a number beyond 2^53 stays what it is when little is added
+    for (let n = 0, at = first; n * step <= this.span && at <= this.from + this.span; at = first + ++n * step) {
       const x = this.xOf(at);
       context.fillRect(x, 0, 1, RULER);
       if (at >= 0) context.fillText(timeText(at + 0, step), x + 5, RULER / 2);
@@ -507,15 +503,6 @@ export class Timeline {
     context.fillStyle = colours.line;
     context.fillRect(0, RULER - 1, this.width, 1);
   }
-}
-
-function drawInstant(context: CanvasRenderingContext2D, x: number, top: number, height: number): void {
-  context.beginPath();
-  context.moveTo(x, top);
-  context.lineTo(x + 4, top + height / 2);
-  context.lineTo(x, top + height);
-  context.lineTo(x - 4, top + height / 2);
-  context.fill();
 }
 
 /** When the first test or program begins, nanoseconds; 0 where there is none. */
@@ -532,10 +519,4 @@ function indexIn(lane: Lane, start: Float64Array, event: number): number {
     if (start[lane.events[at] as number] !== start[event]) break;
   }
   return -1;
-}
-
-/** The next of 1, 2, 5, 10 ... */
-function niceStep(least: number): number {
-  const power = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
-  return [1, 2, 5, 10].map((times) => times * power).find((step) => step >= least) ?? 10 * power;
 }

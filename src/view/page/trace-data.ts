@@ -38,6 +38,12 @@ export function field(data: TraceData, event: number, name: string): Field['valu
   return data.fields(event).find((one) => one.name === name)?.value;
 }
 
+/** A field's value as a whole number of at least 0: that of a trace which others made may be anything. */
+export function whole(value: unknown): number {
+  const number = typeof value === 'bigint' ? Number(value) : value;
+  return typeof number === 'number' && number > 0 && number < Number.MAX_SAFE_INTEGER ? Math.floor(number) : 0;
+}
+
 /** Instead of the name of a machine: all of them. */
 export const ALL = '';
 
