@@ -190,6 +190,24 @@ export const debug: Suite = suite('debug', 'Trace and performance units behind t
     assert.ok((counts[4] as bigint) > 0n, 'cycles');
   });
 
+  test('a performance monitor that is set up anew begins anew', (t) => {
+    const { driver } = t.target;
+    mode(t.device, true);
+    // at least so many nanoseconds are measured, and as many are over
+    const cycles = (ns: number) => {
+      const begin = driver.now();
+      trace(t.device, 'SPMU', true, { input: parameters.SPMU });
+      driver.sleep(ns);
+      const [, , , , count = 0n] = words(trace(t.device, 'SPMU', false, { answer: 40 }));
+      return { count: Number(count), over: driver.now() - begin };
+    };
+    const long = cycles(100_000_000);
+    const short = cycles(1_000_000);
+    // no clock is faster than the first measurement allows
+    const fastest = long.count / 100_000_000;
+    assert.ok(short.count <= fastest * short.over + 1, `${short.count} cycles in ${short.over} ns after ${long.count}`);
+  });
+
   test('who closes the card leaves debug mode', (t) => {
     t.expectMessages(/Rejecting debug configuration request/);
     const device = t.open();

@@ -117,6 +117,19 @@ export function internalPackets(test: Declare): void {
     assert.deepEqual([...result.words.subarray(0, PREDICATES)], expected);
   });
 
+  test('packets that lie across what is read at once are executed whole', async (t) => {
+    const { device } = t;
+    const object = device.sync('E_N').syncObject();
+    // an odd number of packets of 8 bytes between those of 16, over more than two times 4 KiB
+    const stream = new CommandStream();
+    for (let n = 0; n < 600; n++) {
+      if (n % 3 === 0) stream.nop();
+      stream.add(object, 1);
+    }
+    await run(t, DOWN, stream);
+    await assertValue(t, object, 600);
+  });
+
   test('of messages in a row, those under a predicate that is not set are not sent', async (t) => {
     const { device } = t;
     const none = t.use(device.sram.allocate(128));

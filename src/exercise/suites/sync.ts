@@ -217,6 +217,22 @@ function monitors(test: Declare): void {
     await assertValue(t, counted, 10);
   });
 
+  test('a monitor that is armed anew has left the group of objects that it was armed on', async (t) => {
+    const manager = t.device.sync('E_N');
+    const [first, others] = [manager.syncObjects(8), manager.syncObjects(8)];
+    const [left, watched] = [first[3] as SyncObject, others[3] as SyncObject];
+    const counted = manager.syncObject();
+    const monitor = manager.monitor();
+    const write = { place: counted.address, data: gaudiQman.format('sob', { value: 1, add: true }) };
+    const armed = new CommandStream()
+      .arm(monitor, { objects: [left], value: 1, write })
+      .arm(monitor, { objects: [watched], value: 1, write });
+    await run(t, DOWN, armed.add(left, 1));
+    await assertValue(t, counted, 0, 'after an object of a group that it has left');
+    await run(t, DOWN, new CommandStream().add(watched, 1));
+    await assertValue(t, counted, 1);
+  });
+
   test('monitors write to SRAM and HBM', async (t) => {
     const { device } = t;
     const manager = device.sync('W_S');
