@@ -222,14 +222,17 @@ describe('what gcov tells', () => {
     ]);
   });
 
-  test('counts are taken from a guest by name; a kernel that counts nothing is told of', async () => {
+  test('counts are taken from a guest by name, also of a driver that was built alone; a kernel that counts nothing is told of', async () => {
     await assert.rejects(
       takeCounts(async () => Buffer.alloc(0)),
       /does not count what runs/,
     );
-    const text = `./src/${FOLDER}common/asid.gcda\nYWRjZw==\n/elsewhere.gcda\nAAAA\n`;
+    const text = `./src/${FOLDER}common/asid.gcda\nYWRjZw==\n/elsewhere.gcda\nAAAA\n./linux/${FOLDER}common/irq.gcda\nYWRjZw==\n`;
     const counts = await takeCounts(async () => Buffer.from(text));
-    assert.deepEqual([...counts], [[`${FOLDER}common/asid`, Buffer.from('adcg')]]);
+    assert.deepEqual(
+      [...counts],
+      ['asid', 'irq'].map((name) => [`${FOLDER}common/${name}`, Buffer.from('adcg')]),
+    );
   });
 });
 
