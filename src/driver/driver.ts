@@ -79,6 +79,8 @@ export interface Call {
   readonly done: boolean;
   /** Whether it sleeps in the kernel. */
   readonly blocked: boolean;
+  /** Sends the thread a signal that its program handles, and that begins what can be begun again anew (SA_RESTART). */
+  interrupt(): void;
   /** Waits until it has returned. @returns what it returned, once its buffers are filled. @throws SystemError what it failed with */
   finish(): number;
 }

@@ -27,6 +27,7 @@ const c = {
   flock: lib.func('int flock(int fd, int operation)'),
   eventfd: lib.func('int eventfd(uint initial, int flags)'),
   gettid: lib.func('int gettid()'),
+  tgkill: lib.func('int tgkill(int tgid, int tid, int signal)'),
   socketpair: lib.func('int socketpair(int domain, int type, int protocol, _Out_ int *fds)'),
   poll: lib.func('int poll(_Inout_ uint8_t *fds, ulong count, int timeout)'),
 };
@@ -197,6 +198,11 @@ export function gettid(): number {
   return c.gettid();
 }
 
+/** Sends a signal to a thread of a process. @throws SystemError */
+export function tgkill(pid: number, tid: number, signal: number): void {
+  checked('tgkill', c.tgkill(pid, tid, signal));
+}
+
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0o2000000;
@@ -228,12 +234,17 @@ export class PollSet {
 
   /** Blocks up to `timeout` ms (-1: for ever). @returns how many are ready; 0 also when a signal came. */
   wait(timeout: number): number {
-    const result = c.poll(this.#bytes, this.#bytes.length / 8, timeout);
-    if (result < 0) {
-      if (koffi.errno() === constants.errno.EINTR) return 0;
-      throw new SystemError('poll', koffi.errno());
+    try {
+      return this.poll(timeout);
+    } catch (error) {
+      if (error instanceof SystemError && error.code === 'EINTR') return 0;
+      throw error;
     }
-    return result;
+  }
+
+  /** As `wait`. @throws SystemError EINTR where a signal came */
+  poll(timeout: number): number {
+    return checked('poll', c.poll(this.#bytes, this.#bytes.length / 8, timeout));
   }
 
   /** Events of entry `i` after `wait`. */

@@ -61,7 +61,7 @@ export class LinuxDriver implements Driver {
   poll(fd: number, events: number, timeout: number): number {
     const set = new libc.PollSet();
     set.set([{ fd, events }]);
-    return set.wait(timeout) > 0 ? set.ready(0) : 0;
+    return set.poll(timeout) > 0 ? set.ready(0) : 0;
   }
 
   describe(fd: number): string {

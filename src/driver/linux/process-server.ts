@@ -91,6 +91,7 @@ const bodies: Readonly<Record<string, Body>> = {
   },
   done: ([call]: [number]) => calls.get(call)?.call.done,
   blocked: ([call]: [number]) => calls.get(call)?.call.blocked,
+  interrupt: ([call]: [number]) => calls.get(call)?.call.interrupt(),
   finish: ([number]: [number], bytes) => {
     const { call, buffer } = calls.get(number) as { call: Call; buffer: Uint8Array };
     try {

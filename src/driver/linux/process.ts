@@ -162,6 +162,7 @@ export class LinuxProcess implements ProgramProcess {
         get blocked() {
           return ask('blocked', [call]) === true;
         },
+        interrupt: () => void ask('interrupt', [call]),
         finish: () => this.#number('finish', [call], buffer),
       };
     };

@@ -4,7 +4,10 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import process from 'node:process';
 import { Worker } from 'node:worker_threads';
+import * as libc from '../../os/libc.ts';
 import { SystemError } from '../../os/libc.ts';
 import type { Call, Thread } from '../driver.ts';
 import { beside } from './beside.ts';
@@ -16,6 +19,8 @@ export const CALL = { IOCTL: 0, READ: 1, WRITE: 2, POLL: 3, CLOSE: 4 } as const;
 /** Bytes of a buffer of a call: above the largest argument of an ioctl (_IOC_SIZE has 14 bits). */
 const BUFFER = 64 * 1024;
 
+/** One that nobody else of a program of ours has a use for. */
+const SIGNAL = 'SIGUSR2';
 const NOTHING = new Uint8Array(0);
 
 class PendingCall implements Call {
@@ -37,6 +42,10 @@ class PendingCall implements Call {
 
   get blocked(): boolean {
     return !this.done && this.#thread.sleeping;
+  }
+
+  interrupt(): void {
+    if (!this.done) this.#thread.signal();
   }
 
   finish(): number {
@@ -99,6 +108,13 @@ export class LinuxThread implements Thread {
     const stat = readFileSync(`/proc/self/task/${this.#words[WORD.TID]}/stat`, 'latin1');
     const state = stat.charAt(stat.lastIndexOf(')') + 2);
     return (state === 'S' || state === 'D') && this.turn === TURN.INSIDE;
+  }
+
+  /** @internal */
+  signal(): void {
+    // who does not handle it is ended by it; node's handler has SA_RESTART
+    if (process.listenerCount(SIGNAL) === 0) process.on(SIGNAL, () => {});
+    libc.tgkill(process.pid, this.#words[WORD.TID] as number, constants.signals[SIGNAL]);
   }
 
   /** @internal */

@@ -31,6 +31,8 @@ export interface Task {
   readonly work: Steps[];
   /** It has been sent SIGKILL, which ends what it waits for. */
   killed: boolean;
+  /** A signal has arrived that its program handles; until its system call returns. */
+  signalled: boolean;
   /** What it waits for, if a signal may end that. */
   waits: Condition | undefined;
   /** Sends SIGKILL to the program that the task is of. */
@@ -122,7 +124,7 @@ export class Kernel {
     this.#waiting.add(task);
     try {
       while (!done()) {
-        if (task.killed || this.#overdue) return 'interrupted';
+        if (task.killed || task.signalled || this.#overdue) return 'interrupted';
         if (this.clock.now() >= deadline) return 'late';
         yield changed;
       }

@@ -229,6 +229,7 @@ export abstract class Program implements Driver {
       files: this.#descriptors,
       work: [],
       killed: false,
+      signalled: false,
       waits: undefined,
       kill: () => this.killed(),
     };
@@ -269,6 +270,7 @@ export abstract class Program implements Driver {
     this.#threads.add(task);
     const call = new PendingCall<T>(
       this.kernel,
+      task,
       this.#told(this.#inCall(task, steps), traced, traced?.thread ?? 0),
       () => {
         this.#threads.delete(task);
@@ -330,8 +332,15 @@ export abstract class Program implements Driver {
       if (!operations.read || buffer.length < (operations.least ?? 0)) refuse('EINVAL', 'read');
       if (operations.readable && !operations.readable()) {
         if (operations instanceof NonBlocking || !operations.changed) refuse('EAGAIN', 'read');
-        const end = yield* this.kernel.wait(operations.changed, () => operations.readable?.() ?? true);
-        if (end === 'interrupted') refuse('EINTR', 'read');
+        const there = () => operations.readable?.() ?? true;
+        // a read that a handled signal interrupts begins anew
+        const { current } = this.kernel;
+        for (;;) {
+          const end = yield* this.kernel.wait(operations.changed, there);
+          if (end === 'done') break;
+          if (!current.signalled) refuse('EINTR', 'read');
+          current.signalled = false;
+        }
       }
       return operations.read(buffer);
     } finally {
@@ -363,7 +372,8 @@ export abstract class Program implements Driver {
         return failed || (readable ? POLLIN : 0);
       };
       const deadline = timeout < 0 ? Number.POSITIVE_INFINITY : kernel.clock.now() + timeout * MS;
-      yield* kernel.wait(operations.changed ?? new Condition(), () => there() !== 0, deadline);
+      const end = yield* kernel.wait(operations.changed ?? new Condition(), () => there() !== 0, deadline);
+      if (end === 'interrupted') refuse('EINTR', 'poll');
       return there();
     } finally {
       file.put();
@@ -413,11 +423,13 @@ class ChildProgram extends Program implements ProgramProcess {
 
 class PendingCall<T> implements Call {
   readonly #kernel: Kernel;
+  readonly #task: Task;
   #started = false;
   #outcome: { readonly value: T } | { readonly error: unknown } | undefined;
 
-  constructor(kernel: Kernel, steps: Steps<T>, returned: () => void) {
+  constructor(kernel: Kernel, task: Task, steps: Steps<T>, returned: () => void) {
     this.#kernel = kernel;
+    this.#task = task;
     const finish = (outcome: { readonly value: T } | { readonly error: unknown }) => {
       this.#outcome = outcome;
       returned();
@@ -435,6 +447,11 @@ class PendingCall<T> implements Call {
 
   get blocked(): boolean {
     return this.#started && !this.done;
+  }
+
+  interrupt(): void {
+    this.#task.signalled = true;
+    this.#task.waits?.notify();
   }
 
   result(): T {

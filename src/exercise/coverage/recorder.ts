@@ -444,6 +444,7 @@ function watched(call: Call, tell: (outcome: string) => void): Call {
     get blocked() {
       return call.blocked;
     },
+    interrupt: () => call.interrupt(),
     finish() {
       try {
         const result = call.finish();

@@ -1,7 +1,7 @@
 /** What is asked of the rows of the interface one by one: each question, each flag, each limit that no other suite has a use for. */
 
 import assert from 'node:assert/strict';
-import type { Mapping } from '../../driver/driver.ts';
+import { type Mapping, SystemError } from '../../driver/driver.ts';
 import type { ControlDevice, Device } from '../../runtime/device.ts';
 import { Importer } from '../../runtime/peer.ts';
 import { DRM_IOCTL_HL_INFO, type InfoName, type InfoOperation, infoOperations } from '../../uapi/habanalabs/info.ts';
@@ -13,6 +13,8 @@ import { assertErrno, call, KiB, MiB } from './lib.ts';
 import { control } from './reset-lib.ts';
 
 const NOWHERE = 0x1000n;
+/** What is in memory that nobody is to write. */
+const UNTOUCHED = 0xa5;
 const rows: Readonly<Record<InfoName, InfoOperation>> = infoOperations;
 const names = Object.keys(rows) as InfoName[];
 
@@ -59,6 +61,36 @@ function questions(test: Declare): void {
         const least = limits?.return_size?.least;
         if (least !== undefined && rows[name].beyond?.['return_size smallest'] === undefined)
           ask(node, t.target.driver, name, { return_pointer: address, return_size: least });
+      }
+  });
+
+  test('no answer is longer than its room, nor than itself', (t) => {
+    t.expectMessages(/Engines data size .* is bigger than allocated size/);
+    const { address, bytes } = memory(t, 64 * KiB);
+    const driver = t.target.driver;
+    for (const node of [t.device, control(t)])
+      for (const name of answered) {
+        const { answer, limits } = rows[name];
+        const whole = answer?.size ?? KiB;
+        const rooms = [
+          1,
+          limits?.return_size?.least ?? 1,
+          whole >> 1,
+          whole - 1,
+          whole,
+          ...(answer ? [whole + 64] : []),
+        ];
+        for (const room of rooms.filter((size) => size > 0)) {
+          bytes.fill(UNTOUCHED, 0, room + 4 * KiB);
+          try {
+            ask(node, driver, name, { return_pointer: address, return_size: room });
+          } catch (error) {
+            if (!(error instanceof SystemError) || !['EINVAL', 'ENOMEM'].includes(error.code)) throw error;
+          }
+          const end = Math.min(room, answer?.size ?? room);
+          const written = bytes.subarray(end, room + 4 * KiB).findIndex((byte) => byte !== UNTOUCHED);
+          assert.equal(written, -1, `${name} with a room of ${room} bytes has written to byte ${end + written}`);
+        }
       }
   });
 

@@ -10,7 +10,7 @@ import { DRM_IOCTL_HL_MEMORY, memoryFlags, memoryOperations } from '../../uapi/h
 import { waitStatus } from '../../uapi/habanalabs/wait-cs.ts';
 import { values } from '../../uapi/rows.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
-import { assertSame, fill, KiB, MiB, run } from './lib.ts';
+import { assertErrno, assertSame, fill, KiB, MiB, run } from './lib.ts';
 import { asNew, control, KILLING, recovered, SLOW } from './reset-lib.ts';
 import { assertValue, externalQueues } from './sync-lib.ts';
 import {
@@ -51,6 +51,43 @@ function waiting(test: Declare): void {
     assert.equal((await wait.answer()).out.status, STATUS.HL_WAIT_CS_STATUS_BUSY);
     await letGo(t, device, DOWN, UP);
     await device.wait(work, { signal: t.signal });
+  });
+
+  test('a signal ends a wait and not the work, be it a wait for one or for several', async (t) => {
+    const { device } = t;
+    t.expectMessages(/user process got signal while waiting for (CS handle \d+|Multi-CS)$/);
+    const work = held(device);
+    for (const beginOne of [
+      () => beginWait(t, thread(t), device, work),
+      () => beginWaitAny(t, thread(t), device, [work]),
+    ]) {
+      const wait = beginOne();
+      await blocked(t, wait.call);
+      wait.call.interrupt();
+      assert.equal(await errnoOf(wait.answer()), 'EINTR');
+    }
+    assert.equal(device.poll(work), undefined);
+    await letGo(t, device, DOWN, UP);
+    await device.wait(work, { signal: t.signal });
+  });
+
+  test('a signal ends a look for events, and not the reading of a counter', async (t) => {
+    const { driver } = t.target;
+    const counter = driver.eventfd(0, EFD_CLOEXEC);
+    t.use({ [Symbol.dispose]: () => driver.close(counter) });
+    const look = thread(t).poll(counter, POLLIN, -1);
+    const bytes = new Uint8Array(8);
+    const reading = thread(t).read(counter, bytes);
+    for (const call of [look, reading]) {
+      await blocked(t, call);
+      call.interrupt();
+    }
+    await returned(t, look);
+    assertErrno('EINTR', () => look.finish());
+    await blocked(t, reading);
+    driver.write(counter, new Uint8Array(8).fill(1, 0, 1));
+    await returned(t, reading);
+    assert.deepEqual([reading.finish(), bytes[0]], [8, 1]);
   });
 
   test('eight threads wait for one submission, and all learn of its end', async (t) => {
