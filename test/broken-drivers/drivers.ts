@@ -486,7 +486,7 @@ const rows: readonly (readonly [string, string, string, string, RegExp, string, 
     'hw_idle',
     /hw_idle.is_idle = [^;]*;/,
     'hw_idle.is_idle = 1;',
-    /(info|queues|lifetimes|interface): .*(idle|at work|in flight)/,
+    /threads: a card at work says so/,
   ],
   [
     'no-idle-check',

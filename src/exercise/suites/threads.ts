@@ -140,6 +140,20 @@ function waiting(test: Declare): void {
     await wait.answer();
   });
 
+  test('a card at work says so, and which engine is', async (t) => {
+    const { device } = t;
+    assert.deepEqual(device.info.idle(), { idle: true, busy: [], mask: 0n });
+    const work = held(device, OTHER);
+    const wait = beginWait(t, thread(t), device, work);
+    await blocked(t, wait.call);
+    while (device.info.idle().busy.length === 0) t.signal.throwIfAborted();
+    const { idle, busy } = device.info.idle();
+    assert.deepEqual({ idle, busy }, { idle: false, busy: ['DMA_0'] });
+    await letGo(t, device, OTHER, UP);
+    await wait.answer();
+    while (!device.info.idle().idle) t.signal.throwIfAborted();
+  });
+
   test('the time of the end is told to every thread that waits', async (t) => {
     const { device } = t;
     const work = device.submit(
