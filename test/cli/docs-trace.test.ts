@@ -13,7 +13,7 @@ after(() => rmSync(folder, { recursive: true }));
 // `npx sagrada` of this checkout, in a folder of the reader's own
 const npx = `#!/bin/sh\ntest "$1" = sagrada && shift && exec '${process.execPath}' '${root}/bin/sagrada.js' "$@"\n`;
 writeFileSync(path.join(folder, 'npx'), npx, { mode: 0o755 });
-symlinkSync(path.join(root, 'kernels'), path.join(folder, 'kernels'));
+for (const name of ['examples', 'kernels']) symlinkSync(path.join(root, name), path.join(folder, name));
 
 for (const file of ['docs/trace.md', 'docs/view.md']) {
   describe(file, () => {

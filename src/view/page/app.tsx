@@ -47,7 +47,7 @@ export function App({ source }: { readonly source: Source }) {
   const [chosen, setChosen] = useState<string>();
   // of a run in progress more machines come: what is looked at stays
   const first = useRef<string>(undefined);
-  if (machines.length > 0) first.current ??= usualMachine(machines);
+  if (machines.length > 0) first.current ??= usualMachine(machines, whole?.clock ?? 'virtual');
   const machine = chosen ?? first.current ?? ALL;
   const data = useMemo(
     () => (whole && machines.includes(machine) ? onlyMachine(whole, machine) : whole),

@@ -22,7 +22,7 @@ export function Compare({ traces }: { readonly traces: readonly (TraceData | und
   const [machine, setMachine] = useState<string>();
   const wholes = [traces[pair[0]], traces[pair[1]]] as const;
   const machines = useMemo(() => commonMachines(wholes), wholes);
-  const chosen = machine ?? usualMachine(machines);
+  const chosen = machine ?? usualMachine(machines, wholes[0]?.clock ?? 'virtual');
   const [first, second] = useMemo(
     () => wholes.map((one) => (one && chosen !== ALL ? onlyMachine(one, chosen) : one)),
     [...wholes, chosen],

@@ -87,7 +87,9 @@ export class Timeline {
     this.layOut();
     if (this.#rows.length > MANY_ROWS) {
       const machines = new Set([...this.#groups].map((name) => name.split('/', 1)[0])).size;
-      for (const name of this.#groups) if (machines > 1 || this.#isFine(name)) this.closed.add(name);
+      // machines in virtual time have nothing to do with each other
+      const apart = machines > 1 && data.clock === 'virtual';
+      for (const name of this.#groups) if (apart || this.#isFine(name)) this.closed.add(name);
       this.layOut();
     }
   }

@@ -47,8 +47,9 @@ export function whole(value: unknown): number {
 /** Instead of the name of a machine: all of them. */
 export const ALL = '';
 
-/** Of the machines of a run: that on which devices move data between them, else the first. */
-export function usualMachine(machines: readonly string[]): string {
+/** Of the machines of a run: that on which devices move data between them, else the first; all, where they have one time. */
+export function usualMachine(machines: readonly string[], clock: TraceData['clock']): string {
+  if (clock === 'wall') return ALL;
   return machines.find((name) => name === 'p2p') ?? machines[0] ?? ALL;
 }
 

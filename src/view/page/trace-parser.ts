@@ -90,7 +90,7 @@ function inOrder(start: Float64Array): Uint32Array {
   return sorted ? order : order.sort((a, b) => (start[a] as number) - (start[b] as number) || a - b);
 }
 
-const FIRST = ['tests', 'driver'];
+const FIRST = ['exercise', 'tests', 'driver'];
 
 /** Places of tracks such that those of a group follow each other, groups in the order in which they were met. */
 function grouped(tracks: readonly Track[]): number[] {
