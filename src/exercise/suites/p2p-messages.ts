@@ -134,6 +134,90 @@ function messages(test: Declare): void {
   );
 
   test(
+    'a queue pair that does not receive yet, or any more, is as none',
+    (t) => {
+      const nic = side(t);
+      const host = hostRegion(nic, 64);
+      const qp = nic.pd.createQueuePair({ sendCq: nic.cq });
+      const to = { ...reach(nic), qp: qp.number };
+      for (const state of ['INIT', 'ERR'] as const) {
+        qp.modify(state === 'INIT' ? { state, qkey: QKEY } : { state });
+        nic.qp.send(to, { id: 1, pieces: [host.piece()] });
+        assert.deepEqual(outcomes(nic, 1), [[1, 'REMOTE_BAD_DEST_QPN']], state);
+      }
+    },
+    one,
+  );
+
+  test(
+    'a queue pair sends when it is ready to, and in error flushes what it shall send',
+    async (t) => {
+      const nic = side(t);
+      const card = cardRegion(nic, t.device, 4 * KiB);
+      const before = await read(t, t.device, card.at, 64);
+      const host = hostRegion(nic, 64);
+      const qp = nic.pd.createQueuePair({ sendCq: nic.cq });
+      const work = { local: host.piece(), remote: card.region.at() };
+      qp.modify({ state: 'INIT', qkey: QKEY });
+      qp.modify({ state: 'RTR' });
+      qp.write(reach(nic), { id: 1, ...work });
+      nic.qp.write(reach(nic), { id: 2, local: host.piece(), remote: card.region.at(1024) });
+      assert.deepEqual(outcomes(nic, 1), [[2, 'OK']]);
+      assert.deepEqual(nic.cq.poll(), []);
+      assertSame(await read(t, t.device, card.at, 64), before, 'before it is ready to send');
+      qp.modify({ state: 'RTS', firstPacket: 0 });
+      assert.deepEqual(outcomes(nic, 1), [[1, 'OK']]);
+      assertSame(await read(t, t.device, card.at, 64), host.bytes.slice(0, 64), 'when it is');
+      qp.modify({ state: 'ERR' });
+      qp.write(reach(nic), { id: 3, ...work });
+      assert.deepEqual(outcomes(nic, 1), [[3, 'FLUSHED']]);
+    },
+    one,
+  );
+
+  test(
+    'what is queued for two queue pairs is told apart',
+    async (t) => {
+      const nic = side(t);
+      const card = cardRegion(nic, t.device, 4 * KiB);
+      const host = hostRegion(nic, 128);
+      const other = nic.pd.createQueuePair({ sendCq: nic.cq });
+      other.activate(QKEY);
+      for (const [i, qp] of [nic.qp, other].entries())
+        qp.queueWrite(reach(nic), { id: i, local: host.piece(64 * i, 64), remote: card.region.at(64 * i) });
+      for (const qp of [nic.qp, other]) qp.flush();
+      assert.deepEqual(outcomes(nic, 2), [
+        [0, 'OK'],
+        [1, 'OK'],
+      ]);
+      assertSame(await read(t, t.device, card.at, 128), host.bytes.slice(0, 128), 'in the accelerator');
+    },
+    one,
+  );
+
+  test(
+    'handles and memory of another protection domain, and memory beyond a region, are refused before anything is sent',
+    (t) => {
+      const nic = side(t);
+      const host = hostRegion(nic, 4 * KiB);
+      const domain = nic.nic.allocatePd();
+      const foreign = { ...nic, pd: domain };
+      const theirs = hostRegion(foreign, 4 * KiB);
+      const to = reach(nic);
+      const ah = domain.createAddressHandle(nic.nic.address());
+      nic.qp.send({ ...to, ah }, { id: 1, pieces: [host.piece()] });
+      nic.qp.send(to, { id: 2, pieces: [theirs.piece()] });
+      nic.qp.send(to, { id: 3, pieces: [{ ...host.piece(), length: 4 * KiB + 1 }] });
+      assert.deepEqual(outcomes(nic, 3), [
+        [1, 'INVALID_AH'],
+        [2, 'INVALID_LKEY'],
+        [3, 'INVALID_LKEY'],
+      ]);
+    },
+    one,
+  );
+
+  test(
     'a message within the work request itself is received into an accelerator',
     async (t) => {
       const nic = side(t, 0, { inline: 32 });
