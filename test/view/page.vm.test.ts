@@ -150,6 +150,7 @@ describe('the page of the viewer', () => {
   it('shows that what went from card to card was not in the memory of the host', () =>
     view([small], async (page) => {
       await page.getByRole('tab', { name: 'Topology' }).click();
+      await page.getByText('went from device to device').waitFor();
       const text = await page.getByRole('tabpanel').innerText();
       assert.match(
         text,
