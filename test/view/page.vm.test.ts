@@ -205,10 +205,11 @@ describe('the page of the viewer', () => {
       await page.getByRole('tab', { name: 'TPC program' }).click();
       await page.getByText('bundle 1 of 91').waitFor();
       await page.getByRole('button', { name: 'End' }).click();
-      assert.match(await page.locator('[aria-current="true"]').innerText(), /halt/);
+      await page.locator('[aria-current="true"]', { hasText: 'halt' }).waitFor();
       const loop = page.getByRole('row', { name: /loop 0, S1/ });
       assert.match(await loop.innerText(), /, L_\d/);
       await page.getByRole('button', { name: 'All launches' }).click();
+      await page.getByText('follows a kernel to its end').waitFor();
       const rows = page.getByRole('row').filter({ hasText: 'halted' });
       // each of 16 cores is prepared by the driver, four run the program
       assert.equal(await rows.count(), 20);
