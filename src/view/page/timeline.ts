@@ -342,7 +342,7 @@ export class Timeline {
     const step = this.span / this.width;
     const bar = ROW - 4;
     const dim = ends !== undefined || this.found !== undefined;
-    const alpha = !dim ? 1 : this.found === undefined ? 0.55 : 0.2;
+    const alpha = !dim ? 1 : this.found === undefined ? 0.75 : 0.2;
     // Narrow ones of a colour that touch each other are one rectangle: pictures are as quick as their rectangles are few.
     let colour = '';
     let [from, to] = [0, 0];
