@@ -14,12 +14,24 @@ import { gaudiQman } from '../../specs/gaudi-qman.ts';
 import type { RegisterRow } from '../../src/sim/registers.ts';
 import type { Mutant } from './mutant.ts';
 import { sourceMutants } from './sources.ts';
+import { chipMutants } from './sources-chip.ts';
+import { driverMutants } from './sources-driver.ts';
+import { nicMutants } from './sources-nic.ts';
 import { formatFields, ioctlTaps, packetFields } from './taps.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
 export function allMutants(): readonly Mutant[] {
-  const all = [...sourceMutants, ...packets(), ...uapi(), ...nic(), ...registers()];
+  const all = [
+    ...sourceMutants,
+    ...chipMutants,
+    ...driverMutants,
+    ...nicMutants,
+    ...packets(),
+    ...uapi(),
+    ...nic(),
+    ...registers(),
+  ];
   const names = new Set<string>();
   for (const { name } of all) {
     if (names.has(name)) throw new Error(`two mutants named "${name}"`);

@@ -39,13 +39,27 @@ export function apply(source: string, edit: Edit): string {
 const CALL = /[\w\]]\(|yield/;
 const HARMLESS = /\.(get|min|max|floor|sort)\(|#meets\(/g;
 
+/** Whether statements can be put into braces: nothing is declared in them, and what they open they close. */
+function isWhole(statements: string): boolean {
+  const count = (brace: string) => statements.split(brace).length;
+  return statements.endsWith(';') && count('{') === count('}') && !/(^|[;{}]\s*)(const|let) /.test(statements);
+}
+
 /** The source, telling `sagradaMutant.reached` when what an edit would change is executed, or has another value. */
 export function mark(source: string, edits: readonly (Edit & { readonly name: string })[]): string {
   const insertions = edits.flatMap((edit, order) => {
     const at = place(source, edit);
     const call = `globalThis.sagradaMutant.reached(${JSON.stringify(edit.name)})`;
-    if (/[;{}]$/.test(edit.find)) return [{ at, text: `${call};`, opens: true, length: 0, order }];
     const { length } = edit.find;
+    if (/[;{}]$/.test(edit.find)) {
+      const begin = { at, text: `${call};`, opens: true, length: 0, order };
+      if (!isWhole(edit.find)) return [begin];
+      // it may be all of what an `if` without braces does
+      return [
+        { ...begin, text: `{${call};` },
+        { at: at + length, text: '}', opens: false, length: Infinity, order },
+      ];
+    }
     if (CALL.test(edit.replace.replaceAll(HARMLESS, ''))) {
       return [
         { at, text: `(${call}, `, opens: true, length, order },

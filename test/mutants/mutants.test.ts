@@ -30,7 +30,19 @@ describe('a mutant', () => {
     const outer = { ...edit, name: 'x: outer', find: 'if (a < b) stop();' };
     assert.equal(
       mark('if (a < b) stop();', [inner, outer]),
-      'globalThis.sagradaMutant.reached("x: outer");if (globalThis.sagradaMutant.differs("x: inner", a < b, () => (a <= b))) stop();',
+      '{globalThis.sagradaMutant.reached("x: outer");if (globalThis.sagradaMutant.differs("x: inner", a < b, () => (a <= b))) stop();}',
+    );
+  });
+
+  test('marked, what an "if" does is still all that it does, and what is declared is still there', () => {
+    const done = { ...edit, name: 'x: done', find: 'stop();' };
+    assert.equal(
+      mark('if (a < b) stop(); else go();', [done]),
+      'if (a < b) {globalThis.sagradaMutant.reached("x: done");stop();} else go();',
+    );
+    assert.equal(
+      mark('const c = a; use(c);', [{ ...done, find: 'const c = a;' }]),
+      'globalThis.sagradaMutant.reached("x: done");const c = a; use(c);',
     );
   });
 });

@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.ts';
 
 type Change = readonly [what: string, find: string, replace: string];
 
-function within(family: string, file: string, changes: readonly Change[]): Mutant[] {
+export function within(family: string, file: string, changes: readonly Change[]): Mutant[] {
   return changes.map(([what, find, replace]) => ({ name: `${family}: ${what}`, edit: { file, find, replace } }));
 }
 
@@ -69,8 +69,8 @@ export const sourceMutants: readonly Mutant[] = [
     ['a row goes on with other headers', 'data[from + 1] !== header', 'false'],
     [
       'a message that fails is not told',
-      'else if (!(error instanceof BusError)) throw error;\n    this.fault(qmanError.messageWrite);',
-      'else if (!(error instanceof BusError)) throw error;',
+      'if (error instanceof ModelError) this.#report(error);\n    else if (!(error instanceof BusError)) throw error;\n    this.fault(qmanError.messageWrite);',
+      'if (error instanceof ModelError) this.#report(error);\n    else if (!(error instanceof BusError)) throw error;',
     ],
     [
       'an undefined opcode is not told',
@@ -245,7 +245,7 @@ export const sourceMutants: readonly Mutant[] = [
       'base === undefined || base >= this.#end || base + a.size <= address',
       'true',
     ],
-    ['a word to a peer is lost', 'if (memory) memory.piece.memory.words[memory.at / 4] = value;', 'if (memory) value;'],
+    ['a word to a peer is lost', 'memory.piece.memory.words[memory.at / 4] = value', 'Number(value)'],
   ]),
   ...within('peer', 'src/driver/model/dmabuf.ts', [
     ['who cannot reach the card may map its memory', '!this.#peerToPeer', 'false'],
@@ -260,8 +260,8 @@ export const sourceMutants: readonly Mutant[] = [
     ['a wait forgets errors', 'if (error) fail(error);', ''],
     [
       'what runs has ended',
-      'if (fence.done) answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, fence.timestamp);',
-      'if (fence) answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, fence.timestamp);',
+      'if (fence.done) answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, fence.timestamp);\n  else answer(STATUS.HL_WAIT_CS_STATUS_BUSY, 0);',
+      'answer(STATUS.HL_WAIT_CS_STATUS_COMPLETED, fence.timestamp);',
     ],
     [
       'a wait for several is for all',

@@ -63,7 +63,7 @@ export const reasons: readonly Reason[] = [
     equivalent: true,
   },
   {
-    of: /^register: (QMAN\.(GLBL_NON_SECURE_PROPS|CP_LDMA_\w+_OFFSET|CP_BARRIER_CFG) begins at 0|DMA_CORE\.WR_AWUSER_31_11 begins at 0|QMAN\.PQ_CI loses what is written|STLB\.HOP0_PA49_44 loses what is written)$/,
+    of: /^register: (QMAN\.(GLBL_NON_SECURE_PROPS|CP_LDMA_\w+_OFFSET|CP_BARRIER_CFG|ARB_SLV_CHOISE_WDT) begins at 0|DMA_CORE\.WR_AWUSER_31_11 begins at 0|QMAN\.PQ_CI loses what is written|STLB\.HOP0_PA49_44 loses what is written)$/,
     why: 'the driver writes it before anything goes by it, or writes what it is already',
     equivalent: true,
   },
@@ -102,6 +102,56 @@ export const reasons: readonly Reason[] = [
     why: 'the kernel gives no device an address of a peer that it does not reach (pci_p2pdma_distance_many)',
     equivalent: true,
   },
+  {
+    of: /^queue: a message in a row is not waited for$/,
+    why: 'nothing else happens on the card in the nanoseconds by which it is early then (command-processor.ts, #row)',
+    equivalent: true,
+  },
+  {
+    of: /^(arbiter: the owner stays when it is cleared|trace: (cycles are nanoseconds|cycles are counted that were not asked for))$/,
+    why: 'what becomes of the owner, and which clock a unit counts, is not published; the driver asks for cycles always',
+    equivalent: true,
+  },
+  {
+    of: /^queue: an entry that cannot be read is not told of$/,
+    why: 'entries lie in memory of the driver, which can always be read',
+    equivalent: true,
+  },
+  {
+    of: /^(sync: a reset leaves objects as they are|queue: a stop of a unit outlives its release)$/,
+    why: 'the driver sets objects to 0 for each program (gaudi_restore_sm_registers), and enables units after a reset only',
+    equivalent: true,
+  },
+  {
+    of: /^mmu: (all address spaces have the tables of the last|an invalidation is over before it has an effect|a hole is one page long)$/,
+    why: 'a program has one address space; what it does next takes longer than an invalidation; how much is looked at at a time is the model’s choice',
+    equivalent: true,
+  },
+  {
+    of: /^pci: (what is read-only is written|bytes that are not enabled are written|vectors that were masked are not told|a message beyond those that are granted is none|who is no bus master (reaches memory|interrupts)|a device that may not decode answers|a request that nobody answers is not noted)$/,
+    why: 'programs do not reach configuration space, and the driver writes it as it should: test/pci has it',
+    equivalent: true,
+  },
+  {
+    of: /^peer: (no host bridge is trusted|no root complex forwards)$/,
+    why: 'no machine has a host bridge that Linux trusts, so that the kernel gives no address that goes through one',
+    equivalent: true,
+  },
+  {
+    of: /^check: (memory beyond the end is exported|a wait for what has come is done)$/,
+    why: 'the size of the memory is looked at once more, and a wait for what has come again when it is handed over',
+    equivalent: true,
+  },
+  {
+    of: /^reset: who closes a card within its time to look keeps it from its reset$/,
+    why: 'the card is reset all the same when that time is over',
+    equivalent: true,
+  },
+  {
+    of: /^nic: (completion queues of other users are good|(a completion queue|an event queue|a domain) goes while it is used|handles of other domains are taken back|every queue pair has retries|regions may be of no bytes|pages are of any size|reserved bits may be set)$/,
+    why: 'the kernel refuses it, or never asks for it (core/uverbs_cmd.c, core/umem.c, efa_verbs.c), and programs reach the admin queue through the driver only',
+    equivalent: true,
+  },
   // what makes one that no suite sees
   {
     of: /^errno: CS (EXECUTE|SIGNAL|WAIT) says EINVAL for ENOMEM$/,
@@ -114,6 +164,10 @@ export const reasons: readonly Reason[] = [
   {
     of: /^errno: INFO (PLL_FREQUENCY|POWER) says EIO for ETIMEDOUT$/,
     why: 'firmware that is silent for as long as from one heartbeat to the next has the card disabled',
+  },
+  {
+    of: /^errno: INFO (CLK_RATE|PCI_COUNTERS|DRAM_PENDING_ROWS|SECURED_ATTESTATION|FW_GENERIC_REQ|DEV_SIGNED) says EIO for ETIMEDOUT$/,
+    why: 'suite faults asks one question in a run of firmware that is silent, because each costs a reset: which one the seed says',
   },
   {
     of: /^errno: CS WAIT says EIO for EAGAIN$|^uapi: CS SIGNAL ignores flag CUSTOM_TIMEOUT$/,
@@ -136,8 +190,8 @@ export const reasons: readonly Reason[] = [
     why: 'the card refuses it or does nothing for it, and the library of the suites has no words to ask for it',
   },
   {
-    of: /^register: (DMA_CORE\.WR_AWUSER_31_11|TPC_CFG\.TPC_INTR_CAUSE) loses/,
-    why: 'no suite has a DMA core reduce in memory, or a tensor core fail twice for one reason',
+    of: /^register: DMA_CORE\.WR_AWUSER_31_11 loses/,
+    why: 'no suite has a DMA core reduce in memory',
   },
   {
     of: /^mmu: the first access that was refused is forgotten$/,
@@ -154,6 +208,39 @@ export const reasons: readonly Reason[] = [
   {
     of: /^signal: a counter that nobody waits for is not set back$/,
     why: 'no suite makes so many signals that a sync object has its turn again',
+  },
+  {
+    of: /^peer: (Linux overlooks what access control sends up|switches overlook access control|access control of the nearest bridges does not count)$/,
+    why: 'no machine that the suites run on has access control turned on: test/machine and test/pci do',
+  },
+  {
+    of: /^sync: a monitor whose status is written waits for all$/,
+    why: 'no suite says which objects of a monitor shall still be waited for',
+  },
+  {
+    of: /^protection: (the word before a range is in it|what begins before a range goes on into it)$/,
+    why: 'no suite reaches for what is just before registers of the driver, or for both at once',
+  },
+  {
+    of: /^trace: the high half of cycles is the low half$/,
+    why: 'no suite measures for the seconds that 32 bits of cycles take',
+  },
+  {
+    of: /^event: the last (timeout|firmware error) is on record$/,
+    why: 'no suite has two of one kind for one program',
+  },
+  {
+    of: /^reset: (two timeouts in a row disable the card|a heartbeat forgives nothing)$/,
+    why: 'no suite has the card reset twice for a limit of time, or for a fatal error before and after a heartbeat',
+  },
+  {
+    of: /^check: what is received was sent$/,
+    why: 'how much of either goes over the bus is nothing that a suite can know',
+  },
+  {
+    of: /^nic: keys are the same on both sides$/,
+    why: 'that a remote key cannot be guessed from a local one is the model’s choice: nobody may rely on it',
+    equivalent: true,
   },
 ];
 
