@@ -27,6 +27,7 @@ export const longTests: ReadonlySet<string> = new Set([
   'queues: errors of queues are told of, each by its engine, and end what is behind them',
   'queues: a reset leaves nothing of predicates, and no monitor armed',
   'tpc: a kernel waits for what another core writes',
+  'tpc: a kernel that waits for its turn has the descriptor that it was started with',
   'tpc: DMA goes on beside a kernel',
   'tpc: an illegal instruction is told of, and ends with a reset',
   'tpc: an address beyond local memory is told of, and ends with a reset',
