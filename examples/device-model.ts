@@ -7,14 +7,20 @@
 //
 // In the guest, `lspci -d 1234:add0` shows it.
 
-import { Endpoint } from '../src/pci/endpoint.ts';
-import type { FunctionPorts } from '../src/pci/ports.ts';
-import { registerRegion } from '../src/pci/register-region.ts';
-import { WallClock } from '../src/sim/clock.ts';
-import { ErrorLog, ModelError } from '../src/sim/errors.ts';
-import { active, RegisterBlock, registerBlock, storage } from '../src/sim/registers.ts';
-import { Reactor } from '../src/vfio-user/reactor.ts';
-import { serve } from '../src/vfio-user/server.ts';
+import {
+  active,
+  Endpoint,
+  ErrorLog,
+  type FunctionPorts,
+  ModelError,
+  Reactor,
+  RegisterBlock,
+  registerBlock,
+  registerRegion,
+  serve,
+  storage,
+  WallClock,
+} from 'sagrada/device';
 
 // The registers, as a manual has them. Those of kind `active` do something, and need a body below.
 const registers = registerBlock(

@@ -13,7 +13,18 @@ interface Chapter {
 
 /** In the order in which a person wants them. */
 const chapters: readonly Chapter[] = [
-  { title: 'Start', pages: ['README.md', 'docs/test-a-change.md', 'docs/tpc.md', 'docs/p2p.md', 'docs/view.md'] },
+  {
+    title: 'Start',
+    pages: [
+      'README.md',
+      'docs/start.md',
+      'docs/test-a-change.md',
+      'docs/tpc.md',
+      'docs/p2p.md',
+      'docs/view.md',
+      'docs/2021.md',
+    ],
+  },
   {
     title: 'Guides',
     pages: [
@@ -26,6 +37,8 @@ const chapters: readonly Chapter[] = [
       'docs/ci.md',
       'docs/importer.md',
       'docs/tpc-assembly.md',
+      'docs/add-a-device-model.md',
+      'docs/add-an-accelerator.md',
     ],
   },
   {

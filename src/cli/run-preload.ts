@@ -4,6 +4,7 @@ import { enableCompileCache, registerHooks } from 'node:module';
 
 const places: Readonly<Record<string, string>> = {
   sagrada: new URL('../index.ts', import.meta.url).href,
+  'sagrada/device': new URL('../device.ts', import.meta.url).href,
   'sagrada/sequences': new URL('../exercise/fuzz/replay.ts', import.meta.url).href,
 };
 
