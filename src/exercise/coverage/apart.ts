@@ -79,6 +79,17 @@ const ROWS: readonly Row[] = [
     functions: ['dump_cfg_access_entry', 'hl_debugfs_cfg_access_history_dump'],
     reason: GAUDI2_CALLS,
   },
+  {
+    name: 'common/command_submission.c',
+    // hl_interrupt_wait_ioctl refuses where the chip has no such interrupts
+    functions: [
+      '_hl_interrupt_ts_reg_ioctl',
+      '_hl_interrupt_wait_ioctl',
+      '_hl_interrupt_wait_ioctl_user_addr',
+      'ts_get_and_handle_kernel_record',
+    ],
+    reason: GAUDI2_INTERRUPTS,
+  },
   { name: 'common/sysfs.c', functions: ['hl_sysfs_add_dev_vrm_attr'], reason: GAUDI2_CALLS },
   { name: 'common/device.c', functions: ['hl_handle_clk_change_event'], reason: 'called by nothing' },
   { name: 'common/hw_queue.c', functions: ['hl_hw_queue_add_ptr'], reason: 'called by nothing' },

@@ -145,7 +145,9 @@ export class DriverTree {
     const own = path.join(this.#folder, 'usr/src', `linux-headers-${this.#release}`);
     const all = globSync('usr/src/linux-headers-*/include/linux/module.h', { cwd: this.#folder });
     const found = all.map((file) => path.join(this.#folder, file, '..', '..', '..'));
-    const folder = found.find((candidate) => candidate !== own) ?? found[0];
+    // a link is not followed by the pattern
+    const alone = existsSync(path.join(own, 'include/linux/module.h')) ? own : undefined;
+    const folder = found.find((candidate) => candidate !== own) ?? found[0] ?? alone;
     if (!folder)
       throw new UserError(`the headers of ${this.#release} are not where they are expected: please report it`);
     return folder;
