@@ -40,18 +40,21 @@ function base(stream: CommandStream, queue: QueueName): CommandStream {
   return set(set(stream, 'ARB_BASE_LO', Number(address & 0xffff_ffffn)), 'ARB_BASE_HI', Number(address >> 32n));
 }
 
-function chunk(t: TestContext, queue: QueueName, stream: CommandStream) {
-  const memory = t.use(t.device.allocHost(Math.ceil(stream.size / KiB) * KiB));
+function chunk(t: TestContext, queue: QueueName, stream: CommandStream, device = t.device) {
+  const memory = t.use(device.allocHost(Math.ceil(stream.size / KiB) * KiB));
   memory.bytes.set(stream.bytes);
   return { queue, place: memory, size: stream.size };
 }
 
 /** Has internal queues execute packets, all of which have ended when `UP` goes on. */
-async function all(t: TestContext, work: readonly (readonly [QueueName, CommandStream])[]): Promise<void> {
-  const { device } = t;
+async function all(
+  t: TestContext,
+  work: readonly (readonly [QueueName, CommandStream])[],
+  device = t.device,
+): Promise<void> {
   using done = device.sync('E_N').syncObject();
   using monitor = device.sync('E_N').monitor();
-  const chunks = work.map(([queue, stream]) => chunk(t, queue, stream.add(done, 1)));
+  const chunks = work.map(([queue, stream]) => chunk(t, queue, stream.add(done, 1), device));
   const end = { queue: UP, stream: hold(UP, monitor, [done], work.length).set(done, 0) } as const;
   await device.wait(device.submit([end, ...chunks]), { signal: t.signal });
 }
@@ -76,6 +79,15 @@ async function disconnect(t: TestContext, master: QueueName, slave: QueueName): 
 }
 
 export function arbitration(test: Declare): void {
+  test('who takes the card finds no arbiter as the last user left it', async (t) => {
+    const managers: readonly QueueName[] = ['DMA_2_0', 'DMA_4_0', 'DMA_6_0'];
+    // of an arbiter that waits for a master that is not there
+    const first = t.open(0);
+    for (const queue of managers) await all(t, [[queue, set(new CommandStream(), 'ARB_CFG_0', ARB.ENABLED)]], first);
+    first.close();
+    for (const queue of managers) await all(t, [[queue, new CommandStream().packet('ARB_POINT', { priority: 0 })]]);
+  });
+
   test('an arbiter that goes by weights grants a stream as often in a row as its weight says', async (t) => {
     const { device } = t;
     const manager = device.sync('E_N');

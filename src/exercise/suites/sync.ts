@@ -126,16 +126,21 @@ function objects(test: Declare): void {
     });
     const stream = new CommandStream();
     for (const [i, object] of left.entries()) stream.set(object, 100 + i);
-    // would write to the first object of the next context once it is 5
-    const object = first.sync('E_N').syncObject();
-    const monitor = first.sync('E_N').monitor();
-    const trap = { place: (left[0] as SyncObject).address, data: 0x123 };
-    stream.arm(monitor, { objects: [object], value: 5, equal: true, write: trap });
+    // would write to an object of the next context once another is 5
+    const traps = dcores.map((dcore, i) => {
+      const manager = first.sync(dcore);
+      const [object, target] = [manager.syncObject(), left[i] as SyncObject];
+      const write = { place: target.address, data: 0x123 };
+      stream.arm(manager.monitor(), { objects: [object], value: 5, equal: true, write });
+      return { object, target };
+    });
     await run(t, DOWN, stream, first);
     first.close();
     for (const old of left) await assertValue(t, old, 0, 'in a new context');
-    await run(t, DOWN, new CommandStream().set(object, 5));
-    await assertValue(t, left[0] as SyncObject, 0, 'after what another context armed');
+    for (const { object, target } of traps) {
+      await run(t, DOWN, new CommandStream().set(object, 5));
+      await assertValue(t, target, 0, 'after what another context armed');
+    }
   });
 }
 
