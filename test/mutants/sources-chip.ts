@@ -49,6 +49,12 @@ export const chipMutants: readonly Mutant[] = [
   ]),
   ...within('queue', 'src/gaudi/qman-faults.ts', [
     [
+      'a cause that is set is told again', // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
+      'if ((causes & cause) !== 0) return;\n    this.#tell(`GLBL_STS1[${index}]`, cause);',
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
+      'this.#tell(`GLBL_STS1[${index}]`, cause);',
+    ],
+    [
       'an error does not stop its unit',
       'if ((configured >>> (unit + 16)) % 2 === 1) this.#stoppedByError |= 1 << unit;',
       '',
@@ -65,7 +71,9 @@ export const chipMutants: readonly Mutant[] = [
     ['a queue wraps one round too early', '(consumed + 1) % (2 * size)', '(consumed + 1) % size'],
     ['a buffer that cannot be read is not told of', 'faults.raise(this.#index, qmanError.cqfRead, this.#unit);', ''],
     ['an entry that cannot be read is not told of', 'faults.raise(i, qmanError.pqfRead, this.#unit)', 'Number()'],
+    ['a large packet loses what was read of it', 'larger.set(this.#data.subarray(this.#from, this.#to));', ''],
     ['the end of one buffer is lost before the next', 'this.#data.copyWithin(0, this.#from, this.#to);', ''],
+    ['a buffer begins at its second chunk', 'this.#current = buffer;\n    this.#read = 0;', 'this.#current = buffer;'],
   ]),
   ...within('sync', 'src/gaudi/sync-manager.ts', [
     ['a monitor looks at the next group when it is armed', 'group * GROUP_SIZE + i', '(group + 1) * GROUP_SIZE + i'],
@@ -130,6 +138,16 @@ export const chipMutants: readonly Mutant[] = [
       'this.#generations[at] !== this.#generation',
     ],
     [
+      'pages that were read long ago are joined',
+      'this.#generations[at] !== this.#generation || this.#tags[at] !== tag + n',
+      'this.#generations[at] !== this.#generation',
+    ],
+    [
+      'small pages are joined that do not follow each other',
+      'if (this.#physical[at] !== physical + n * this.#pageSize) break;',
+      '',
+    ],
+    [
       'all address spaces have the tables of the last',
       'this.#hop0.set(asid, high + low)',
       'this.#hop0.set(1, high + low)',
@@ -143,6 +161,7 @@ export const chipMutants: readonly Mutant[] = [
     ['an invalidation is not counted', 'if (producer !== undefined) this.#consumerIndex = producer;', ''],
   ]),
   ...within('mmu', 'src/gaudi/mmu.ts', [
+    ['what no table reaches is at its beginning', 'virtual >= addressMap.ADDRESS_END', 'false'],
     [
       'the second half of a table is the first',
       '(Math.floor(virtual / SMALL_PAGE) % 512)',

@@ -17,19 +17,28 @@ export const driverMutants: readonly Mutant[] = [
     ['a page fault is told again and again', 'pci.write(capture, 0);', ''],
     ['events stay masked', 'if (unmasked) yield* this.#unmask(event.id);', ''],
     ['no event resets the card', 'if (reset) {', 'if (false) {'],
+    ['both DMA cores of a place are suspects', 'guilty.length === 1 ? guilty : candidates', 'candidates'],
     [
       'events are not counted since the beginning',
       'this.allCounts[event.id] = (this.allCounts[event.id] as number) + 1;',
       '',
     ],
+    ['events are not counted since the reset', 'this.counts[event.id] = (this.counts[event.id] as number) + 1;', ''],
     [
       'an undefined opcode is told each time',
       '(status & UNDEFINED_OPCODE) !== 0 && !this.#card.errors.undefinedOpcode',
       '(status & UNDEFINED_OPCODE) !== 0',
     ],
+    [
+      'buffers before an undefined opcode are those of the last stream',
+      '[...others, ...streams].slice(0, MOST_STREAMS)',
+      'streams',
+    ],
     ['refused accesses are not told', 'return events | EVENT.HL_NOTIFIER_EVENT_RAZWI;', 'return events;'],
   ]),
   ...within('event', 'src/driver/model/event-details.ts', [
+    ['an ECC error is of another memory', 'pci.write(register(block, rows.ECC_MEM_SEL), memory);', ''],
+    ['ECC errors stay', 'pci.write(clear, pci.read(clear) | ECC_CLEAR[kind]);', ''],
     ['errors of sync managers are of their neighbours', '((id - first) ^ 3) & 3', '(id - first) & 3'],
     ['the clock is slow for ever', 'this.reasons &= ~(1 << kind);', ''],
     ['slow times have no end', 'if (span) span.end = now;', ''],
@@ -51,6 +60,7 @@ export const driverMutants: readonly Mutant[] = [
       'status;',
     ],
     ['two programs have the card', "if (this.context) refuse('EBUSY', 'open');", ''],
+    ['a card that is being given back is opened', "if (this.releasing) refuse('EAGAIN', 'open');", ''],
     ['who keeps the card lives on', 'owner.kill();', ''],
     [
       'resets are not counted',
@@ -67,8 +77,14 @@ export const driverMutants: readonly Mutant[] = [
       "this.#repeated && (this.#trigger === 'fatal' || this.#trigger === 'heartbeat')",
       'this.#repeated && this.#trigger !== undefined',
     ],
+    [
+      'errors count that a program may have made',
+      "if (this.context) return;\n    this.#heartbeatFailed = trigger === 'heartbeat';",
+      "this.#heartbeatFailed = trigger === 'heartbeat';",
+    ],
     ['who listens has no time to look', 'context && (context.eventfd || this.watchdog) && !this.#inReset', 'false'],
     ['who waits goes on while others look', 'this.submissions.abortWaiters();', ''],
+    ['who looks has the card for ever', '() => this.reset(reason)', 'function* (): Steps {}'],
     [
       'there is no heartbeat after a reset',
       'this.#scheduleHeartbeat();\n      pci.write(SETSPI, HOST_SPI.INTS_REGISTER);\n      this.hardResets++;',
@@ -78,6 +94,7 @@ export const driverMutants: readonly Mutant[] = [
     ['the pool of the driver stays mapped', 'this.#releasePool();', ''],
     ['memory of a program that has ended is used', 'this.dramUsed -= context.dram;', ''],
     ['memory of a program that has ended stays mapped', 'yield* context.memory.release();', ''],
+    ['a card that is busy is given to the next', 'reset = !idle;', ''],
     [
       'who closes a card within its time to look keeps it from its reset',
       'let reset = this.watchdog !== undefined;',
@@ -85,6 +102,11 @@ export const driverMutants: readonly Mutant[] = [
     ],
     ['the time of a program is not measured', 'this.lastSession = this.kernel.now() - this.openedAt;', ''],
     ['work goes on in a reset', 'this.submissions.rollbackAll();', ''],
+    [
+      'a program keeps signals through a reset',
+      'if (this.context) this.submissions.releaseReservations(this.context);',
+      '',
+    ],
     [
       'events of before a reset are counted after it',
       'yield* resetChip(this.#hardware, log, this.#heartbeatFailed);\n        this.events.counts.fill(0);',
@@ -167,6 +189,7 @@ export const driverMutants: readonly Mutant[] = [
     ['a buffer is destroyed twice', "buffer?.topic !== 'CB' || buffer.destroyed", "buffer?.topic !== 'CB'"],
     ['a mapping does not keep its buffer', 'buffer.mapped = true;\n    buffer.references++;', 'buffer.mapped = true;'],
     ['who unmaps a buffer cannot map it again', 'buffer.mapped = false;', ''],
+    ['buffers of all kinds are command buffers', "if (buffer?.topic !== 'CB') {", 'if (buffer === undefined) {'],
   ]),
   ...within('check', 'src/driver/model/info-ioctl.ts', [
     ['what is reserved may be set in a question', 'input.pad !== 0', 'false'],
@@ -192,6 +215,7 @@ export const driverMutants: readonly Mutant[] = [
       "if (input.return_size < bytes.length) return at({ number: mappings.length, refused: 'ENOMEM' });",
       '',
     ],
+    ['half a record is a record', "if (input.return_size < answer.bytes.length) refuse('ENOMEM');", ''],
     ['a slow time that lasts has no length', '(span.end || kernel.now()) - span.start', 'span.end - span.start'],
     [
       'every sync manager has objects of the driver',
@@ -202,6 +226,12 @@ export const driverMutants: readonly Mutant[] = [
   ...within('submit', 'src/driver/model/submission.ts', [
     ['parts come after the last', 'first.staged?.last || first.parts.some((part) => part.staged?.last)', 'false'],
     ['the end has no time', 'fence.timestamp = cs.completedAt;', ''],
+    [
+      'how it ended is forgotten',
+      'cs.context.remember(cs.sequence, { timestamp: fence.timestamp, error: fence.error });',
+      '',
+    ],
+    ['the next has no limit', 'if (next) this.#startTimeout(next);', ''],
     ['who shall not be reset for has timed out', 'if (!cs.skipReset) cs.timedOut = true;', 'cs.timedOut = true;'],
     [
       'whoever times out resets the card',
@@ -210,21 +240,34 @@ export const driverMutants: readonly Mutant[] = [
     ],
     ['limits begin with the submission', 'this.#mirror[0] === cs && needsTimeout(cs)', 'needsTimeout(cs)'],
     [
+      'what has timed out was aborted',
+      "if (cs.timedOut) fence.error = 'ETIMEDOUT';\n    else if (cs.aborted) fence.error = 'EIO';\n    else if (!cs.submitted) fence.error = 'EBUSY';",
+      "if (cs.aborted) fence.error = 'EIO';\n    else if (cs.timedOut) fence.error = 'ETIMEDOUT';\n    else if (!cs.submitted) fence.error = 'EBUSY';",
+    ],
+    [
       'a wait is for the first of the signals',
       'reservation.first + (offset > 0 ? offset - 1 : 0)',
       'reservation.first',
     ],
     ['what all were refused is not counted', 'this.#ports.counters[counter]++;', ''],
+    ['a stopped limit goes on', 'ended.tdr?.cancel();', ''],
     ['a later part is not kept until the last', 'staged && !staged.last ? 2 : 1', '1'],
   ]),
   ...within('submit', 'src/driver/model/context.ts', [
+    ['how it ended is told twice', 'this.#outcomes.delete(sequence);\n    return outcome;', 'return outcome;'],
     ['what has not begun has ended', 'if (sequence >= this.sequence) return null;', ''],
+    ['all submissions are remembered', 'this.#outcomes.size >= OUTCOMES', 'false'],
   ]),
   ...within('wait', 'src/driver/model/wait-ioctl.ts', [
     ['a list may be of any length', 'count > most', 'false'],
     ['there may be any number of waits for several', 'waiters.several >= MOST_WAITERS', 'false'],
     ['the end of a wait for several is not told', 'waiters.several--;', ''],
     ['what is reserved may be set in a wait', 'input.pad.some((byte) => byte !== 0)', 'false'],
+    [
+      'a wait for several that have ended is over when its time is',
+      'input.timeout_us > 0n && !over()',
+      'input.timeout_us > 0n',
+    ],
   ]),
   ...within('trace', 'src/driver/model/coresight.ts', [
     ['a buffer may be of no bytes', "if (size === 0n) this.#invalid('ETR buffer size should be bigger than 0');", ''],
@@ -233,6 +276,7 @@ export const driverMutants: readonly Mutant[] = [
       'if (!inside(USER.DRAM, USER.DRAM_END) && !inside(USER.SRAM, USER.SRAM_END)) invalid();',
       '',
     ],
+    ['a buffer may wrap', 'end >= 2n ** 64n', 'false'],
     ['the write pointer has 32 bits', "((at('RWPHI') & 0xffn) << 32n)", '0n'],
     ['a capture that runs is begun anew', "(card.read(at('CTL')) !== 0) === enable", 'false'],
     [
@@ -244,6 +288,7 @@ export const driverMutants: readonly Mutant[] = [
     ['there may be no events', 'event_types_num < COUNTERS.LEAST', 'false'],
     ['there may be room for fewer values', 'values < COUNTERS.LEAST', 'false'],
     ['there may be room for more values', 'events > COUNTERS.MOST', 'false'],
+    ['counters go on from before', "write('PMCR', PMCR.RESET);", ''],
     ['counters do not run', "write('PMCR', PMCR.RUNNING);", ''],
     ['there is any number of units', 'traceUnits[kind][unit]', '(traceUnits[kind][unit] ?? traceUnits[kind][0])'],
     [
@@ -253,6 +298,7 @@ export const driverMutants: readonly Mutant[] = [
     ],
   ]),
   ...within('trace', 'src/driver/model/debug-ioctl.ts', [
+    ['units trace on when debug mode ends', 'if (!enable && !inReset()) yield* units.halt();', ''],
     ['units are set up without debug mode', 'if (!this.#on) {', 'if (false) {'],
     ['debug mode outlives its program', 'if (this.#on) yield* this.#set(false);', ''],
     ['debug mode is entered twice', 'enable === this.#on', 'false'],

@@ -5,14 +5,22 @@ import { within } from './sources.ts';
 
 export const nicMutants: readonly Mutant[] = [
   ...within('nic', 'src/efa/llq.ts', [
+    ['a send queue holds what the one before held', 'this.memory.zero(first * PAGE, pages * PAGE);', ''],
     ['two send queues are in one memory', 'this.#taken.fill(1, first, first + pages);', ''],
+    [
+      'memory of send queues is not given back',
+      'this.#taken.fill(0, offset / PAGE, (offset + Math.ceil(bytes / PAGE) * PAGE) / PAGE);',
+      '',
+    ],
   ]),
   ...within('nic', 'src/efa/address-handles.ts', [
+    ['handles of other domains are told', 'handle.pd === pd', 'true'],
     ['everybody is known', 'return this.#byKey.has(key);', 'return true;'],
     ['handles that were taken back are known', 'if (same?.size === 0) this.#byKey.delete(handle.key);', ''],
     ['one handle of two that are taken back is left', 'same?.delete(handle);', ''],
   ]),
   ...within('nic', 'src/efa/queue-pair.ts', [
+    ['a doorbell may count more than there is room for', '((counter - this.consumed) & 0xffff) > this.depth', 'false'],
     [
       'a queue pair sends before it is ready to',
       'this.alive && this.state === QP_STATE.RTS',
@@ -21,6 +29,8 @@ export const nicMutants: readonly Mutant[] = [
     ['a queue pair receives before it is ready to', 'this.state >= QP_STATE.RTR', 'true'],
     ['a queue pair in error receives', 'this.state <= QP_STATE.SQE', 'true'],
     ['what was posted outlives a reset', 'this.sq.clear();\n      this.rq.clear();', ''],
+    ['what is under way outlives a reset', 'this.generation++;\n      this.sq.clear();', 'this.sq.clear();'],
+    ['what is under way outlives its queue pair', 'this.alive = false;\n    this.generation++;', 'this.alive = false;'],
   ]),
   ...within('nic', 'src/efa/memory-region.ts', [
     [
@@ -38,11 +48,23 @@ export const nicMutants: readonly Mutant[] = [
       'low + 1 < this.#length ? (this.#from[low + 1] as number) : this.#end',
       'this.#end',
     ],
+    ['a region that was taken back is not', 'this.valid', 'true'],
   ]),
   ...within('nic', 'src/efa/event-queue.ts', [
+    ['interrupts come without being asked for', '!this.#armed || !this.#news', '!this.#news'],
     ['an interrupt comes without news', '!this.#armed || !this.#news', '!this.#armed'],
+    ['the phase of events never changes', '1 - (Math.floor(number / depth) & 1)', '1'],
   ]),
   ...within('nic', 'src/efa/requester.ts', [
+    [
+      'a read has immediate data',
+      '(!(limits.caps & DEVICE_CAP.RDMA_READ) || meta.inline_msg || meta.has_imm)',
+      'false',
+    ],
+    ['datagram queues write', "op !== 'send' && qp.options.type === 'UD'", 'false'],
+    ['inline data goes beyond its room', 'meta.length > room', 'false'],
+    ['there may be more buffers than there is room for', 'meta.length > most', 'false'],
+    ['both lengths need not agree', 'remote && remote.length !== local.length', 'false'],
     ['messages may have any length', "local.length > (op === 'send' ? network.mtu : limits.maxRdmaSize)", 'false'],
     ['address handles of other domains are good', '!handle || handle.pd !== qp.options.pd', '!handle'],
     [
@@ -60,18 +82,38 @@ export const nicMutants: readonly Mutant[] = [
       'if (written && !region.options.localWrite) throw new Refused(COMP.INVALID_LKEY);',
       '',
     ],
+    ['completions come that nobody asked for', 'if (request.notify || status !== COMP.OK) {', 'if (true) {'],
+    [
+      'completions come of datagrams that nobody asked for',
+      'if (request.notify || status !== COMP.OK) yield* this.#complete(qp, generation, request.requestId, OP.SEND, status);',
+      'yield* this.#complete(qp, generation, request.requestId, OP.SEND, status);',
+    ],
     ['retries have no end', 'rnrRetry !== RNR_FOREVER && operation.rnrTries >= rnrRetry', 'false'],
+    [
+      'retries without end have one',
+      'rnrRetry !== RNR_FOREVER && operation.rnrTries >= rnrRetry',
+      'operation.rnrTries >= rnrRetry',
+    ],
     [
       'what is posted to a queue in error is not flushed',
       'yield* this.#complete(qp, qp.generation, meta.req_id, meta.op_type & 7, COMP.FLUSHED);',
       '',
     ],
+    ['what is under way is not flushed', 'if (operation.qp === qp) yield* this.#finish(operation, COMP.FLUSHED);', ''],
     ['bytes that are read are not counted', 'stats.read_bytes += request.length;', ''],
     ['bytes that are written are not counted', 'stats.write_bytes += request.length;', ''],
+    ['sends are not counted', 'stats.send_wrs++;', ''],
+    ['refused writes are not counted', 'this.#nic.stats.write_wr_err++', 'Number()'],
+    [
+      'who is silent is answered as who is not there',
+      'operation.heard ? COMP.UNRESP_REMOTE : COMP.UNREACH_REMOTE',
+      'COMP.UNRESP_REMOTE',
+    ],
     ['pieces of a message are its beginning', 'const from = index * pieceSize;', 'const from = 0;'],
     ['pieces of a read are put at its beginning', 'index * operation.pieceSize', '0'],
   ]),
   ...within('nic', 'src/efa/responder.ts', [
+    ['datagram queues take requests', "!qp?.receives || qp.options.type !== 'SRD'", '!qp?.receives'],
     ['strangers may write', "packet.kind !== 'send' && !this.#nic.ahs.knows(packet.from)", 'false'],
     [
       'what may be written may be read',
@@ -83,10 +125,16 @@ export const nicMutants: readonly Mutant[] = [
       'packet.immediate !== undefined && !qp.options.unsolicitedWrites && status === COMP.OK',
       'packet.immediate !== undefined && status === COMP.OK',
     ],
+    ['a datagram longer than its buffers is cut', 'GRH.SIZE + length > receive.target.length', 'false'],
     [
       'the length of a datagram is without its header',
       'const values = {\n      req_id: receive.requestId,\n      op_type: OP.SEND,\n      has_imm: imm === undefined ? 0 : 1,\n      imm: imm ?? 0,\n      length: GRH.SIZE + length,\n    };',
       'const values = { req_id: receive.requestId, op_type: OP.SEND, has_imm: imm === undefined ? 0 : 1, imm: imm ?? 0, length };',
+    ],
+    [
+      'the queue key of datagrams does not matter',
+      "qp.options.type !== 'UD' || packet.qkey !== qp.qkey",
+      "qp.options.type !== 'UD'",
     ],
     ['a datagram does not say who sent it', "header.set(Buffer.from(from, 'hex'), GRH.SOURCE);", ''],
     [
@@ -99,8 +147,15 @@ export const nicMutants: readonly Mutant[] = [
       'allowed && region.covers(packet.address, packet.length) ? region : undefined',
       'allowed ? region : undefined',
     ],
+    [
+      'a receive is the last of its buffers',
+      'if (i === 0) requestId = descriptor.req_id;',
+      'requestId = descriptor.req_id;',
+    ],
     ['nothing is unsolicited', 'receive ? 0 : 1', '0'],
     ['bytes that others write are not counted', 'stats.write_recv_bytes += length', 'Number()'],
+    ['bytes that others read are not counted', 'this.#nic.stats.read_resp_bytes += size;', ''],
+    ['wrong queue keys are not counted', 'this.#nic.stats.qkey_viol++;', ''],
     ['a receive queue that is empty takes a message', '!place || rq.waiting === 0', '!place'],
     ['pieces are written at the beginning', 'index * request.pieceSize', '0'],
     ['a piece that is read is the first', 'address + index * pieceSize', 'address'],
@@ -115,18 +170,43 @@ export const nicMutants: readonly Mutant[] = [
     ['an event queue goes while it is used', 'eq.users > 0', 'false'],
     ['a domain goes while it is used', 'found(table, id, what).users > 0', 'false'],
     ['handles of other domains are taken back', 'handle.pd !== pd', 'false'],
+    ['rings are of any size', '!powerOfTwo(rqDepth) || rqDepth > limits.maxRqDepth', 'false'],
+    ['completion queues are of any size', '!powerOfTwo(depth) || depth > limits.maxCqDepth', 'false'],
+    ['work requests are of any size', 'entrySize !== TX_WQE.SIZE && entrySize !== TX_WQE.LARGE_SIZE', 'false'],
     ['a queue pair is in any state', 'request.mask_cur_qp_state && request.cur_qp_state !== qp.state', 'false'],
     ['every queue pair has retries', "qp.options.type !== 'SRD' || request.rnr_retry > 7", 'false'],
+    ['a region that is in use is taken back at once', 'while (region.requests > 0) yield region.idle;', ''],
     ['keys are the same on both sides', '(random.next() & 0xff) * 2 ** 24 + id', 'id'],
     ['regions may be of no bytes', 'length === 0 || iova + length > 2 ** ADDRESS_WIDTH', 'false'],
+    ['a region has any number of pages', 'count > limits.maxMrPages', 'false'],
     [
       'pages are of any size',
       'shift < 12 || shift > 31 || Math.floor(limits.pageSizes / 2 ** shift) % 2 === 0',
       'false',
     ],
+    [
+      'queue pairs leave their send queue',
+      'if (sq.depth > 0) nic.ports.llq.free(sq.offset, sq.depth * sq.entrySize);',
+      '',
+    ],
+    ['a queue that is drained is draining', 'state === QP_STATE.SQD && qp.outstanding > 0', 'state === QP_STATE.SQD'],
+    [
+      'what is under way is not dropped in a reset',
+      'if (request.qp_state === QP_STATE.RESET) requester.dropAll(qp);',
+      '',
+    ],
     ['reserved bits may be set', 'row.request.reservedBits(command.payload)', 'false'],
   ]),
-  ...within('nic', 'src/driver/model/rdma/qp-states.ts', []),
+  ...within('nic', 'src/driver/model/rdma/qp-states.ts', [
+    ['a change needs no attributes', '(mask & found.required) !== found.required', 'false'],
+    ['a queue pair may be said to be in any state', '(mask & IB_QP_CUR_STATE) !== 0 && !TOLD.includes(from)', 'false'],
+    [
+      'a change takes all attributes',
+      '(mask & ~(found.required | found.optional | retries | MASK.IB_QP_STATE)) === 0',
+      'true',
+    ],
+    ['datagram queues have retries', 'reliable && from === IB_QPS_RTR', 'from === IB_QPS_RTR'],
+  ]),
   ...within('nic', 'src/driver/model/rdma/umem.ts', [
     ['a region is longer than its dma-buf', 'BigInt(file.operations.size) < end', 'false'],
     ['every dma-buf begins at its first page', 'segment.address + from - at', 'segment.address'],
@@ -138,8 +218,18 @@ export const nicMutants: readonly Mutant[] = [
       'const first = Math.floor(Number(offset) / PAGE) * PAGE;',
     ],
   ]),
-  ...within('nic', 'src/driver/model/rdma/mmap-table.ts', []),
+  ...within('nic', 'src/driver/model/rdma/mmap-table.ts', [
+    ['a mapping has any length', 'entry.pages !== Math.ceil(length / PAGE)', 'false'],
+    ['what was taken back is mapped', '!one.removed', 'true'],
+    ['offsets need not be of pages', 'offset % BigInt(PAGE) !== 0n', 'false'],
+  ]),
   ...within('nic', 'src/driver/model/rdma/queues.ts', [
+    ['queues have any size', 'value > most', 'false'],
     ['queues go while they are used', 'for (const one of [pd, send, receive]) one.users++;', ''],
+    ['any attribute may be changed', '(mask & ~MODIFIED) !== 0', 'false'],
+    ['any attribute may be asked for', '(mask & ~QUERIED) !== 0', 'false'],
+    ['any port is the first', 'has(MASK.IB_QP_PORT) && change.port_num !== 1', 'false'],
+    ['any key is the first', 'has(MASK.IB_QP_PKEY_INDEX) && change.pkey_index !== 0', 'false'],
+    ['what is reserved may be set in a queue pair', 'input.reserved_98.some((byte) => byte !== 0)', 'false'],
   ]),
 ];
