@@ -18,7 +18,9 @@ const pages = ['README.md', 'CONTRIBUTING.md', 'ARCHITECTURE.md', ...globSync('d
 const PLACEHOLDER = /\.\.\.|…|\bi\/n\b|\bN\b|\[|<|\|/;
 
 function commandsOf(text: string): readonly string[] {
-  const blocks = [...text.matchAll(/^```(?:sh|text)?\n([\s\S]*?)^```$/gm)].flatMap(([, body = '']) => body.split('\n'));
+  const blocks = [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].flatMap(([, info = '', body = '']) =>
+    /^(sh( .*)?|text)?$/.test(info) ? body.split('\n') : [],
+  );
   const inline = [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, body = '']) => body);
   return [...blocks, ...inline]
     .map((line) => line.replace(/^\$ /, '').replace(/^.*&& (?=npx sagrada )/, ''))

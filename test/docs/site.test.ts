@@ -13,6 +13,8 @@ const root = path.join(import.meta.dirname, '..', '..');
 /** Pages whose blocks of commands are run by a test, and by which. */
 const tried: Readonly<Record<string, string>> = {
   'docs/start.md': 'test/cli/docs-trace.test.ts',
+  'docs/faults.md': 'test/cli/docs-trace.test.ts',
+  'docs/fuzzing.md': 'test/cli/docs-trace.test.ts',
   'docs/ci.md': 'test/cli/ci.test.ts',
   'docs/tpc.md': 'test/cli/docs-tpc.test.ts',
   'docs/p2p.md': 'test/cli/docs-p2p.vm.test.ts',
