@@ -12,6 +12,7 @@ import type { BlockSpec } from '../../src/sim/registers.ts';
 import { unverifiedReadings } from '../../src/tpc/unverified.ts';
 import { traceEvents } from '../../src/trace/events.ts';
 import { interfaces } from '../../src/uapi/habanalabs/index.ts';
+import { apiPages } from './api.ts';
 import type { Page } from './page.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
@@ -22,6 +23,7 @@ export async function referencePages(): Promise<Page[]> {
     ...(await instructionSetPages()),
     await registersPage(),
     interfacePage(),
+    ...apiPages(),
     faultsPage(),
     eventsPage(),
     machinesPage(),
