@@ -43,6 +43,8 @@ describe('the documentation', () => {
     assert.match(page('faults'), /what the driver does/);
     assert.match(page('events'), /sync_object/);
     assert.match(page('faithful'), /REPEAT/);
+    assert.match(page('api-sagrada'), /CommandStream[\s\S]*Encoded packets/);
+    assert.match(page('api-sagrada-device'), /Endpoint[\s\S]*FunctionPorts[\s\S]*Raises a vector/);
   });
 
   it('loads nothing from elsewhere', () => {
