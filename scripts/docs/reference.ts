@@ -8,10 +8,12 @@ import { type FaultRow, faults } from '../../specs/gaudi/faults.ts';
 import { instructionSets } from '../../specs/index.ts';
 import { makeProgram } from '../../src/cli/commands.ts';
 import { listMachines } from '../../src/machine/machines.ts';
+import type { Category } from '../../src/sim/errors.ts';
 import type { BlockSpec } from '../../src/sim/registers.ts';
 import { unverifiedReadings } from '../../src/tpc/unverified.ts';
 import { traceEvents } from '../../src/trace/events.ts';
 import { interfaces } from '../../src/uapi/habanalabs/index.ts';
+import { reasons } from '../../test/mutants/survivors.ts';
 import { apiPages } from './api.ts';
 import type { Page } from './page.ts';
 
@@ -182,12 +184,34 @@ async function faithfulPage(): Promise<Page> {
   });
   const sets = await Promise.all(Object.values(instructionSets).map((set) => set.load()));
   const unverified = sets.flatMap((set) => set.rows().flatMap((row) => row.unverified));
-  const refusals = globSync('src/**/*.ts', { cwd: root })
-    .sort()
-    .flatMap((file) => refusalsOf(file));
+  const files = globSync('src/**/*.ts', { cwd: root }).sort();
+  const refused = (category: Category) => files.flatMap((file) => refusalsOf(file, category));
+  const open = reasons.filter(({ equivalent }) => !equivalent);
   return page('faithful', 'How faithful is the model', [
     'What the model does it does as the public sources say, judged by the unmodified driver; what no public source settles, it refuses: ' +
       'a use of it is an error with a category that fails the test, never a made-up value. This page is counted in the source.',
+    '## Exact, approximate, not there',
+    table(
+      ['', 'what', 'held to it by'],
+      [
+        [
+          'exact',
+          'bytes, addresses, packets, registers, errors and messages that the driver causes or reads; orders that barriers, fences and sync objects promise',
+          'the unmodified driver; the suites on model and vm; sequences of calls that both must answer alike',
+        ],
+        [
+          'exact',
+          'instructions of the TPC that a public source settles',
+          'two executions, an interpreter and compiled code, which must agree',
+        ],
+        [
+          'approximate',
+          'time: how long an engine, a transfer, a kernel or a link takes. Only the order of what waits for each other is meant',
+          'nothing; `--delay` slows an engine down, so that tests do not lean on it',
+        ],
+        ['not there', 'the MME, the network ports of Gaudi itself, other chips of the driver', 'a refusal, below'],
+      ],
+    ),
     '## Registers',
     'An `active` register has a body; one that is `storage` remembers what was written. Registers that are in neither list refuse.',
     table(['block', 'active', 'storage'], registers),
@@ -203,14 +227,25 @@ async function faithfulPage(): Promise<Page> {
       unverifiedReadings.map(({ about, reading, reason }) => [about, reading, reason]),
     ),
     '## What is refused as not modelled',
-    table(['where', 'what'], refusals),
+    'The hardware does it and the model does not: this is the list to burn down.',
+    table(['where', 'what'], refused('unimplemented')),
+    '## What the hardware leaves open',
+    'Refused too: no source says what comes of it.',
+    table(['where', 'what'], refused('undefined')),
+    '## What no test holds the model to',
+    `${open.length} reasons for which no test notices mistakes that were put into the models on purpose ([docs/mutants.md](../docs/mutants.md)): ` +
+      'in these places the models rest on their sources alone.',
+    table(
+      ['mistakes', 'why nobody notices'],
+      open.map(({ of, why }) => [of.source.replaceAll(/^\^|\$$/g, ''), why]),
+    ),
   ]);
 }
 
-/** Places that throw a ModelError of category `unimplemented`, with their message. */
-function refusalsOf(file: string): (readonly [string, string])[] {
+/** Places that throw a ModelError of a category, with their message. */
+function refusalsOf(file: string, category: Category): (readonly [string, string])[] {
   const text = readFileSync(path.join(root, file), 'utf8');
-  return [...text.matchAll(/ModelError\(\s*'unimplemented',\s*([^;]*?)\);/gs)].map((match) => {
+  return [...text.matchAll(new RegExp(`ModelError\\(\\s*'${category}',\\s*([^;]*?)\\);`, 'gs'))].map((match) => {
     const strings = [...(match[1] ?? '').matchAll(/'([^']*)'|`([^`]*)`/g)].map((one) => one[1] ?? one[2] ?? '');
     return [file, strings.join(': ').replaceAll(/\$\{[^}]*\}/g, '…')] as const;
   });

@@ -42,7 +42,8 @@ describe('the documentation', () => {
     assert.match(page('uapi'), /HL_MEM_OP_MAP/);
     assert.match(page('faults'), /what the driver does/);
     assert.match(page('events'), /sync_object/);
-    assert.match(page('faithful'), /REPEAT/);
+    assert.match(page('faithful'), /REPEAT[\s\S]*What the hardware leaves open[\s\S]*What no test holds the model to/);
+    assert.match(page('api-sagrada-sequences'), /UserError/);
     assert.match(page('api-sagrada'), /CommandStream[\s\S]*Encoded packets/);
     assert.match(page('api-sagrada-device'), /Endpoint[\s\S]*FunctionPorts[\s\S]*Raises a vector/);
   });
