@@ -237,7 +237,7 @@ async function faithfulPage(): Promise<Page> {
       'in these places the models rest on their sources alone.',
     table(
       ['mistakes', 'why nobody notices'],
-      open.map(({ of, why }) => [of.source.replaceAll(/^\^|\$$/g, ''), why]),
+      open.map(({ of, why }) => [namesOf(of), why]),
     ),
   ]);
 }
@@ -249,4 +249,12 @@ function refusalsOf(file: string, category: Category): (readonly [string, string
     const strings = [...(match[1] ?? '').matchAll(/'([^']*)'|`([^`]*)`/g)].map((one) => one[1] ?? one[2] ?? '');
     return [file, strings.join(': ').replaceAll(/\$\{[^}]*\}/g, '…')] as const;
   });
+}
+
+/** Names that an expression of `reasons` stands for, as a person reads them. */
+function namesOf({ source }: RegExp): string {
+  const text = source
+    .replaceAll(/\\x([0-9a-f]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+    .replaceAll(/^\^|\$$/g, '');
+  return /^\([^()]*\)$/.test(text) ? text.slice(1, -1).replaceAll('|', '; ') : text;
 }
