@@ -4,8 +4,6 @@
 //   node examples/device-model.ts /tmp/adder.sock
 //   qemu-system-x86_64 -machine q35,memory-backend=ram -object memory-backend-memfd,id=ram,size=1G,share=on -m 1G ... \
 //     -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/tmp/adder.sock"}}'
-//
-// In the guest, `lspci -d 1234:add0` shows it.
 
 import {
   active,
