@@ -30,7 +30,8 @@ code { font: 0.88em ui-monospace, monospace; }
 table { border-collapse: collapse; display: block; overflow: auto; overflow-wrap: normal; margin: 12px 0; }
 th, td { border: 1px solid var(--line); padding: 4px 10px; text-align: left; vertical-align: top; }
 img { max-width: 100%; }
-@media (max-width: 760px) { body { display: block; } nav { position: static; height: auto; border: 0; } main { padding: 16px; } }
+.all { display: none; }
+@media (max-width: 760px) { body { display: flex; flex-direction: column; } nav { order: 3; position: static; height: auto; border: 0; border-top: 1px solid var(--line); } main { padding: 16px; box-sizing: border-box; width: 100%; } .all { display: block; padding: 16px 16px 0; } }
 `;
 
 export function document(place: string, title: string, body: string, sections: readonly Section[]): string {
@@ -40,7 +41,7 @@ export function document(place: string, title: string, body: string, sections: r
   );
   return `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(title)} · Sagrada</title><style>${STYLE}</style></head>
-<body><nav aria-label="Pages"><strong><a href="${relative(place, 'index.html')}">Sagrada</a></strong>${list.join('')}</nav>
+<body><a class="all" href="#pages">All pages</a><nav id="pages" aria-label="Pages"><strong><a href="${relative(place, 'index.html')}">Sagrada</a></strong>${list.join('')}</nav>
 <main>${body}</main></body></html>
 `;
 }
