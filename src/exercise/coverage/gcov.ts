@@ -31,6 +31,8 @@ export async function takeCounts(command: GuestCommand): Promise<Counts> {
 
 /** As much as is read of what `gcov --json-format` writes (gcov(1)). */
 interface Report {
+  /** Of the compiler. */
+  readonly current_working_directory: string;
   readonly files: readonly {
     readonly file: string;
     readonly functions: readonly {
@@ -82,8 +84,10 @@ export function readReport(text: string, folders: readonly string[]): FileCovera
   // one report in a line, for each file of counts
   const reports = text.split('\n').filter(Boolean);
   return reports
-    .flatMap((line) => (JSON.parse(line) as Report).files)
-    .map((file) => ({ ...file, file: sourcePath(file.file) }))
+    .map((line) => JSON.parse(line) as Report)
+    .flatMap(({ current_working_directory: place, files }) =>
+      files.map((file) => ({ ...file, file: sourcePath(place, file.file) })),
+    )
     .filter(({ file }) => folders.some((folder) => file.startsWith(`${folder}/`)))
     .map(({ file, functions, lines }) => ({
       file,
@@ -106,7 +110,7 @@ function linesOf(lines: Report['files'][number]['lines']): ReadonlyMap<number, n
   return counts;
 }
 
-/** From the root of the source: the compiler names files as make does, or by where they were. */
-function sourcePath(file: string): string {
-  return path.posix.normalize(file).replace(/^\/(src|linux)\//, '');
+/** From the root of the source: a driver that is built alone is compiled in its own folder. */
+function sourcePath(place: string, file: string): string {
+  return path.posix.resolve(place, file).replace(/^\/(src|linux)\//, '');
 }

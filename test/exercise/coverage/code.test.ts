@@ -206,6 +206,7 @@ describe('what gcov tells', () => {
     ];
     const functions = [{ name: 'hl_asid_init', start_line: 12, execution_count: 7 }];
     const text = JSON.stringify({
+      current_working_directory: '/src',
       files: [
         { file: `/src/${FOLDER}common/asid.c`, functions, lines },
         { file: './include/linux/slab.h', functions: [], lines },
@@ -220,6 +221,17 @@ describe('what gcov tells', () => {
         branches: [{ line: 14, counts: [1, 0] }],
       },
     ]);
+  });
+
+  test('a driver that was compiled in its own folder has the names of the source', () => {
+    const place = `/linux/${FOLDER}`.replace(/\/$/, '');
+    const functions = [{ name: 'hl_asid_init', start_line: 12, execution_count: 7 }];
+    const files = [{ file: 'common/asid.c', functions, lines: [] }];
+    const text = JSON.stringify({ current_working_directory: place, files });
+    assert.deepEqual(
+      readReport(text, [FOLDER.slice(0, -1)]).map(({ file }) => file),
+      [`${FOLDER}common/asid.c`],
+    );
   });
 
   test('counts are taken from a guest by name, also of a driver that was built alone; a kernel that counts nothing is told of', async () => {
