@@ -31,8 +31,11 @@ const POSTED = { eb: false, rb: false, mb: false } as const;
 
 const addOne = gaudiQman.format('sob', { value: 1, add: true });
 
-/** Has a monitor write to `place`, and waits until its manager tells that this was not possible. */
-async function cannotWrite(t: TestContext, dcore: Dcore, place: bigint): Promise<void> {
+/**
+ * Has a monitor write to `place`, and waits until its manager tells that this was not possible.
+ * @param others events that are told of besides
+ */
+async function cannotWrite(t: TestContext, dcore: Dcore, place: bigint, others = 0): Promise<void> {
   const { device } = t;
   using notifier = device.notifyEvents();
   using object = device.sync(dcore).syncObject();
@@ -40,7 +43,7 @@ async function cannotWrite(t: TestContext, dcore: Dcore, place: bigint): Promise
   const before = device.info.hwEventsAggregate();
   const write = { place, data: 0x5555_5555 };
   await run(t, DOWN, new CommandStream().arm(monitor, { objects: [object], value: 1, write }).set(object, 1));
-  const event = await told(t, notifier, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+  const event = await told(t, notifier, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR | others);
   assert.equal(event & EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET, 0, 'and of no reset');
   assert.equal(await counted(t, device, EVENTS[dcore], before), 1, EVENTS[dcore]);
 }
@@ -77,7 +80,7 @@ export function syncErrors(test: Declare): void {
     const host = t.use(device.allocHost(4 * KiB));
     // the address is known to the MMU by then
     await run(t, DOWN, new CommandStream().memset(host, 7n, 8));
-    await cannotWrite(t, 'W_N', host.deviceAddress);
+    await cannotWrite(t, 'W_N', host.deviceAddress, EVENT.HL_NOTIFIER_EVENT_PAGE_FAULT);
     assert.equal(host.words[0], 7);
   });
 
