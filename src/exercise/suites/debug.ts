@@ -166,6 +166,20 @@ export const debug: Suite = suite('debug', 'Trace and performance units behind t
     }
   });
 
+  test('a capture ends with debug mode: the next is to its own buffer', (t) => {
+    const { dram } = t.device;
+    const [first, second] = [dram.allocate(64 * KiB), dram.allocate(64 * KiB)];
+    for (const { address } of [first, second]) {
+      mode(t.device, true);
+      const input = hl_debug_params_etr.encode({ buffer_address: address, buffer_size: 4096n });
+      // would change nothing while one is running
+      trace(t.device, 'ETR', true, { input });
+      if (address === second.address)
+        assert.deepEqual(words(trace(t.device, 'ETR', false, { answer: 8 })), [address], 'where it has stopped');
+      mode(t.device, false);
+    }
+  });
+
   test('a performance monitor counts three to six events', (t) => {
     t.expectMessages(/event types values for SPMU enable/, failed);
     mode(t.device, true);

@@ -63,6 +63,37 @@ export function mappings(test: Declare): void {
     }
   });
 
+  test('pages of one large page that are mapped far from each other are not taken for neighbours', async (t) => {
+    const { device } = t;
+    const huge = t.use(new HostBuffer(t.target.driver, HUGE, { hugePages: true }));
+    // not the one at its beginning: what begins at 2 MiB is mapped at addresses that do (map_device_va)
+    fill(huge.bytes.subarray(PAGE, 4 * PAGE), t.random);
+    const at = (page: number) => huge.bytes.slice(page * PAGE, (page + 1) * PAGE);
+    const result = t.use(device.allocHost(2 * PAGE));
+    const sram = t.use(device.sram.allocate(2 * PAGE));
+    const room = device.mapHost(huge.address + BigInt(PAGE), PAGE);
+    const first = room.deviceAddress + 64n * BigInt(MiB);
+    room[Symbol.dispose]();
+    const force = { forceHint: true } as const;
+    const seen = async (address: bigint, expected: readonly Uint8Array[], what: string) => {
+      const size = expected.length * PAGE;
+      await copy(t, DOWN, sram.address, address, size);
+      await copy(t, DOWN, result.deviceAddress, sram.address, size);
+      assertSame(result.bytes.subarray(0, size), Buffer.concat(expected), what);
+    };
+    using _first = device.mapHost(huge.address + BigInt(PAGE), PAGE, { hint: first, ...force });
+    using _second = device.mapHost(huge.address + BigInt(3 * PAGE), PAGE, { hint: first + BigInt(PAGE), ...force });
+    // the second time the device knows where they are
+    for (const when of ['first', 'again']) await seen(first, [at(1), at(3)], `two that are not side by side, ${when}`);
+    // wherever a cache keeps it, what follows the first page in the host is not what follows it here
+    for (let apart = 4n * BigInt(MiB); apart <= BigInt(GiB); apart *= 2n) {
+      const far = first + apart + BigInt(PAGE);
+      using _far = device.mapHost(huge.address + BigInt(2 * PAGE), PAGE, { hint: far, ...force });
+      await seen(far, [at(2)], `${apart} bytes apart`);
+      await seen(first, [at(1), at(3)], `after what is ${apart} bytes apart`);
+    }
+  });
+
   test('a large page is reached from anywhere within it', async (t) => {
     const { device } = t;
     const result = t.use(device.allocHost(PAGE));

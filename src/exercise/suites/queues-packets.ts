@@ -41,6 +41,19 @@ export function internalPackets(test: Declare): void {
     await assertValue(t, object, 1);
   });
 
+  test('packets of a long buffer are whole wherever in it they lie', async (t) => {
+    const { device } = t;
+    // three words of 64 bits each, so that one lies across the end of what is read at a time, wherever that is
+    const count = 1400;
+    const host = t.use(device.allocHost(8 * count));
+    const buffer = t.use(device.createCb(64 * KiB));
+    const stream = new CommandStream();
+    for (let i = 0; i < count; i++) stream.memset(host.deviceAddress + BigInt(8 * i), BigInt(i + 1), 8);
+    buffer.bytes.set(stream.bytes);
+    await device.wait(device.submit({ queue: DOWN, buffer, size: stream.size }), { signal: t.signal });
+    for (let i = 0; i < count; i++) assert.equal(host.words[2 * i], i + 1, `packet ${i}`);
+  });
+
   test('scalars are executed as packets, whole or their upper half', async (t) => {
     const { device } = t;
     const object = device.sync('E_N').syncObject();

@@ -1,6 +1,7 @@
 /** Records of errors and events, and being told of them; what questions about them want. */
 
 import assert from 'node:assert/strict';
+import { events as eventRows } from '../../../specs/gaudi/events.ts';
 import { EFD_NONBLOCK } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { ControlDevice, Device } from '../../runtime/device.ts';
@@ -194,6 +195,11 @@ function notification(test: Declare): void {
   });
 }
 
+function countOf(counts: Uint32Array, name: string): number {
+  const { id } = eventRows.find((event) => event.name === name) as (typeof eventRows)[number];
+  return counts[id] ?? 0;
+}
+
 async function release(t: TestContext, device: Device): Promise<void> {
   const work = device.submit({ queue: 'DMA_1_0', stream: new CommandStream().write(fenceAddress(DOWN, 0), 1) });
   await device.wait(work, { signal: t.signal });
@@ -208,11 +214,14 @@ function faults(test: Declare): void {
       const group = Math.floor(object.index / 8);
       t.expectMessages(/DMA_IF_SEI/, new RegExp(`${dcore} SEI Error: SOB Group ${group} overflow`));
       const before = device.info.hwEventsAggregate();
+      const sinceReset = device.info.hwEvents();
       await run(t, DOWN, new CommandStream().set(object, 0x7fff).add(object, 1));
       const event = await told(t, notifier, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
       assert.equal(event, EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR, 'and of no reset');
       const number = { W_S: 0, E_S: 1, W_N: 2, E_N: 3 }[dcore];
-      assert.equal(await counted(t, device, `DMA_IF_SEI_${number}`, before), 1);
+      const name = `DMA_IF_SEI_${number}`;
+      assert.equal(await counted(t, device, name, before), 1);
+      assert.equal(countOf(device.info.hwEvents(), name) - countOf(sinceReset, name), 1, 'since the last reset');
       await assertValue(t, object, 0, 'after its overflow', device);
     }
   });

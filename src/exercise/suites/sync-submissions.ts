@@ -4,11 +4,13 @@ import assert from 'node:assert/strict';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import { WaitTimeoutError } from '../../runtime/errors.ts';
 import type { EventNotifier } from '../../runtime/events.ts';
+import { HostBuffer } from '../../runtime/memory.ts';
 import type { Chunk, Submission } from '../../runtime/submission.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
+import { DRM_IOCTL_HL_WAIT_CS, waitFlags, waitStatus } from '../../uapi/habanalabs/wait-cs.ts';
 import type { Declare, TestContext } from '../suite.ts';
-import { assertErrno, KiB, run } from './lib.ts';
+import { assertErrno, call, KiB, run } from './lib.ts';
 import { externalQueues, hold, release } from './sync-lib.ts';
 
 const DOWN = 'DMA_0_0';
@@ -75,6 +77,21 @@ function waits(test: Declare): void {
     for (const queue of ['DMA_0_0', 'DMA_1_0'] as const) await release(t, queue, 'DMA_1_3');
     for (const submission of work) await device.wait(submission, { signal: t.signal });
     assert.deepEqual((await device.waitAny(work, { signal: t.signal })).completed, sequences);
+  });
+
+  test('who waits for several of which one has ended does not wait', async (t) => {
+    const { device } = t;
+    const gate = held(t);
+    const done = device.submit({ queue: UP, stream: new CommandStream().nop() });
+    await device.wait(done, { signal: t.signal });
+    const list = t.use(new HostBuffer(t.target.driver, 4 * KiB));
+    new BigUint64Array(list.bytes.buffer, list.bytes.byteOffset, 2).set([gate.sequence, done.sequence]);
+    const input = { seq: list.address, seq_arr_len: 2, flags: waitFlags.HL_WAIT_CS_FLAGS_MULTI_CS.value };
+    const { status, cs_completion_map } = call(device, DRM_IOCTL_HL_WAIT_CS, { in: { ...input, timeout_us: 2e6 } }).out;
+    assert.equal(status, waitStatus.HL_WAIT_CS_STATUS_COMPLETED.value, 'it waited for another end');
+    assert.equal(cs_completion_map, 0b10);
+    await release(t, DOWN, UP);
+    await device.wait(gate, { signal: t.signal });
   });
 
   test('32 can be waited for at once', async (t) => {
