@@ -57,6 +57,8 @@ const engines: Readonly<Record<string, readonly Place[]>> = {
   PSOC: places(AXI_ID.PSOC, [[8, 1]]),
 };
 
+const CORNERS = ['W_S', 'E_S', 'W_N', 'E_N'] as const;
+
 function place(name: string): { readonly kind: string; readonly number: number; readonly at: Place } | undefined {
   const match = /^([A-Z]+?)(\d*)(?:[_.]|$)/.exec(name);
   const kind = match?.[1] ?? '';
@@ -76,6 +78,13 @@ export function razwiInitiatorId(name: string): number | undefined {
   return y * 2 ** 28 + x * 2 ** 24 + axi * 2 ** 20;
 }
 
+/** The interface that a DMA core shares with another, e.g. `DMA_IF_W_S` of `DMA0` and `DMA2`; undefined for other initiators. */
+export function dmaInterfaceOf(name: string): string | undefined {
+  const found = place(name);
+  if (found?.kind !== 'DMA') return undefined;
+  return `DMA_IF_${CORNERS[(found.number % 2) + (found.number >= 4 ? 2 : 0)]}`;
+}
+
 /** Where an initiator enters the two networks, and so whose range registers apply to it. */
 export interface Ports {
   /** Block of the router of its messages, and what its range registers are called. */
@@ -83,8 +92,6 @@ export interface Ports {
   /** Block of the router of its data. Sync managers have no data. */
   readonly hbw: string | undefined;
 }
-
-const CORNERS = ['W_S', 'E_S', 'W_N', 'E_N'] as const;
 
 /**
  * Source: gaudi_security.c, gaudi_rr_lbw_hit_aw_regs and gaudi_rr_hbw_hit_aw_regs, with the places above: the row of
@@ -96,11 +103,11 @@ export function portsOf(name: string): Ports | undefined {
   const found = place(name);
   if (!found) return undefined;
   if (found.kind === 'DMA') {
-    const near = CORNERS[(found.number % 2) + (found.number >= 4 ? 2 : 0)];
+    const near = dmaInterfaceOf(name) as string;
     const channel = found.number % 4 >= 2 ? 1 : 0;
     return {
-      lbw: { block: `DMA_IF_${near}`, registers: channel === 0 ? 'DMA0' : 'DMA1' },
-      hbw: `DMA_IF_${near}_DOWN_CH${channel}`,
+      lbw: { block: near, registers: channel === 0 ? 'DMA0' : 'DMA1' },
+      hbw: `${near}_DOWN_CH${channel}`,
     };
   }
   const row = found.at.y === 1 ? 'SIF_RTR' : 'NIF_RTR';

@@ -6,7 +6,7 @@
  */
 
 import { events } from '../../../specs/gaudi/events.ts';
-import { razwiInitiatorId } from '../../../specs/gaudi/initiators.ts';
+import { dmaInterfaceOf, razwiInitiatorId } from '../../../specs/gaudi/initiators.ts';
 import { dmaCore, ERR_CAUSE } from '../../../specs/gaudi/registers/dma-core.ts';
 import { ERROR_CAPTURE } from '../../../specs/gaudi/registers/mmu.ts';
 import type { Steps } from '../../sim/process.ts';
@@ -211,13 +211,17 @@ export class EventHandler {
     return events | EVENT.HL_NOTIFIER_EVENT_RAZWI;
   }
 
-  /** Which engines can have done it: those at that place, of two DMA cores the one that has an error. */
+  /** Which engines can have done it: those at that place, of the two DMA cores of an interface the one that has an error. */
   #initiators(id: number, write: boolean): { name: string; id: number }[] {
     const { pci } = this.#card;
-    const candidates = Object.entries(gaudi_engine_id).flatMap(([key, { value }]) => {
-      const name = key.slice('GAUDI_ENGINE_ID_'.length).replace('_', '');
-      return razwiInitiatorId(name) === id ? [{ name, id: value }] : [];
+    const engines = Object.entries(gaudi_engine_id).map(([key, { value }]) => {
+      return { name: key.slice('GAUDI_ENGINE_ID_'.length).replace('_', ''), id: value };
     });
+    const found = engines.find(({ name }) => razwiInitiatorId(name) === id);
+    const shared = found && dmaInterfaceOf(found.name);
+    const candidates = engines.filter((engine) =>
+      shared === undefined ? engine === found : dmaInterfaceOf(engine.name) === shared,
+    );
     const cause = write ? ERR_CAUSE.HBW_WR_ERR : ERR_CAUSE.HBW_RD_ERR;
     const guilty = candidates.filter(
       ({ name }) =>

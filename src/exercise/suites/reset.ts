@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { EFD_NONBLOCK } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import { Device } from '../../runtime/device.ts';
 import { DeviceInUseError } from '../../runtime/errors.ts';
 import { fenceAddress } from '../../runtime/sync.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
-import { type Declare, suite } from '../suite.ts';
+import { type Declare, suite, type TestContext } from '../suite.ts';
 import { EVENT, FAULT, told } from './events-lib.ts';
 import { assertErrno, KiB, MiB, run } from './lib.ts';
 import {
@@ -19,10 +21,12 @@ import {
   writeHardReset,
 } from './reset-lib.ts';
 import { externalQueues, hold } from './sync-lib.ts';
-import { beginWait, blocked, errnoOf, held, several, thread } from './threads-lib.ts';
+import { another, beginWait, blocked, errnoOf, held, several, thread } from './threads-lib.ts';
 
 const DOWN = 'DMA_0_0';
 const UP = 'DMA_1_0';
+/** Nanoseconds, well below the 30 s that the driver gives (device.c, HL_DEVICE_RELEASE_WATCHDOG_TIMEOUT_SEC). */
+const LOOK = 20e9;
 
 function requested(test: Declare): void {
   test('what is no number asks for no reset', (t) => {
@@ -127,6 +131,29 @@ function requested(test: Declare): void {
   );
 
   test(
+    'a reset in the middle of a command buffer leaves nothing of it',
+    async (t) => {
+      t.expectMessages(REQUESTED, KILLING);
+      const node = control(t);
+      const before = resets(node);
+      const device = t.open(0);
+      const begun = device.sync('E_N').syncObject();
+      const stream = new CommandStream();
+      while (stream.size < 6 * KiB) stream.nop();
+      stream.add(begun, 1).fence(0);
+      while (stream.size < 16 * KiB) stream.nop();
+      device.submit({ queue: DOWN, stream });
+      await run(t, UP, hold(UP, device.sync('E_N').monitor(), [begun], 1), device);
+      writeHardReset(t, '1');
+      device.close();
+      assert.equal(await recovered(t, node, before), before + 1);
+      // with a short one in the same queue
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test(
     'a reset ends work in flight',
     async (t) => {
       t.expectMessages(REQUESTED, KILLING);
@@ -154,6 +181,11 @@ function requested(test: Declare): void {
     },
     SLOW,
   );
+}
+
+/** Opens the card, as it is now, and closes it. */
+async function openOnce(t: TestContext): Promise<void> {
+  Device.open({ driver: t.target.driver, index: 0, patience: 0 }).close();
 }
 
 function users(test: Declare): void {
@@ -203,6 +235,25 @@ function users(test: Declare): void {
     },
     SLOW,
   );
+
+  test('who opens a card that its user gives back is told to try again, not that it is taken', async (t) => {
+    const node = control(t);
+    const first = t.open(0);
+    const last = t.target.driver.dup(first.fd);
+    first.close();
+    const closing = thread(t).close(last);
+    // a driver that is done before anybody looks has nothing to say
+    while (!closing.done) {
+      if (node.info.openStats().compute_ctx_in_release === 0) t.target.driver.sleep(1000);
+      else {
+        const code = await errnoOf(openOnce(t));
+        assert.ok(code === 'EAGAIN' || code === 'none', code);
+      }
+      await setImmediate();
+    }
+    closing.finish();
+    t.open(0).close();
+  });
 
   test('twenty programs one after the other', async (t) => {
     const node = control(t);
@@ -285,6 +336,34 @@ function faults(test: Declare): void {
       assert.equal(resets(node), before);
       device.close();
       assert.equal(await recovered(t, node, before), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+
+  test(
+    'who listens for events and keeps the card has half a minute to look, then it is reset without',
+    async (t) => {
+      t.expectMessages(/Command submission \d+ has not finished in \d+ seconds!/, KILLING, /Killing user process/);
+      const { driver } = t.target;
+      const node = control(t);
+      const before = resets(node);
+      const child = another(t);
+      const theirs = Device.open({ driver: child, index: 0 });
+      theirs.info.registerEventfd(child.eventfd(0, EFD_NONBLOCK));
+      theirs.submit({ queue: UP, stream: new CommandStream().fence(0) }, { timeout: 1 });
+      let begin = driver.now();
+      // until it is told, within a second or so
+      while (theirs.info.getEvents() === 0n) {
+        t.signal.throwIfAborted();
+        driver.sleep(20_000_000);
+        await setImmediate();
+        begin = driver.now();
+      }
+      assert.equal(theirs.info.status(), 'OPERATIONAL');
+      assert.equal(await recovered(t, node, before), before + 1);
+      assert.ok(driver.now() - begin > LOOK, 'it had time to look');
+      assert.equal(child.alive, false);
       await asNew(t);
     },
     SLOW,

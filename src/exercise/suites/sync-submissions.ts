@@ -5,7 +5,8 @@ import { CommandStream } from '../../runtime/command-stream.ts';
 import { WaitTimeoutError } from '../../runtime/errors.ts';
 import type { EventNotifier } from '../../runtime/events.ts';
 import { HostBuffer } from '../../runtime/memory.ts';
-import type { Chunk, Submission } from '../../runtime/submission.ts';
+import { type Chunk, queueNumber, type Submission } from '../../runtime/submission.ts';
+import { DRM_IOCTL_HL_CS, hl_cs_chunk } from '../../uapi/habanalabs/cs.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import { notifierEvents } from '../../uapi/habanalabs/info-results.ts';
 import { DRM_IOCTL_HL_WAIT_CS, waitFlags, waitStatus } from '../../uapi/habanalabs/wait-cs.ts';
@@ -128,6 +129,50 @@ function timestamps(test: Declare): void {
     const late = (await t.device.wait(first, { signal: t.signal })).timestamp;
     assert.ok(early !== undefined && late !== undefined && early < late, `${early} < ${late}`);
   });
+}
+
+/** How many ends the driver remembers beside those of its last submissions (habanalabs.h, HL_CS_OUTCOME_HISTORY_LEN), and how many those are (gaudiP.h, GAUDI_MAX_PENDING_CS). */
+const REMEMBERED = 256;
+const PENDING = 16384;
+
+function history(test: Declare): void {
+  test(
+    'of ends long ago the last 256 times that were asked for are remembered, and told once',
+    async (t) => {
+      const { device } = t;
+      const buffer = t.use(device.createCb(4 * KiB));
+      buffer.bytes.set(new CommandStream().nop().bytes);
+      const memory = t.use(new HostBuffer(t.target.driver, 4 * KiB));
+      hl_cs_chunk.encodeInto(memory.bytes, 0, { cb_handle: buffer.handle, queue_index: queueNumber(UP), cb_size: 8 });
+      const template = DRM_IOCTL_HL_CS.argument.encode({
+        in: { chunks_execute: memory.address, num_chunks_execute: 1, cs_flags: 0 },
+      });
+      const argument = new Uint8Array(template.length);
+      const timed = Array.from({ length: REMEMBERED + 1 }, () =>
+        device.submit({ queue: DOWN, buffer, size: 8 }, { timestamp: true }),
+      );
+      const times: (bigint | undefined)[] = [];
+      for (const work of timed) times.push((await device.wait(work, { signal: t.signal })).timestamp);
+      const { sequence } = timed.at(-1) as Submission;
+      for (let i = 1; i <= PENDING + 1; i++) {
+        argument.set(template);
+        t.target.driver.ioctl(device.fd, DRM_IOCTL_HL_CS.request, argument);
+        // so that the queue itself is never full
+        if (i % 2048 === 0) await device.wait(sequence + BigInt(i), { signal: t.signal });
+      }
+      const [oldest, second] = timed as [Submission, Submission];
+      assert.deepEqual(device.poll(oldest), { gone: true, timestamp: undefined }, 'one is too many');
+      for (const [work, timestamp] of [
+        [second, times[1]],
+        [timed.at(-1) as Submission, times.at(-1)],
+      ] as const) {
+        assert.ok(timestamp !== undefined);
+        assert.deepEqual(device.poll(work), { gone: false, timestamp }, 'the first time');
+        assert.deepEqual(device.poll(work), { gone: true, timestamp: undefined }, 'the second time');
+      }
+    },
+    { timeout: 600 },
+  );
 }
 
 function staged(test: Declare): void {
@@ -261,6 +306,7 @@ function limits(test: Declare): void {
 export function submissions(test: Declare): void {
   waits(test);
   timestamps(test);
+  history(test);
   staged(test);
   limits(test);
 }
