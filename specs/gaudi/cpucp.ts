@@ -111,6 +111,7 @@ export const INFO = {
   card_name: 1568,
   CARD_NAME_LEN: 16,
   tpc_binning_mask: 1584,
+  cpld_timestamp: 1612,
   pll_map: 1616,
   fw_os_version: 1640,
 } as const;

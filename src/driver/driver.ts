@@ -57,6 +57,8 @@ export interface Accelerator {
   readonly pciAddress: string;
   /** The PCI bridges above it, from the root port down. */
   readonly bridges: readonly string[];
+  /** The folder of its sensors (hwmon), e.g. /sys/bus/pci/devices/0000:01:00.0/hwmon/hwmon0; undefined where the driver shows none. */
+  sensors(): string | undefined;
   /** The driver's `status` attribute now, e.g. `Operational`. */
   status(): string;
 }

@@ -16,6 +16,8 @@ export const versions = {
   thermal: '2.0.0',
 } as const;
 
+/** When the programmable logic of the board was made: the hour, day, month and year as digits. */
+const CPLD_TIMESTAMP = 0x0914_0321;
 const EEPROM_SIZE = 256;
 
 export interface CardOptions {
@@ -64,6 +66,7 @@ export class Card {
     view.setUint32(INFO.card_type, CARD_TYPE.PMC, true);
     view.setUint32(INFO.card_location, this.location, true);
     view.setUint32(INFO.cpld_version, 0x10, true);
+    view.setUint32(INFO.cpld_timestamp, CPLD_TIMESTAMP, true);
     view.setUint32(INFO.infineon_version, 0x0a, true);
     putString(bytes, INFO.fuse_version, 128, versions.fuse);
     putString(bytes, INFO.thermal_version, 128, versions.thermal);

@@ -30,6 +30,8 @@ const CORE_OHMS = 0.00012;
 /** Share of the card's power that the core rail carries. */
 const CORE_SHARE = 0.7;
 const HBM_VOLTS = 1.2;
+/** Millidegrees: what the offset register of a thermal sensor holds, whole degrees in eight bits with their sign. */
+const MOST_OFFSET = 127_000;
 /** Noise of a reading, parts of it. */
 const NOISE = 0.001;
 
@@ -136,8 +138,12 @@ export class Sensors {
     const offset = this.#offsets[at] ?? 0;
     const name = nameOf(kind, attribute);
     switch (name) {
-      case 'input':
-        return Math.round(sensor.read(this.#state) * (1 + (this.#random.below(2001) / 1000 - 1) * NOISE)) + offset;
+      case 'input': {
+        const reading = Math.round(sensor.read(this.#state) * (1 + (this.#random.below(2001) / 1000 - 1) * NOISE));
+        extremes.lowest = Math.min(extremes.lowest, reading);
+        extremes.highest = Math.max(extremes.highest, reading);
+        return reading + offset;
+      }
       case 'highest':
       case 'input_highest':
         return extremes.highest + offset;
@@ -158,6 +164,7 @@ export class Sensors {
     if (!sensor) return false;
     switch (nameOf(kind, attribute)) {
       case 'offset':
+        if (Math.abs(value) > MOST_OFFSET) return false;
         this.#offsets[at] = value;
         return true;
       case 'reset_history': {

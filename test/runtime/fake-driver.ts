@@ -160,6 +160,7 @@ export class FakeDriver implements Driver {
       controlPath: `/dev/accel/accel_controlD${i}`,
       pciAddress: `0000:0${i + 1}:00.0`,
       bridges: [`0000:00:1${i}.0`],
+      sensors: () => undefined,
       status: () => 'Operational',
     }));
   }

@@ -28,6 +28,7 @@ export function discover(sysfs = '/sys', dev = '/dev/accel'): Accelerator[] {
           controlPath: join(dev, `accel_controlD${number}`),
           pciAddress: basename(realpathSync(device)),
           bridges: bridgesOf(realpathSync(device)),
+          sensors: () => sensorsOf(join(sysfs, 'bus/pci/devices', basename(realpathSync(device)))),
           status: () => attribute(join(device, 'status')),
         },
       ];
@@ -67,6 +68,14 @@ export function discoverRdma(sysfs = '/sys', dev = '/dev/infiniband'): RdmaDevic
 function bridgesOf(folder: string): string[] {
   const names = folder.split('/');
   return names.slice(names.findIndex((name) => /^pci[\da-f]+:[\da-f]{2}$/.test(name)) + 1, -1);
+}
+
+/** The hwmon device of one of PCI. */
+function sensorsOf(device: string): string | undefined {
+  const folder = join(device, 'hwmon');
+  if (!existsSync(folder)) return undefined;
+  const name = readdirSync(folder).find((entry) => entry.startsWith('hwmon'));
+  return name && join(folder, name);
 }
 
 function driverOf(device: string): string | undefined {

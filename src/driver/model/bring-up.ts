@@ -22,6 +22,7 @@ import { type CardInfo, CPU_MSB_ADDR, type FirmwareQueues, SETSPI } from './cpuc
 import { initEngines, restoreEngineRegisters, runTpcKernel, setAddressSpace } from './engines.ts';
 import { BOOT_REGISTERS, BootError, haltWithoutLinux, type Loaded, type Log, loadFirmware } from './firmware-load.ts';
 import { type Kernel, MS, poll, SECOND } from './kernel.ts';
+import { type Limits, sendClock } from './limits.ts';
 import { CACHE_MANAGEMENT, type Mmu, PAGE_TABLES } from './mmu.ts';
 import type { PciDevice } from './pci.ts';
 import type { Queues } from './queues.ts';
@@ -44,8 +45,6 @@ const TPC_INTERRUPT_MASK = 0x8ffe;
 const TPC_KERNEL = addressMap.SRAM_BASE + 0x2000;
 /** gaudi.c: the address space of programs; gaudi_set_fixed_properties: PLL of the compute clock (HL_GAUDI_MME_PLL). */
 const USER_ASID = 1;
-/** gaudiP.h, GAUDI_MAX_CLK_FREQ. */
-export const MAX_CLOCK = 2_200_000_000n;
 
 /** What is logged of the part of the initialisation that has failed (hl_device_init, hl_device_reset). */
 export const AT_PROBE = {
@@ -72,6 +71,7 @@ export interface Hardware {
   readonly queues: Queues<Job>;
   readonly mmu: Mmu;
   readonly loaded: Loaded;
+  readonly limits: Limits;
 }
 
 /** What the firmware says of the card, and what the driver has worked out. */
@@ -89,7 +89,7 @@ export function* startCard(hardware: Hardware, log: Log, failures: Failures): St
   yield* stage(log, failures.hardware, initHardware(hardware, log));
   yield* stage(log, failures.queues, testQueues(hardware, log));
   const numbered = (hardware.card.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) !== 0;
-  const late = lateInit(hardware, numbered ? COMPUTE_PLL.NUMBERED : COMPUTE_PLL.LEGACY);
+  const late = lateInit(hardware, numbered ? COMPUTE_PLL.NUMBERED : COMPUTE_PLL.LEGACY, log);
   return yield* stage(log, failures.late, late);
 }
 
@@ -136,15 +136,15 @@ function* initHardware({ kernel, card, firmware, queues, mmu, loaded }: Hardware
 }
 
 /** gaudi_late_init: what needs queues and firmware. @param pll of the firmware, for the compute clock. */
-function* lateInit(hardware: Hardware, pll: number): Steps<LateInfo> {
-  const { card, firmware } = hardware;
+function* lateInit(hardware: Hardware, pll: number, log: Log): Steps<LateInfo> {
+  const { card, firmware, limits } = hardware;
   const info = yield* firmware.info();
   yield* firmware.send('ENABLE_PCI_ACCESS');
   const timestampFrequency = yield* timestampClock(hardware);
   yield* clearPageTables(hardware);
   yield* initTpcMemories(hardware);
   setAddressSpace(card, USER_ASID);
-  yield* firmware.send('FREQUENCY_SET', { index: pll, value: MAX_CLOCK });
+  yield* sendClock(firmware, pll, limits.clock, log);
   return { ...info, timestampFrequency };
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { addressMap } from '../../../specs/gaudi/address-map.ts';
+import { CARD_TYPE } from '../../../specs/gaudi/cpucp.ts';
 import { HOST_SPI } from '../../../specs/gaudi/events.ts';
 import type { PciFunction } from '../../pci/function.ts';
 import type { Timer } from '../../sim/clock.ts';
@@ -37,9 +38,10 @@ import { haltEngines, type Idleness, idleness } from './engines.ts';
 import { refuse } from './errno.ts';
 import { type ErrorRecords, noErrors } from './error-records.ts';
 import { EventHandler } from './events.ts';
-import { waitForPreboot } from './firmware-load.ts';
+import { type Loaded, NOTHING_LOADED, waitForPreboot } from './firmware-load.ts';
 import { type CoherentMemory, PAGE } from './host-memory.ts';
 import { type Kernel, MS, SECOND } from './kernel.ts';
+import { initialLimits, setPower } from './limits.ts';
 import { Mmu } from './mmu.ts';
 import type { PciDevice } from './pci.ts';
 import { Queues } from './queues.ts';
@@ -67,7 +69,7 @@ const WAIT = { DELAY: 10 * MS, WATCHDOG: 30 * SECOND, HEARTBEAT: 10 * SECOND, PE
 /** gaudiP.h, HOST_SPACE_INTERNAL_CB_SZ. */
 const INTERNAL_POOL = 2 * 1024 * 1024;
 /** gaudi.c, set_default_power_values: milliwatts of a card in a server (PMC) and in a slot. */
-const POWER = { PMC: 350_000, PCI: 200_000 } as const;
+const POWER = { PMC: 350_000n, PCI: 200_000n } as const;
 /** What a reset is for, as far as it matters: two in a row for the same of the last two disable the card. */
 type ResetTrigger = 'timeout' | 'fatal' | 'heartbeat';
 
@@ -88,6 +90,7 @@ export class Card {
   readonly cs: CsIoctl;
   readonly events: EventHandler;
   readonly counters = counters();
+  readonly limits = initialLimits();
   readonly #hardware: Hardware;
   readonly #debugMode: DebugMode;
   #pool: { readonly memory: CoherentMemory; readonly virtual: number } | undefined;
@@ -130,7 +133,8 @@ export class Card {
       firmware: this.firmware,
       queues: this.queues,
       mmu: this.mmu,
-      loaded: { byComms: false, linux: false, halted: false },
+      loaded: { ...NOTHING_LOADED },
+      limits: this.limits,
     };
     this.streams = new SyncStreams(pci, log);
     this.submissions = new Submissions({
@@ -209,8 +213,9 @@ export class Card {
     return deviceTime(this.pci);
   }
 
-  get maxPower(): number {
-    return this.info?.cardType === 1 ? POWER.PMC : POWER.PCI;
+  /** What of the firmware runs, and its versions. */
+  get loaded(): Readonly<Loaded> {
+    return this.#hardware.loaded;
   }
 
   /** hl_device_init: the driver finds the card. */
@@ -218,7 +223,8 @@ export class Card {
     const { kernel, pci } = this;
     const log = this.log.bind(this);
     pci.enumerate();
-    Object.assign(this.#hardware.loaded, { byComms: false, linux: false, halted: false });
+    Object.assign(this.#hardware.loaded, NOTHING_LOADED);
+    Object.assign(this.limits, initialLimits());
     try {
       if (pci.checkBars() !== undefined) throw new Error('the sizes of the BARs are not a Gaudi’s');
       pci.enable();
@@ -390,7 +396,9 @@ export class Card {
 
   *#start(failures: Failures): Steps {
     this.info = yield* startCard(this.#hardware, this.log.bind(this), failures);
-    yield* this.firmware.send('MAX_POWER_SET', { value: BigInt(this.maxPower) });
+    // hl_sysfs_init; what was written since then is kept over resets
+    if (!this.#initialised) this.limits.power = this.info.cardType === CARD_TYPE.PMC ? POWER.PMC : POWER.PCI;
+    yield* setPower(this);
   }
 
   /** hl_device_reset in its thread. */

@@ -28,6 +28,8 @@ const POOL = 2 * 1024 * 1024;
 const ENTRY = 16;
 /** gaudi.c, GAUDI_MSG_TO_CPU_TIMEOUT_USEC; habanalabs.h, HL_CPUCP_INFO_TIMEOUT_USEC. */
 const TIMEOUT = { MESSAGE: 4 * SECOND, INFO: 10 * SECOND, QUEUES: 30 * SECOND } as const;
+/** Packets for which it waits longer (HL_CPUCP_EEPROM_TIMEOUT_USEC is as long). */
+const PATIENT: ReadonlySet<PacketName> = new Set(['INFO_GET', 'PLL_INFO_GET', 'POWER_GET', 'EEPROM_DATA_GET']);
 const NOT_DONE = 0xffff_ffff;
 /** The processor has addresses of 40 bits, of which the highest says that they are the host's (GAUDI_PCI_TO_CPU_ADDR). */
 const BIT_39 = 2 ** 39;
@@ -54,6 +56,8 @@ export interface FirmwareEvent {
 
 /** struct cpucp_info, as far as the driver uses it. */
 export interface CardInfo {
+  /** All of it. */
+  readonly bytes: Uint8Array;
   readonly cpucpVersion: Uint8Array;
   readonly cardName: Uint8Array;
   readonly cardType: number;
@@ -144,8 +148,8 @@ export class FirmwareQueues {
    * @throws SystemError EIO when the firmware refuses, ETIMEDOUT when it does not answer, EAGAIN when it once did not
    */
   *send(name: PacketName, message: Message = {}): Steps<bigint> {
-    const info = name === 'INFO_GET' || name === 'PLL_INFO_GET' || name === 'POWER_GET';
-    return yield* this.#lock.hold(this.#send(packets[name].opcode, message, info ? TIMEOUT.INFO : TIMEOUT.MESSAGE));
+    const timeout = PATIENT.has(name) ? TIMEOUT.INFO : TIMEOUT.MESSAGE;
+    return yield* this.#lock.hold(this.#send(packets[name].opcode, message, timeout));
   }
 
   /** A message about a buffer, `size` bytes, in which the firmware answers. @returns the buffer and the result */
@@ -165,6 +169,7 @@ export class FirmwareQueues {
     const { bytes } = yield* this.ask('INFO_GET', INFO.SIZE);
     const view = new DataView(bytes.buffer);
     return {
+      bytes,
       cpucpVersion: bytes.subarray(INFO.cpucp_version, INFO.cpucp_version + 128),
       cardName: bytes.subarray(INFO.card_name, INFO.card_name + INFO.CARD_NAME_LEN),
       cardType: view.getUint32(INFO.card_type, true),

@@ -18,12 +18,14 @@ import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { IMPORTER_PATH } from '../../uapi/sagrada/importer.ts';
 import type { Accelerator, Mapping, RdmaDevice } from '../driver.ts';
 import { numberOf, viaControl, viaDrm } from './argument.ts';
-import { attributeFiles } from './attributes.ts';
+import { openAttribute } from './attribute-file.ts';
+import { attributesOf } from './attributes.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
 import { DmaBuf, type Importer } from './dmabuf.ts';
 import { type Errno, errnoOf, negative, refuse } from './errno.ts';
 import { EventFile, type FileOperations, OpenFile } from './files.ts';
+import { sensorAttributes } from './hwmon.ts';
 import { ImporterFile, type ImporterHost } from './importer.ts';
 import { infoIoctl } from './info-ioctl.ts';
 import { Kernel } from './kernel.ts';
@@ -102,32 +104,14 @@ class ComputeNode implements FileOperations {
   }
 }
 
-/** An attribute that is read. */
-class TextFile implements FileOperations {
-  readonly name: string;
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(name: string, text: string) {
-    this.name = name;
-    this.#bytes = new TextEncoder().encode(text);
-  }
-
-  read(buffer: Uint8Array): number {
-    const part = this.#bytes.subarray(this.#at, this.#at + buffer.length);
-    buffer.set(part);
-    this.#at += part.length;
-    return part.length;
-  }
-}
-
 /** PC Firmware and PCI Local Bus: the first function of the first bus is the bridge to the processors. */
 const HOST_BRIDGE = '0000:00:00.0';
-/** As kstrtoull takes numbers, whatever their base; undefined for what is none. */
-function numberOfText(bytes: Uint8Array): bigint | undefined {
-  const text = new TextDecoder().decode(bytes).replace(/\n$/, '').replace(/^\+/, '');
-  if (!/^(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i.test(text)) return undefined;
-  return BigInt(/^0\d/.test(text) ? `0o${text.slice(1)}` : text);
+
+/** Of a card's sensors, and the files in it. */
+interface SensorFolder {
+  readonly number: number;
+  readonly folder: string;
+  readonly paths: readonly string[];
 }
 
 /** Lines of `resource`: six BARs, the ROM, six windows of bridges. */
@@ -143,6 +127,8 @@ export class ModelDriver extends Program implements System {
   readonly #nics: readonly Nic[];
   /** Cards that the kernel was told to remove. */
   readonly #removed = new Set<Card>();
+  /** Where their sensors are. */
+  readonly #sensors = new Map<Card, SensorFolder>();
   /** Numbers of the NICs that the driver has (uverbs_ida). */
   readonly #numbers = new Map<number, Nic>();
   readonly #fabric: Fabric;
@@ -182,7 +168,7 @@ export class ModelDriver extends Program implements System {
       lingering: new Set(),
     };
     this.#nodes.set(IMPORTER_PATH, () => new OpenFile(new ImporterFile(importers)));
-    for (const card of this.#cards) this.kernel.run(card.probe());
+    for (const card of this.#cards) this.kernel.run(this.#probeCard(card));
     for (const nic of this.#nics) this.kernel.run(this.#probe(nic));
     this.#addBus();
   }
@@ -213,6 +199,7 @@ export class ModelDriver extends Program implements System {
       controlPath: `/dev/accel/accel_controlD${number}`,
       pciAddress: card.name,
       bridges: this.#bridges(card.function),
+      sensors: () => this.#sensors.get(card)?.folder,
       status: () => capitalised(card.state()),
     }));
   }
@@ -296,24 +283,26 @@ export class ModelDriver extends Program implements System {
       };
       return new OpenFile({ name: control, ioctl });
     });
-    const hardReset = `/sys/bus/pci/devices/${card.name}/hard_reset`;
-    this.#nodes.set(hardReset, () => new OpenFile({ name: hardReset, write: (bytes) => this.#hardReset(card, bytes) }));
-    for (const { path, read, store } of attributeFiles(card)) {
-      const write = function* (bytes: Uint8Array): Steps<number> {
-        if (store) yield* store(numberOfText(bytes));
-        return bytes.length;
-      };
-      this.#nodes.set(path, function* () {
-        const text = read();
-        const file = new TextFile(path, typeof text === 'string' ? text : yield* text);
-        return new OpenFile(store ? { name: path, read: (buffer) => file.read(buffer), write } : file);
-      });
-    }
+    const attributes = attributesOf(card);
+    for (const attribute of attributes) this.#nodes.set(attribute.path, () => openAttribute(attribute));
     const resource = `/sys/bus/pci/devices/${card.name}/resource`;
-    this.#nodes.set(resource, () => new OpenFile(new TextFile(resource, this.#resources(card))));
+    this.#nodes.set(resource, () => openAttribute({ path: resource, mode: 0o444, show: () => this.#resources(card) }));
     const remove = `/sys/bus/pci/devices/${card.name}/remove`;
-    const all = [compute, control, hardReset, resource, remove];
+    const all = [compute, control, ...attributes.map(({ path }) => path), resource, remove];
     this.#nodes.set(remove, () => new OpenFile({ name: remove, write: (bytes) => this.#removeCard(card, all, bytes) }));
+  }
+
+  /** hl_hwmon_init: sensors of a card that has been initialised have a folder of the lowest free number. */
+  *#probeCard(card: Card): Steps {
+    yield* card.probe();
+    if (!card.operational()) return;
+    const used = new Set([...this.#sensors.values()].map((folder) => folder.number));
+    let number = 0;
+    while (used.has(number)) number++;
+    const folder = `/sys/bus/pci/devices/${card.name}/hwmon/hwmon${number}`;
+    const attributes = sensorAttributes(card, folder);
+    for (const attribute of attributes) this.#nodes.set(attribute.path, () => openAttribute(attribute));
+    this.#sensors.set(card, { number, folder, paths: attributes.map(({ path }) => path) });
   }
 
   /** A NIC is found: its node is there when its driver has it (ib_uverbs_add_one). */
@@ -332,15 +321,13 @@ export class ModelDriver extends Program implements System {
     this.#nodes.set(node, () => new OpenFile(new VerbsFile(node, verbs)));
     const counters = counterFiles(nic);
     for (const { path, read } of counters) {
-      this.#nodes.set(path, function* () {
-        return new OpenFile(new TextFile(path, yield* read()));
-      });
+      this.#nodes.set(path, () => openAttribute({ path, mode: 0o444, show: read }));
     }
     const remove = `/sys/bus/pci/devices/${nic.name}/remove`;
     this.#nodes.set(remove, () => {
       const gone = [remove, node, ...counters.map(({ path }) => path)];
       const write = (bytes: Uint8Array) => this.#remove(nic, number, gone, bytes);
-      return new OpenFile({ name: remove, write });
+      return new OpenFile({ name: remove, mode: 0o200, write });
     });
   }
 
@@ -355,6 +342,8 @@ export class ModelDriver extends Program implements System {
   /** As `#remove`, of a card. */
   *#removeCard(card: Card, nodes: readonly string[], bytes: Uint8Array): Steps<number> {
     if (nodes.filter((path) => this.#nodes.delete(path)).length === 0) refuse('ENODEV', 'write');
+    for (const path of this.#sensors.get(card)?.paths ?? []) this.#nodes.delete(path);
+    this.#sensors.delete(card);
     yield* card.remove();
     this.#removed.add(card);
     return bytes.length;
@@ -367,12 +356,15 @@ export class ModelDriver extends Program implements System {
       for (const card of this.#removed) {
         this.#removed.delete(card);
         this.#addNodes(card, this.#cards.indexOf(card));
-        yield* card.probe();
+        yield* this.#probeCard(card);
       }
       for (const nic of this.#nics) if (nic.removed) yield* this.#probe(nic);
       return bytes.length;
     };
-    this.#nodes.set(rescan, () => new OpenFile({ name: rescan, write: (bytes) => find.call(this, bytes) }));
+    this.#nodes.set(
+      rescan,
+      () => new OpenFile({ name: rescan, mode: 0o200, write: (bytes) => find.call(this, bytes) }),
+    );
   }
 
   /** resource_show of the PCI core: start, end and flags of each BAR (pci-sysfs.c). */
@@ -391,14 +383,6 @@ export class ModelDriver extends Program implements System {
 
   *#openCompute(card: Card, name: string): Steps<OpenFile> {
     return new ComputeNode(this, name, card, yield* card.open()).file;
-  }
-
-  /** hard_reset_store (common/sysfs.c); numbers as kstrtoul takes them. */
-  *#hardReset(card: Card, bytes: Uint8Array): Steps<number> {
-    if (numberOfText(bytes) === undefined) refuse('EINVAL', 'write');
-    card.log('warn', 'Hard-Reset requested through sysfs');
-    yield* card.reset();
-    return bytes.length;
   }
 
   #eventfd(fd: number): { signal(): void } | Errno {

@@ -14,11 +14,13 @@ export interface FileMapping extends Mapping {
 export interface FileOperations {
   /** What /proc shows of it. */
   readonly name: string;
+  /** Permissions that bind everybody, as those of sysfs do (KERNFS_ROOT_EXTRA_OPEN_PERM_CHECK): what none has, root has not. */
+  readonly mode?: number;
   /** @returns what of it sleeps. */
   ioctl?(request: number, argument: Uint8Array): Steps | undefined;
   /** @param offset bytes into the file. */
   mmap?(length: number, offset: bigint): FileMapping;
-  read?(buffer: Uint8Array): number;
+  read?(buffer: Uint8Array): number | Steps<number>;
   /** Bytes for which a reader must have room, whether there is something to read or not. */
   readonly least?: number;
   write?(buffer: Uint8Array): number | Steps<number>;
@@ -42,9 +44,11 @@ export class OpenFile<T extends FileOperations = FileOperations> {
     this.operations = operations;
   }
 
-  /** @param flags of open(2) */
+  /** @param flags of open(2). @throws SystemError EACCES */
   opened(flags: number): this {
     this.#access = flags & O_ACCMODE;
+    const { mode = 0o666 } = this.operations;
+    if ((this.mayRead && (mode & 0o444) === 0) || (this.mayWrite && (mode & 0o222) === 0)) refuse('EACCES', 'open');
     return this;
   }
 

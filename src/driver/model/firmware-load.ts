@@ -19,12 +19,14 @@ import {
   DEV_STS0,
   KMD_MSG,
   LINUX_HBM_OFFSET,
+  VERSION_MAX_LEN,
 } from '../../../specs/gaudi/boot.ts';
 import { psocGlobalConf } from '../../../specs/gaudi/registers/psoc-global-conf.ts';
 import type { Steps } from '../../sim/process.ts';
 import { type Kernel, MS, poll, SECOND } from './kernel.ts';
 import type { PciDevice } from './pci.ts';
 import { register } from './registers.ts';
+import { textOf } from './text.ts';
 
 const conf = (row: keyof typeof psocGlobalConf.rows) => register('PSOC_GLOBAL_CONF', psocGlobalConf.rows[row]);
 
@@ -46,6 +48,9 @@ const image = new TextEncoder().encode('An image in the place of a firmware that
 /** struct lkd_msg_comms: what the first descriptor is asked for (firmware_if.c, hl_fw_dynamic_init_cpu). */
 const MESSAGE_SIZE = 1280;
 
+/** gaudi.c, gaudi_init_static_firmware_loader: bits of an offset in SRAM. */
+const SRAM_OFFSET = ~(addressMap.SRAM_BASE % 2 ** 32);
+
 /** The driver's log. */
 export type Log = (level: 'err' | 'warn' | 'dbg', text: string) => void;
 
@@ -54,7 +59,18 @@ export interface Loaded {
   byComms: boolean;
   linux: boolean;
   halted: boolean;
+  /** Versions as these stages tell them (preboot_ver, uboot_ver). */
+  preboot: string;
+  bootLoader: string;
 }
+
+export const NOTHING_LOADED: Readonly<Loaded> = {
+  byComms: false,
+  linux: false,
+  halted: false,
+  preboot: '',
+  bootLoader: '',
+};
 
 /** What is read where nobody answers. */
 const NOBODY = 0xffff_ffff;
@@ -124,8 +140,8 @@ export function* waitForPreboot(kernel: Kernel, card: PciDevice, loaded: Loaded,
 export function* loadFirmware(kernel: Kernel, card: PciDevice, loaded: Loaded, log: Log): Steps {
   let failure: unknown;
   try {
-    if (loaded.byComms) yield* loadByComms(kernel, card);
-    else yield* loadStatically(kernel, card);
+    if (loaded.byComms) yield* loadByComms(kernel, card, loaded);
+    else yield* loadStatically(kernel, card, loaded);
     yield* waitForStatus(kernel, card, BOOT_STATUS.SRAM_AVAIL, TIMEOUT.CPU, 'Linux');
   } catch (error) {
     failure = error;
@@ -137,8 +153,9 @@ export function* loadFirmware(kernel: Kernel, card: PciDevice, loaded: Loaded, l
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
 }
 
-function* loadStatically(kernel: Kernel, card: PciDevice): Steps {
+function* loadStatically(kernel: Kernel, card: PciDevice, loaded: Loaded): Steps {
   yield* waitForStatus(kernel, card, BOOT_STATUS.WAITING_FOR_BOOT_FIT, TIMEOUT.PREBOOT, 'boot fit');
+  loaded.preboot = versionInSram(card, 'PREBOOT_VER_OFFSET');
   card.writeMemory(addressMap.SRAM_BASE + BOOT_FIT_SRAM_OFFSET, image);
   card.write(BOOT_REGISTERS.ANSWER, CPU_MSG.CLR);
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.FIT_RDY);
@@ -146,27 +163,41 @@ function* loadStatically(kernel: Kernel, card: PciDevice): Steps {
     throw new BootError('Timeout waiting for boot fit load ack');
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.NA);
   yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.CPU, 'boot');
+  loaded.bootLoader = versionInSram(card, 'UBOOT_VER_OFFSET');
   card.writeMemory(addressMap.HBM_BASE + LINUX_HBM_OFFSET, image);
   card.write(BOOT_REGISTERS.MESSAGE, KMD_MSG.FIT_RDY);
 }
 
-function* loadByComms(kernel: Kernel, card: PciDevice): Steps {
-  yield* command(kernel, card, COMMS_CMD.RST_STATE, 0);
-  yield* requestDescriptor(kernel, card, MESSAGE_SIZE);
-  yield* loadImage(kernel, card);
-  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.BOOT_LOADER, 'boot');
-  yield* loadImage(kernel, card);
+/** hl_fw_static_read_device_fw_version: the text is in SRAM, at the offset that a register tells. */
+function versionInSram(card: PciDevice, row: 'PREBOOT_VER_OFFSET' | 'UBOOT_VER_OFFSET'): string {
+  const bytes = new Uint8Array(VERSION_MAX_LEN);
+  card.readMemory(addressMap.SRAM_BASE + (card.read(conf(row)) & SRAM_OFFSET), bytes);
+  return textOf(bytes);
 }
 
-function* loadImage(kernel: Kernel, card: PciDevice): Steps {
-  const address = yield* requestDescriptor(kernel, card, image.length);
+function* loadByComms(kernel: Kernel, card: PciDevice, loaded: Loaded): Steps {
+  yield* command(kernel, card, COMMS_CMD.RST_STATE, 0);
+  yield* requestDescriptor(kernel, card, MESSAGE_SIZE);
+  loaded.preboot = yield* loadImage(kernel, card);
+  yield* waitForStatus(kernel, card, BOOT_STATUS.READY_TO_BOOT, TIMEOUT.BOOT_LOADER, 'boot');
+  loaded.bootLoader = yield* loadImage(kernel, card);
+}
+
+/** @returns the version of the stage that has taken it */
+function* loadImage(kernel: Kernel, card: PciDevice): Steps<string> {
+  const { address, version } = yield* requestDescriptor(kernel, card, image.length);
   card.writeMemory(address, image);
   yield* command(kernel, card, COMMS_CMD.DATA_RDY, 0);
   yield* command(kernel, card, COMMS_CMD.EXEC, 0, false);
+  return version;
 }
 
-/** @returns where the firmware wants the image */
-function* requestDescriptor(kernel: Kernel, card: PciDevice, size: number): Steps<number> {
+/** @returns where the firmware wants the image, and the version of the stage that says so */
+function* requestDescriptor(
+  kernel: Kernel,
+  card: PciDevice,
+  size: number,
+): Steps<{ readonly address: number; readonly version: string }> {
   const answer = yield* command(kernel, card, COMMS_CMD.PREP_DESC, size);
   const offset = (answer & ((1 << COMMS_STATUS.RAM_TYPE_SHIFT) - 1)) << COMMS_STATUS.OFFSET_SHIFT;
   const bytes = new Uint8Array(COMMS_DESC.SIZE);
@@ -176,7 +207,10 @@ function* requestDescriptor(kernel: Kernel, card: PciDevice, size: number): Step
   if (view.getUint32(magic, true) !== COMMS_DESC.MAGIC) throw new BootError('Invalid magic for dynamic FW descriptor');
   const body = bytes.subarray(COMMS_DESC.HEADER_SIZE, COMMS_DESC.HEADER_SIZE + view.getUint16(length, true));
   if (view.getUint32(crc, true) !== crc32(body)) throw new BootError('CRC32 mismatch in dynamic FW descriptor');
-  return Number(view.getBigUint64(COMMS_DESC.img_addr, true));
+  return {
+    address: Number(view.getBigUint64(COMMS_DESC.img_addr, true)),
+    version: textOf(bytes.subarray(COMMS_DESC.cur_fw_ver, COMMS_DESC.cur_fw_ver + VERSION_MAX_LEN)),
+  };
 }
 
 /** hl_fw_dynamic_send_protocol_cmd. @returns the answer, 0 when none is due */

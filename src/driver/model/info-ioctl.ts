@@ -3,7 +3,6 @@
  * common/firmware_if.c for those that the firmware answers.
  */
 
-import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { packets } from '../../../specs/gaudi/cpucp.ts';
 import type { Steps } from '../../sim/process.ts';
 import { gaudiConstants } from '../../uapi/habanalabs/gaudi.ts';
@@ -26,9 +25,10 @@ import type { Card } from './card.ts';
 import type { Context } from './context.ts';
 import { type Errno, errnoOf, negative, refuse } from './errno.ts';
 import { EVENT_COUNT } from './events.ts';
-import { BOOT_REGISTERS } from './firmware-load.ts';
 import { MS, US } from './kernel.ts';
+import { clockRates, firmware, pllOf } from './limits.ts';
 import { USER } from './parser.ts';
+import { textOf } from './text.ts';
 
 type Arguments = Decoded<typeof DRM_IOCTL_HL_INFO.argument>;
 type Ask = { readonly card: Card; readonly context: Context | undefined; readonly input: Arguments };
@@ -51,9 +51,6 @@ const DEFAULT_NAME = 'HL205';
 const IDLE_POWER = 60_000n;
 /** cpucp_if.h, CPUCP_POWER_INPUT, as `type` of the packet. */
 const POWER_INPUT = 8 << 16;
-/** cpucp_if.h, enum pll_index: the firmware's number for each of the interface's (gaudi_map_pll_idx_to_fw_idx). */
-const PLLS = [0, 1, 8, 10, 2, 3, 4, 5, 6, 7] as const;
-const COMPUTE_PLL = 7;
 
 /** Questions that do not look at the pointer and the size before they have an answer. */
 const unchecked = {
@@ -137,57 +134,15 @@ function u64(value: bigint) {
   return now(bytes);
 }
 
-function text(bytes: Uint8Array): string {
-  const end = bytes.indexOf(0);
-  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
-}
-
-/** Asks the firmware, and says in the log that it did not answer. */
-function* firmware(card: Card, what: string, steps: Steps<bigint>): Steps<bigint> {
-  try {
-    return yield* steps;
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code !== 'EAGAIN') card.log('err', `Failed to ${what}, error ${negative(code)}`);
-    throw error;
-  }
-}
-
-/** get_used_pll_index: older firmware numbers its PLLs as the interface does, and is asked. @throws SystemError EINVAL */
-/** Rates of the clock of the engines, in hertz. @throws SystemError where the firmware does not answer */
-export function* clockRates(card: Card): Steps<{ readonly current: bigint; readonly most: bigint }> {
-  const index = pllOf(card, COMPUTE_PLL);
-  const most = yield* firmware(card, 'retrieve device max clock', card.firmware.send('FREQUENCY_GET', { index }));
-  const current = yield* firmware(
-    card,
-    'retrieve device current clock',
-    card.firmware.send('FREQUENCY_CURR_GET', { index }),
-  );
-  return { current, most };
-}
-
-/** hl_fw_set_frequency: what the firmware refuses is only logged. */
-export function* setClock(card: Card, hertz: bigint): Steps {
-  const index = pllOf(card, COMPUTE_PLL);
-  try {
-    yield* card.firmware.send('FREQUENCY_SET', { index, value: hertz });
-  } catch (error) {
-    card.log('err', `Failed to set frequency to PLL ${index}, error ${negative(errnoOf(error))}`);
-  }
-}
-
-function pllOf(card: Card, index: number): number {
-  if ((card.pci.read(BOOT_REGISTERS.DEV_STS0) & DEV_STS0.DYN_PLL_EN) === 0) return index;
-  const pll = PLLS[index];
-  if (pll === undefined) {
-    card.log('err', `Invalid PLL index (${index}) error -22`);
-    refuse('EINVAL');
-  }
-  if ((((card.info?.pllMap[pll >> 3] ?? 0) >> (pll & 7)) & 1) === 0) {
-    card.log('err', `PLL index ${pll} is not supported`);
-    refuse('EINVAL');
-  }
-  return pll;
+/**
+ * hl_device_utilization: the range of power is divided by with 32 bits of it (div_u64), whatever limit somebody has written. Where
+ * these are zero the kernel divides by zero; here that is refused.
+ */
+function share(drawn: bigint, most: bigint): number {
+  const clamped = drawn >= most ? most : drawn <= IDLE_POWER ? IDLE_POWER : drawn;
+  const divisor = BigInt.asUintN(32, most - IDLE_POWER);
+  if (divisor === 0n) refuse('EINVAL');
+  return Number(BigInt.asUintN(32, BigInt.asUintN(64, (clamped - IDLE_POWER) * 100n) / divisor));
 }
 
 const power = (card: Card) => firmware(card, 'read power', card.firmware.send('POWER_GET', { index: POWER_INPUT }));
@@ -213,16 +168,17 @@ const bodies: Readonly<Record<Exclude<InfoName, 'HL_INFO_REGISTER_EVENTFD' | 'HL
   },
   HL_INFO_DEVICE_STATUS: ({ card }) => at(encode('HL_INFO_DEVICE_STATUS', { status: card.status() })),
   *HL_INFO_DEVICE_UTILIZATION({ card }) {
+    if (card.limits.power === IDLE_POWER) {
+      card.log('warn', 'device utilization is not supported');
+      refuse('EINVAL');
+    }
     let drawn: bigint;
     try {
       drawn = yield* power(card);
     } catch {
       refuse('EINVAL');
     }
-    const most = BigInt(card.maxPower);
-    const clamped = drawn < IDLE_POWER ? IDLE_POWER : drawn > most ? most : drawn;
-    const utilization = Number(((clamped - IDLE_POWER) * 100n) / (most - IDLE_POWER));
-    return encode('HL_INFO_DEVICE_UTILIZATION', { utilization });
+    return encode('HL_INFO_DEVICE_UTILIZATION', { utilization: share(drawn, card.limits.power) });
   },
   *HL_INFO_CLK_RATE({ card }) {
     const { current, most } = yield* clockRates(card);
@@ -418,7 +374,7 @@ function* attest(card: Card, name: 'SEC_ATTEST_GET' | 'INFO_SIGNED_GET', nonce: 
 
 export function hardware(card: Card) {
   const { info } = card;
-  const name = info ? text(info.cardName) : '';
+  const name = info ? textOf(info.cardName) : '';
   return {
     device_id: card.pci.deviceId,
     sram_base_address: USER.SRAM,
@@ -434,7 +390,7 @@ export function hardware(card: Card) {
     tpc_enabled_mask_ext: 0xffn,
     first_available_interrupt_id: NO_NUMBER,
     tpc_interrupt_id: NO_NUMBER,
-    cpucp_version: info ? text(info.cpucpVersion) : '',
+    cpucp_version: info ? textOf(info.cpucpVersion) : '',
     card_name: name === '' ? DEFAULT_NAME : name,
     cpld_version: info?.cpldVersion ?? 0,
     module_id: info?.location ?? 0,

@@ -342,7 +342,8 @@ export abstract class Program implements Driver {
           current.signalled = false;
         }
       }
-      return operations.read(buffer);
+      const result = operations.read(buffer);
+      return typeof result === 'number' ? result : yield* result;
     } finally {
       file.put();
     }

@@ -6,6 +6,7 @@ import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
 import { faults } from './faults.ts';
+import { hwmon } from './hwmon.ts';
 import { info } from './info.ts';
 import { interfaces } from './interface.ts';
 import { lifetimes } from './lifetimes.ts';
@@ -27,6 +28,7 @@ export const namedSuites: readonly Suite[] = [shortage];
 export const suites: readonly Suite[] = [
   info,
   attributes,
+  hwmon,
   memory,
   cb,
   dma,
