@@ -62,6 +62,12 @@ const times: FaultWord = { doc: 'how often in a row', values: 'count', initial: 
 const engine: FaultWord = { doc: 'whose', values: ENGINES, initial: 'DMA0' };
 const queue: FaultWord = { doc: 'whose queue manager', values: ENGINES, initial: 'DMA0' };
 const memory: FaultWord = { doc: 'which memory', values: eccMemories('SERR'), initial: 'SRAM0' };
+/** As many as the registers of a block have bits for (ECC_SERR, ECC_DERR). */
+const number: FaultWord = {
+  doc: 'which part of it, 0 to 127',
+  values: Array.from({ length: 128 }, (_, i) => String(i)),
+  initial: '7',
+};
 
 const RESET_AND_TELL =
   'tells of DEVICE_RESET and resets the card; waits end with EIO, the program is killed unless it closes the card';
@@ -264,14 +270,14 @@ export const faults = {
     doc: 'A memory of the chip has a wrong bit, which is corrected.',
     driver: 'logs where, tells of GENERAL_HW_ERR; the card works on.',
     occasion: 'time',
-    words: { memory },
+    words: { memory, number },
     source: 'gaudi/gaudi.c, gaudi_handle_ecc_event',
   },
   'ecc-double': {
     doc: 'A memory of the chip has two wrong bits, which cannot be corrected.',
     driver: `logs where; ${RESET_AND_TELL}; also of GENERAL_HW_ERR and CRITICL_HW_ERR. Two in a row without a program disable the card.`,
     occasion: 'time',
-    words: { memory: { ...memory, values: eccMemories('DERR') } },
+    words: { memory: { ...memory, values: eccMemories('DERR') }, number },
     source: 'gaudi/gaudi.c, gaudi_handle_ecc_event; common/device.c, handle_reset_trigger',
   },
   'hbm-error': {

@@ -29,9 +29,9 @@ import { performanceMonitor, plain, systemTrace, traceMemory } from './coresight
 import { CpuCp } from './cpucp.ts';
 import { DeviceCpu } from './device-cpu.ts';
 import { DmaCore, type DmaTiming, defaultDmaTiming } from './dma-core.ts';
+import { ECC_BLOCKS, EccMemories, type EccPlace } from './ecc.ts';
 import type { Engine } from './engine.ts';
 import { EventQueue, eventNamed } from './event-queue.ts';
-import type { EccPlace } from './faults/bodies.ts';
 import type { Faults } from './faults/injector.ts';
 import { Firmware, type FirmwareOptions } from './firmware.ts';
 import { Mme } from './mme.ts';
@@ -99,6 +99,8 @@ export class Chip {
   readonly #cpuIf: RegisterBlock<typeof cpuIf.rows>;
   readonly #dma: readonly DmaCore[];
   readonly #tpcs: readonly Tpc[];
+  /** By the blocks whose memories they are. */
+  readonly #ecc = new Map<string, EccMemories>();
   readonly #mmes: readonly Mme[];
   readonly #qmans: readonly Qman[];
   readonly #syncManagers: ReadonlyMap<string, SyncManager>;
@@ -254,16 +256,10 @@ export class Chip {
    * Has the ECC registers of a memory's block tell of an error, as far as it has some.
    * @param memory as its events name it, e.g. `TPC0` or `MME0_ACC`
    */
-  setEccError(memory: string, kind: 'SERR' | 'DERR', { address, syndrome, index }: EccPlace): boolean {
-    const { cfg } = this.#ports;
+  setEccError(memory: string, kind: 'SERR' | 'DERR', place: EccPlace): boolean {
     const name = memory.replace(/^TPC\d$/, '$&_CFG').replace(/^DMA\d$/, '$&_CORE');
-    const base = cfg.baseOf(name);
-    if (base === undefined) return false;
-    const { rows } = common;
-    const at = (row: 'ECC_SERR' | 'ECC_DERR') => base + rows[row].offset + 4 * (index >>> 5);
-    cfg.store32(base + rows.ECC_ADDRESS.offset, address);
-    cfg.store32(base + rows.ECC_SYNDROME.offset, syndrome);
-    cfg.store32(at(`ECC_${kind}`), 1 << (index & 31));
+    if (!ECC_BLOCKS.test(name)) return false;
+    this.#eccOf(name).fail(kind, place);
     return true;
   }
 
@@ -361,6 +357,14 @@ export class Chip {
     ];
   }
 
+  #eccOf(name: string): EccMemories {
+    const known = this.#ecc.get(name);
+    if (known) return known;
+    const made = new EccMemories(name);
+    this.#ecc.set(name, made);
+    return made;
+  }
+
   #place(instance: BlockInstance): void {
     const { name, base, registers } = instance;
     const debug = base >= addressMap.CFG_SIZE / 2;
@@ -373,7 +377,10 @@ export class Chip {
       ...(debug
         ? {}
         : {
-            makeCommon: (page) => new RegisterBlock(common, page === 0 ? name : `${name}+0x${page.toString(16)}`, {}),
+            makeCommon: (page) => {
+              if (page !== 0) return new RegisterBlock(common, `${name}+0x${page.toString(16)}`, {});
+              return ECC_BLOCKS.test(name) ? this.#eccOf(name).registers : new RegisterBlock(common, name, {});
+            },
           }),
     });
   }
@@ -530,7 +537,7 @@ export class Chip {
   /** Whether the ECC registers of a block have an error to report, for events that share an interrupt line. */
   #reports(event: EventRow): boolean {
     const match = /^(.*)_(SERR|DERR)(_ECC)?$/.exec(event.name);
-    const block = match && ECC_BLOCKS[(match[1] as string).replace(/\d+$/, '#')];
+    const block = match && ECC_LINES[(match[1] as string).replace(/\d+$/, '#')];
     if (!block) return true;
     const number = /\d+$/.exec(match[1] as string)?.[0] ?? '';
     const base = this.#ports.cfg.baseOf(block.replace('#', number));
@@ -553,7 +560,7 @@ export class Chip {
 const SIZES: Partial<Record<RegisterTable, number>> = { 'sync-manager': 0x6000, 'hbm-mc': 0x9000 };
 
 /** Blocks whose ECC registers tell which instance of a shared event it is. */
-const ECC_BLOCKS: Readonly<Record<string, string>> = { 'TPC#': 'TPC#_CFG', 'DMA#': 'DMA#_CORE' };
+const ECC_LINES: Readonly<Record<string, string>> = { 'TPC#': 'TPC#_CFG', 'DMA#': 'DMA#_CORE' };
 
 function range(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i);

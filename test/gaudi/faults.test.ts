@@ -76,7 +76,7 @@ describe('faults as they are written', () => {
 
   it('leaves out words, and takes them in any case', () => {
     assert.deepEqual(parseFault('hbm-error:.2').words, { kind: 'single', stack: '2', channel: 5 });
-    assert.deepEqual(parseFault('ecc-single:sram3').words, { memory: 'SRAM3' });
+    assert.deepEqual(parseFault('ecc-single:sram3').words, { memory: 'SRAM3', number: '7' });
     assert.deepEqual(parseFault('msi-late:5us.all').words, { by: 5000, times: Number.POSITIVE_INFINITY });
     assert.deepEqual(parseFault('msi-lost@20ms').when, { kind: 'after', ns: 20e6 });
     assert.deepEqual(parseFault('msi-lost@20').when, { kind: 'occasion', n: 20 });

@@ -2,10 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { events } from '../../../specs/gaudi/events.ts';
+import type { Device } from '../../runtime/device.ts';
+import { DRM_IOCTL_HL_INFO, infoOperations } from '../../uapi/habanalabs/info.ts';
 import { hl_info_fw_err_type } from '../../uapi/habanalabs/info-results.ts';
 import type { Declare, TestContext } from '../suite.ts';
 import { EVENT, told } from './events-lib.ts';
 import { happened, INTERRUPT, logged, RESETTING, withFaults } from './faults-lib.ts';
+import { assertErrno, call, KiB } from './lib.ts';
 import { asNew, control, recovered, resets, SLOW, untouched } from './reset-lib.ts';
 import { beginWait, blocked, errnoOf, held, thread } from './threads-lib.ts';
 
@@ -109,6 +112,21 @@ export function eventFaults(test: Declare): void {
         await untouched(t, node, before);
       }));
 
+  test('ecc-single of two parts of a memory, one after the other: each is told of as itself', (t) =>
+    withFaults(t, async (faults) => {
+      t.expectMessages(INTERRUPT);
+      const device = t.open(0);
+      const events = device.notifyEvents();
+      // the second only if the first has been cleared: the driver looks for the lowest
+      for (const part of [3, 40, 3]) {
+        const fault = `ecc-single:TPC6.${part}`;
+        await faults.inject(fault);
+        await happened(t, faults, fault);
+        await told(t, events, HARDWARE);
+        await logged(t, new RegExp(`address: 0x1234. Syndrom: 0x5a. block id ${part}$`));
+      }
+    }));
+
   for (const { fault, tells, says } of fatal)
     test(
       `${fault}: is told of, ends all waits, and the card is reset`,
@@ -156,6 +174,19 @@ export function eventFaults(test: Declare): void {
     }));
 }
 
+/** A record is given whole or not at all. */
+function tooLittleRoom(t: TestContext, device: Device, name: 'HL_INFO_HW_ERR_EVENT' | 'HL_INFO_FW_ERR_EVENT'): void {
+  const { value: op, answer } = infoOperations[name];
+  const memory = t.target.driver.allocate(4 * KiB);
+  try {
+    const asked = { return_pointer: memory.address, return_size: answer.size - 1, op };
+    assertErrno('ENOMEM', () => call(device, DRM_IOCTL_HL_INFO, asked));
+    assert.ok(memory.bytes.every((byte) => byte === 0));
+  } finally {
+    memory.unmap();
+  }
+}
+
 /** A fault that makes the driver reset the card: a program that listens is told, its wait ends, and it gives the card back. */
 async function resetBy(t: TestContext, { tells, says }: Case, bring: () => Promise<void>): Promise<void> {
   t.expectMessages(INTERRUPT, ...RESETTING, ...says);
@@ -170,9 +201,14 @@ async function resetBy(t: TestContext, { tells, says }: Case, bring: () => Promi
     assert.equal(await told(t, events, tells), tells);
     await logged(t, ...says);
     assert.equal(await errnoOf(answer()), 'EIO');
-    if ((tells & EVENT.HL_NOTIFIER_EVENT_CRITICL_HW_ERR) !== 0) assert.ok(device.info.hardwareError());
-    if ((tells & EVENT.HL_NOTIFIER_EVENT_CRITICL_FW_ERR) !== 0)
+    if ((tells & EVENT.HL_NOTIFIER_EVENT_CRITICL_HW_ERR) !== 0) {
+      assert.ok(device.info.hardwareError());
+      tooLittleRoom(t, device, 'HL_INFO_HW_ERR_EVENT');
+    }
+    if ((tells & EVENT.HL_NOTIFIER_EVENT_CRITICL_FW_ERR) !== 0) {
       assert.equal(device.info.firmwareError()?.err_type, hl_info_fw_err_type.HL_INFO_FW_REPORTED_ERR.value);
+      tooLittleRoom(t, device, 'HL_INFO_FW_ERR_EVENT');
+    }
   } finally {
     device.close();
   }

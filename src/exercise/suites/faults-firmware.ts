@@ -8,7 +8,7 @@ import { EVENT, told } from './events-lib.ts';
 import { happened, INTERRUPT, inState, logged, RESETTING, renew, UNANSWERED, withFaults } from './faults-lib.ts';
 import { assertErrno } from './lib.ts';
 import { asNew, control, REQUESTED, recovered, resets, SLOW, untouched, writeHardReset } from './reset-lib.ts';
-import { beginWait, blocked, errnoOf, held, thread } from './threads-lib.ts';
+import { another, beginWait, blocked, errnoOf, held, thread } from './threads-lib.ts';
 
 const UNAVAILABLE =
   EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET |
@@ -155,6 +155,26 @@ export function firmwareFaults(test: Declare): void {
         assertErrno('EPERM', () => Device.open({ driver: t.target.driver, index: 0, patience: 0 }));
         writeHardReset(t, '1');
         assert.equal(await recovered(t, node, before + 2), before + 3);
+        await asNew(t);
+      }),
+    SLOW,
+  );
+
+  test(
+    'ecc-double twice before a heartbeat, each while a program has the card: the driver does not give it up',
+    (t) =>
+      withFaults(t, async (faults) => {
+        t.expectMessages(INTERRUPT, /ECC error detected/, ...RESETTING, /Killing user process/);
+        const node = control(t);
+        const before = resets(node);
+        for (let i = 0; i < 2; i++) {
+          const child = another(t);
+          Device.open({ driver: child, index: 0 });
+          // who does not listen has no time to look
+          await faults.inject(`ecc-double:SRAM${i}`);
+          assert.equal(await recovered(t, node, before + i), before + i + 1);
+          assert.equal(child.alive, false);
+        }
         await asNew(t);
       }),
     SLOW,

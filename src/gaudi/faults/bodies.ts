@@ -7,6 +7,7 @@ import type { FaultName, faults } from '../../../specs/gaudi/faults.ts';
 import { arbiterError } from '../../../specs/gaudi/registers/qman.ts';
 import { SEI_CAUSE } from '../../../specs/gaudi/registers/sync-manager.ts';
 import type { Clock } from '../../sim/clock.ts';
+import type { EccPlace } from '../ecc.ts';
 import type { Words } from './parse.ts';
 import type { Access, FaultPoint, FaultPoints } from './points.ts';
 
@@ -28,13 +29,6 @@ export interface FaultyCard {
   powerCycle(): void;
 }
 
-export interface EccPlace {
-  readonly address: number;
-  readonly syndrome: number;
-  /** Which memory of the block. */
-  readonly index: number;
-}
-
 /** An act. @returns what ends it before its time, where it lasts */
 type Act = (words: Words, card: FaultyCard) => (() => void) | undefined;
 type Answer<P extends keyof FaultPoints> =
@@ -49,7 +43,7 @@ export type FaultBody = (words: Words, card: FaultyCard) => unknown;
 /** Bits of an entry of the completion queue (common/habanalabs.h, CQ_ENTRY_READY, CQ_ENTRY_SHADOW_INDEX_VALID). */
 const ENTRY = { READY: 0x8000_0000, VALID: 0x4000_0000 } as const;
 /** How a bridge's or memory's error is placed, where nobody says where it is. */
-const SOMEWHERE: EccPlace = { address: 0x1234, syndrome: 0x5a, index: 7 };
+const SOMEWHERE = { address: 0x1234, syndrome: 0x5a } as const;
 /** Bits of hbm_ecc_info (cpucp_if.h, CPUCP_PKT_HBM_ECC_INFO_*). */
 const HBM_INFO = {
   'write-parity': 0,
@@ -93,9 +87,10 @@ function payload(words: Readonly<Record<number, number>>, bytes: Readonly<Record
 }
 
 function ecc(kind: 'SERR' | 'DERR'): Act {
-  return ({ memory }, card) => {
-    const { address, syndrome, index } = SOMEWHERE;
-    card.eccError(memory as string, kind, SOMEWHERE);
+  return ({ memory, number }, card) => {
+    const place = { ...SOMEWHERE, index: Number(number) };
+    const { address, syndrome, index } = place;
+    card.eccError(memory as string, kind, place);
     // struct hl_eq_ecc_data
     card.raiseEvent(eccEvent(memory as string, kind) as string, payload({ 0: address, 8: syndrome }, { 16: index }));
     return undefined;
