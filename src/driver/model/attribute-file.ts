@@ -81,7 +81,8 @@ export function unsigned(text: string): bigint | undefined {
 
 /** kstrtol with base 10. @returns the number, or why it is none of 64 bits */
 export function signed(text: string): bigint | Errno {
-  const [, minus, digits, rest] = /^(-?)\+?(\d*)(.*)$/s.exec(text) ?? [];
+  const [, sign, digits, rest] = /^([-+]?)(\d*)(.*)$/s.exec(text) ?? [];
+  const minus = sign === '-';
   if (!digits) return 'EINVAL';
   const value = BigInt(digits);
   // what is too large is found before what comes after it is looked at

@@ -16,7 +16,7 @@ const RANGES: Readonly<Record<ShownKind, readonly [number, number]>> = {
   power: [5_000_000, 600_000_000],
 };
 /** No numbers as kstrtol with base 10 takes them, and numbers that 64 bits with a sign do not hold. */
-const NO_NUMBERS = ['warm', '\n', ' 1', '1.5', '0x10', '1 1', '1\n\n', '--1', '-'];
+const NO_NUMBERS = ['warm', '\n', ' 1', '1.5', '0x10', '1 1', '1\n\n', '--1', '-+1', '-'];
 const TOO_LARGE = ['9223372036854775808', '-9223372036854775809', '9'.repeat(30), '18446744073709551616 mK'];
 
 /** A sensor, by the beginning of the names of its files. */
@@ -133,8 +133,7 @@ export const hwmon = suite('hwmon', 'What Linux shows of the sensors of a card i
         ['5000\n', 5000],
         ['-3000', -3000],
         ['+0400', 400],
-        // kstrtol takes one sign itself, and leaves the other to kstrtoull
-        ['-+700', -700],
+        ['-00700', -700],
         ['0', 0],
       ] as const) {
         write(t, first, 'offset', text);
