@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { Driver } from '../../driver/driver.ts';
 import type { Device } from '../../runtime/device.ts';
-import type { WorkCompletion } from '../../runtime/verbs/completion.ts';
+import type { WorkCompletion, WorkStatus } from '../../runtime/verbs/completion.ts';
 import type { CompletionQueue, CompletionQueueOptions } from '../../runtime/verbs/completion-queue.ts';
 import { RdmaContext } from '../../runtime/verbs/device.ts';
 import type {
@@ -98,6 +98,13 @@ export function finished({ cq }: Pick<Side, 'cq'>, count = 1): WorkCompletion[] 
 /** Waits for completions, whatever they tell. */
 export function ended({ cq }: Pick<Side, 'cq'>, count = 1): WorkCompletion[] {
   return cq.take(count, PATIENCE);
+}
+
+/** Waits for completions. @returns their statuses by the identities of work */
+export function outcomes(nic: Pick<Side, 'cq'>, count: number): [number, WorkStatus][] {
+  return ended(nic, count)
+    .map(({ id, status }): [number, WorkStatus] => [id, status])
+    .sort(([a], [b]) => a - b);
 }
 
 /** Bytes that are moved for work itself: work requests, completions, events. */

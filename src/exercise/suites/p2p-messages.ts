@@ -7,7 +7,7 @@ import type { CompletionQueue } from '../../runtime/verbs/completion-queue.ts';
 import type { Declare, TestContext } from '../suite.ts';
 import { read, write } from './dmabuf-lib.ts';
 import { assertErrno, assertSame, KiB, MiB } from './lib.ts';
-import { cardRegion, ended, finished, hostRegion, noiseOf, QKEY, reach, side } from './p2p-lib.ts';
+import { cardRegion, ended, finished, hostRegion, noiseOf, outcomes, QKEY, reach, side } from './p2p-lib.ts';
 
 const one = { needs: 'nic' } as const;
 const pair = { needs: 'nics', devices: 2 } as const;
@@ -19,13 +19,6 @@ const SHOWN = 20_000_000;
 /** A write that takes longer than to take its memory back. */
 const LONG_WRITE = 64 * MiB;
 const TAIL = 64 * KiB;
-
-/** Statuses by the identities of work. */
-function outcomes(nic: Parameters<typeof ended>[0], count: number): [number, string][] {
-  return ended(nic, count)
-    .map(({ id, status }): [number, string] => [id, status])
-    .sort(([a], [b]) => a - b);
-}
 
 /** A counter of the first port of a network card. */
 function counter(t: TestContext, name: string, device: string): number {
@@ -369,9 +362,25 @@ function events(test: Declare): void {
       const card = cardRegion(nic, t.device, 64 * KiB);
       const host = hostRegion(nic, 64 * KiB);
       const to = reach(nic);
-      const names = ['send_bytes', 'recv_bytes', 'rdma_write_bytes', 'rdma_read_bytes', 'rdma_write_wrs', 'tx_pkts'];
+      const expected = {
+        send_wrs: 1,
+        send_bytes: 100,
+        recv_wrs: 1,
+        recv_bytes: 100,
+        rdma_write_wrs: 2,
+        rdma_write_bytes: 1024,
+        rdma_write_wr_err: 1,
+        rdma_write_recv_bytes: 1024,
+        rdma_read_wrs: 1,
+        rdma_read_bytes: 300,
+        rdma_read_wr_err: 0,
+        rdma_read_resp_bytes: 300,
+      };
+      const names = [...Object.keys(expected), 'tx_pkts'];
       const counters = () => names.map((name) => counter(t, name, nic.nic.device.name));
       const before = counters();
+      nic.qp.write(to, { id: 1, local: host.piece(0, 8), remote: card.region.at(), length: 9 });
+      assert.deepEqual(outcomes(nic, 1), [[1, 'BAD_LENGTH']]);
       nic.qp.write(to, { local: host.piece(0, 1000), remote: card.region.at() });
       nic.qp.write(to, { local: host.piece(0, 24), remote: card.region.at() });
       nic.qp.read(to, { local: host.piece(0, 300), remote: card.region.at() });
@@ -379,8 +388,9 @@ function events(test: Declare): void {
       nic.qp.send(to, { pieces: [host.piece(0, 100)] });
       finished(nic, 5);
       const more = counters().map((value, i) => value - (before[i] as number));
-      assert.deepEqual(more.slice(0, 5), [100, 100, 1024, 300, 2]);
-      assert.ok((more[5] as number) >= 4, `${more[5]} packets`);
+      const packets = more.pop() as number;
+      assert.deepEqual(more, Object.values(expected));
+      assert.ok(packets >= 4, `${packets} packets`);
     },
     one,
   );
