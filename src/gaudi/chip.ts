@@ -208,14 +208,19 @@ export class Chip {
     for (const row of blocks) for (const instance of instances(row)) this.#place(instance);
   }
 
-  /** Power has come, or the host has reset the function: everything is as after power-on, and the firmware boots. */
+  /**
+   * Power has come, or the host has reset the function: everything is as after power-on, and the firmware boots.
+   * @param cold false: the port to the host stays as it is
+   */
   powerOn(cold: boolean): void {
+    const port = resetUnits.find(({ name }) => name === 'PCIE');
     this.#release?.cancel();
     this.#release = undefined;
     this.#ports.cfg.held = false;
     this.firmware.stop();
-    this.#ports.cfg.reset();
-    this.#ports.pcie.reset();
+    // the port's registers are not the function's (PCI Express Base 5.0, 6.6.2): the driver sets no region up again after such a
+    // reset, and reads the card next (habanalabs_drv.c, hl_pci_reset_done)
+    this.#ports.cfg.reset((name) => cold || !port?.blocks.test(name));
     this.psoc.reset(cold);
     this.#clear(this.#ports.memories);
     this.#ports.faults.signal('boot');

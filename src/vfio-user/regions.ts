@@ -2,6 +2,7 @@
 
 import { constants } from 'node:os';
 import type { MappablePiece, PciFunction, Region } from '../pci/function.ts';
+import { ClientConfig } from './client-config.ts';
 import {
   REGION_CONFIG,
   REGION_COUNT,
@@ -83,7 +84,7 @@ export class Regions {
   constructor(pciFunction: PciFunction) {
     const served: (Served | undefined)[] = new Array(REGION_COUNT).fill(undefined);
     for (const bar of pciFunction.bars) served[bar.index] = serve(bar.index, bar.region);
-    served[REGION_CONFIG] = serve(REGION_CONFIG, pciFunction.config);
+    served[REGION_CONFIG] = serve(REGION_CONFIG, new ClientConfig(pciFunction.config));
     this.#served = served;
   }
 

@@ -39,6 +39,16 @@ describe('identity', () => {
   });
 });
 
+describe('a reset by the host', () => {
+  it('of the function leaves the windows of the port, a conventional one does not', () => {
+    using host = new TestHost().enable();
+    host.gaudi.reset('function-level');
+    assert.notEqual(host.read(REG.SW_ALL_RST_CFG_L), 0xffff_ffff);
+    host.gaudi.reset('conventional');
+    assert.equal(host.read(REG.SW_ALL_RST_CFG_L), 0xffff_ffff);
+  });
+});
+
 describe('the register window in configuration space', () => {
   it('refuses addresses outside of configuration space', () => {
     using host = new TestHost();

@@ -242,6 +242,11 @@ export function* resetChip({ kernel, card, loaded }: Hardware, log: Log, heartbe
     card.write(conf('BOOT_SEQ_RE_START'), 1);
     card.write(conf('SW_ALL_RST'), 1);
   }
+  yield* waitForReset({ card, loaded });
+}
+
+/** The end of gaudi_hw_fini: the card resets itself. @throws BootError */
+export function* waitForReset({ card, loaded }: Pick<Hardware, 'card' | 'loaded'>): Steps {
   yield RESET.CHIP;
   const state = card.read(conf('BTM_FSM'));
   if ((state & 0xf) !== 0) throw new BootError(`Timeout while waiting for device to reset 0x${state.toString(16)}`);

@@ -27,6 +27,7 @@ import {
   restoreUserRegisters,
   startCard,
   stopTime,
+  waitForReset,
 } from './bring-up.ts';
 import { Buffers } from './buffers.ts';
 import { Context, counters } from './context.ts';
@@ -65,7 +66,15 @@ const STATE_NAMES = {
 /** habanalabs_drv.c, GAUDI_DEFAULT_TIMEOUT_LOCKED: seconds. */
 const TIME_LIMIT = 600;
 /** device.c: HL_RESET_DELAY_USEC, HL_DEVICE_RELEASE_WATCHDOG_TIMEOUT_SEC, HL_HEARTBEAT_PER_USEC, HL_PENDING_RESET_PER_SEC. */
-const WAIT = { DELAY: 10 * MS, WATCHDOG: 30 * SECOND, HEARTBEAT: 10 * SECOND, PENDING: 10, USER: 1 * SECOND } as const;
+const WAIT = {
+  DELAY: 10 * MS,
+  WATCHDOG: 30 * SECOND,
+  HEARTBEAT: 10 * SECOND,
+  PENDING: 10,
+  USER: 1 * SECOND,
+  // drivers/pci/pci.c, pcie_flr
+  FUNCTION_RESET: 100 * MS,
+} as const;
 /** gaudiP.h, HOST_SPACE_INTERNAL_CB_SZ. */
 const INTERNAL_POOL = 2 * 1024 * 1024;
 /** gaudi.c, set_default_power_values: milliwatts of a card in a server (PMC) and in a slot. */
@@ -76,6 +85,8 @@ type ResetTrigger = 'timeout' | 'fatal' | 'heartbeat';
 export interface ResetReason {
   readonly delayed?: boolean;
   readonly trigger?: ResetTrigger;
+  /** The card resets itself: it is waited for (HL_DRV_RESET_BYPASS_REQ_TO_FW). */
+  readonly byCard?: boolean;
 }
 
 export class Card {
@@ -337,13 +348,25 @@ export class Card {
     this.watchdog = undefined;
     if (reason.delayed) yield WAIT.DELAY;
     this.#countTrigger(reason.trigger);
-    if (reason.trigger !== 'heartbeat') {
+    const byCard = reason.byCard ?? false;
+    if (reason.trigger !== 'heartbeat' && !byCard) {
       yield* this.#disableAccess();
     }
     this.#disabled = true;
     this.mmu.stop();
     this.log('info', 'Going to reset device');
-    this.kernel.start(`${this.name} reset`, () => this.#hardReset());
+    this.kernel.start(`${this.name} reset`, () => this.#hardReset(byCard));
+  }
+
+  /**
+   * pci_reset_function, with hl_pci_reset_prepare and hl_pci_reset_done where the driver has the card: then the driver resets it.
+   * @param bound whether it has
+   */
+  *resetFunction(bound: boolean): Steps {
+    if (bound) this.#disabled = true;
+    this.pci.resetFunction();
+    yield WAIT.FUNCTION_RESET;
+    if (bound) yield* this.reset({ byCard: true });
   }
 
   /** hl_device_cond_reset: who listens for events may look at what is left before the card is reset. */
@@ -402,14 +425,15 @@ export class Card {
   }
 
   /** hl_device_reset in its thread. */
-  *#hardReset(): Steps {
+  *#hardReset(byCard: boolean): Steps {
     const { pci } = this;
     const log = this.log.bind(this);
-    yield* this.#cleanUp();
+    yield* this.#cleanUp(byCard);
     try {
       this.firmware.stop();
       try {
-        yield* resetChip(this.#hardware, log, this.#heartbeatFailed);
+        if (byCard) yield* waitForReset(this.#hardware);
+        else yield* resetChip(this.#hardware, log, this.#heartbeatFailed);
         this.events.counts.fill(0);
       } finally {
         this.#hardware.loaded.linux = false;
@@ -444,12 +468,14 @@ export class Card {
     }
   }
 
-  /** cleanup_resources, and those who have the card open. */
-  *#cleanUp(): Steps {
+  /** cleanup_resources, and those who have the card open. @param byCard the engines have stopped with the card */
+  *#cleanUp(byCard = false): Steps {
     const { pci } = this;
     this.#heartbeat?.cancel();
-    yield* haltEngines(pci);
-    stopTime(pci);
+    if (!byCard) {
+      yield* haltEngines(pci);
+      stopTime(pci);
+    }
     pci.disableMsi();
     this.submissions.rollbackAll();
     if (this.context) this.submissions.releaseReservations(this.context);

@@ -18,7 +18,7 @@ import { DRM_IOCTL_HL_WAIT_CS } from '../../uapi/habanalabs/wait-cs.ts';
 import { IMPORTER_PATH } from '../../uapi/sagrada/importer.ts';
 import type { Accelerator, Mapping, RdmaDevice } from '../driver.ts';
 import { numberOf, viaControl, viaDrm } from './argument.ts';
-import { openAttribute } from './attribute-file.ts';
+import { openAttribute, unsigned } from './attribute-file.ts';
 import { attributesOf } from './attributes.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
@@ -106,6 +106,7 @@ class ComputeNode implements FileOperations {
 
 /** PC Firmware and PCI Local Bus: the first function of the first bus is the bridge to the processors. */
 const HOST_BRIDGE = '0000:00:00.0';
+const numberOfText = (bytes: Uint8Array) => unsigned(new TextDecoder().decode(bytes));
 
 /** Of a card's sensors, and the files in it. */
 interface SensorFolder {
@@ -119,6 +120,13 @@ const RESOURCES = 13;
 /** IORESOURCE_MEM, PREFETCH, MEM_64 and SIZEALIGN with the low bits of the BAR (linux/ioport.h). */
 const PREFETCHABLE_MEMORY = 0x14_220c;
 
+/** reset_store of the PCI core (pci-sysfs.c). */
+function* resetFunction(card: Card, bound: boolean, bytes: Uint8Array): Steps<number> {
+  if (numberOfText(bytes) !== 1n) refuse('EINVAL', 'write');
+  yield* card.resetFunction(bound);
+  return bytes.length;
+}
+
 /** The first program, and the system it runs on. */
 export class ModelDriver extends Program implements System {
   readonly system = this;
@@ -127,6 +135,8 @@ export class ModelDriver extends Program implements System {
   readonly #nics: readonly Nic[];
   /** Cards that the kernel was told to remove. */
   readonly #removed = new Set<Card>();
+  /** Cards that the driver has, and the nodes that it has made for each. */
+  readonly #bound = new Map<Card, readonly string[]>();
   /** Where their sensors are. */
   readonly #sensors = new Map<Card, SensorFolder>();
   /** Numbers of the NICs that the driver has (uverbs_ida). */
@@ -171,6 +181,7 @@ export class ModelDriver extends Program implements System {
     for (const card of this.#cards) this.kernel.run(this.#probeCard(card));
     for (const nic of this.#nics) this.kernel.run(this.#probe(nic));
     this.#addBus();
+    this.#addDriver();
   }
 
   #connect(fn: PciFunction, { clock, fabric, trace }: ModelDriverOptions, interrupt: (vector: number) => void): void {
@@ -193,7 +204,7 @@ export class ModelDriver extends Program implements System {
   }
 
   override accelerators(): readonly Accelerator[] {
-    const there = this.#cards.map((card, number) => ({ card, number })).filter(({ card }) => !this.#removed.has(card));
+    const there = this.#cards.map((card, number) => ({ card, number })).filter(({ card }) => this.#bound.has(card));
     return there.map(({ card, number }) => ({
       path: `/dev/accel/accel${number}`,
       controlPath: `/dev/accel/accel_controlD${number}`,
@@ -268,7 +279,23 @@ export class ModelDriver extends Program implements System {
     }
   }
 
+  /** What a card has whether or not a driver has it (drivers/pci/pci-sysfs.c), and what the driver adds. */
   #addNodes(card: Card, number: number): void {
+    this.#bind(card, number);
+    const folder = `/sys/bus/pci/devices/${card.name}`;
+    const [resource, remove, reset] = [`${folder}/resource`, `${folder}/remove`, `${folder}/reset`];
+    this.#nodes.set(resource, () => openAttribute({ path: resource, mode: 0o444, show: () => this.#resources(card) }));
+    const all = [resource, remove, reset];
+    this.#nodes.set(remove, () => new OpenFile({ name: remove, write: (bytes) => this.#removeCard(card, all, bytes) }));
+    const isBound = () => this.#bound.has(card);
+    this.#nodes.set(
+      reset,
+      () => new OpenFile({ name: reset, write: (bytes) => resetFunction(card, isBound(), bytes) }),
+    );
+  }
+
+  /** The driver has the card: its nodes and attributes are there. */
+  #bind(card: Card, number: number): void {
     const compute = `/dev/accel/accel${number}`;
     const control = `/dev/accel/accel_controlD${number}`;
     this.#nodes.set(compute, () => this.#openCompute(card, compute));
@@ -285,11 +312,7 @@ export class ModelDriver extends Program implements System {
     });
     const attributes = attributesOf(card);
     for (const attribute of attributes) this.#nodes.set(attribute.path, () => openAttribute(attribute));
-    const resource = `/sys/bus/pci/devices/${card.name}/resource`;
-    this.#nodes.set(resource, () => openAttribute({ path: resource, mode: 0o444, show: () => this.#resources(card) }));
-    const remove = `/sys/bus/pci/devices/${card.name}/remove`;
-    const all = [compute, control, ...attributes.map(({ path }) => path), resource, remove];
-    this.#nodes.set(remove, () => new OpenFile({ name: remove, write: (bytes) => this.#removeCard(card, all, bytes) }));
+    this.#bound.set(card, [compute, control, ...attributes.map(({ path }) => path)]);
   }
 
   /** hl_hwmon_init: sensors of a card that has been initialised have a folder of the lowest free number. */
@@ -303,6 +326,39 @@ export class ModelDriver extends Program implements System {
     const attributes = sensorAttributes(card, folder);
     for (const attribute of attributes) this.#nodes.set(attribute.path, () => openAttribute(attribute));
     this.#sensors.set(card, { number, folder, paths: attributes.map(({ path }) => path) });
+  }
+
+  /** device_release_driver: nobody can open the nodes any more, then the driver gives the card up. */
+  *#unbind(card: Card): Steps {
+    for (const path of [...(this.#bound.get(card) ?? []), ...(this.#sensors.get(card)?.paths ?? [])])
+      this.#nodes.delete(path);
+    this.#sensors.delete(card);
+    if (this.#bound.delete(card)) yield* card.remove();
+  }
+
+  /** unbind_store and bind_store of a driver (drivers/base/bus.c), by the address of the card. */
+  #addDriver(): void {
+    const named = (bytes: Uint8Array) => {
+      const name = new TextDecoder().decode(bytes).replace(/\n$/, '');
+      return this.#cards.find((card) => card.name === name && !this.#removed.has(card)) ?? refuse('ENODEV', 'write');
+    };
+    const unbind = function* (this: ModelDriver, bytes: Uint8Array): Steps<number> {
+      const card = named(bytes);
+      if (!this.#bound.has(card)) refuse('ENODEV', 'write');
+      yield* this.#unbind(card);
+      return bytes.length;
+    };
+    const bind = function* (this: ModelDriver, bytes: Uint8Array): Steps<number> {
+      const card = named(bytes);
+      if (this.#bound.has(card)) refuse('EBUSY', 'write');
+      this.#bind(card, this.#cards.indexOf(card));
+      yield* this.#probeCard(card);
+      return bytes.length;
+    };
+    for (const [name, write] of Object.entries({ unbind, bind })) {
+      const path = `/sys/bus/pci/drivers/habanalabs/${name}`;
+      this.#nodes.set(path, () => new OpenFile({ name: path, write: (bytes) => write.call(this, bytes) }));
+    }
   }
 
   /** A NIC is found: its node is there when its driver has it (ib_uverbs_add_one). */
@@ -342,9 +398,7 @@ export class ModelDriver extends Program implements System {
   /** As `#remove`, of a card. */
   *#removeCard(card: Card, nodes: readonly string[], bytes: Uint8Array): Steps<number> {
     if (nodes.filter((path) => this.#nodes.delete(path)).length === 0) refuse('ENODEV', 'write');
-    for (const path of this.#sensors.get(card)?.paths ?? []) this.#nodes.delete(path);
-    this.#sensors.delete(card);
-    yield* card.remove();
+    yield* this.#unbind(card);
     this.#removed.add(card);
     return bytes.length;
   }

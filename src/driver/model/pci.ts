@@ -17,7 +17,9 @@ const BAR = { SRAM: 0, CFG: 2, HBM: 4 } as const;
 const SIZE = { [BAR.SRAM]: 64 * 1024 ** 2, [BAR.CFG]: 128 * 1024 ** 2 };
 /** habanalabs_drv.c, PCI_IDS_GAUDI. */
 const DEVICE_ID = 0x1000;
-const CAPABILITY = { MSI: 0x05 } as const;
+const CAPABILITY = { MSI: 0x05, PCIE: 0x10 } as const;
+/** Device Control, the lower half of the register, with what initiates a function-level reset. */
+const DEVCTL = { OFFSET: 8, MASK: 0xffff, FLR: 1 << 15 } as const;
 const COMMAND = { OFFSET: 0x04, MEMORY: 1 << 1, MASTER: 1 << 2 } as const;
 const MSI_ENABLE = 0x1_0000;
 /** Where a kernel sends interrupts: the local interrupt controller. */
@@ -88,6 +90,20 @@ export class PciDevice {
     this.#inbound(1, BAR.CFG, addressMap.SPI_FLASH_BASE);
     this.#inbound(2, BAR.HBM, addressMap.HBM_BASE);
     this.#outbound(addressMap.HOST_BASE, addressMap.HOST_SIZE);
+  }
+
+  /** pci_reset_function: the function resets itself; its header and MSI are restored (drivers/pci/pci.c, pcie_flr). */
+  resetFunction(): void {
+    const config = this.#config;
+    const msi = config.capability(CAPABILITY.MSI);
+    const control = config.capability(CAPABILITY.PCIE) + DEVCTL.OFFSET;
+    const kept = [COMMAND.OFFSET, msi + 4, msi + 8, msi + 12, msi].map((at) => [at, config.read(at)] as const);
+    const before = config.read(control) & DEVCTL.MASK;
+    config.write(control, before | DEVCTL.FLR);
+    config.write(control, before);
+    this.enumerate();
+    // the upper half of the command register is cleared by what is written to it
+    for (const [at, value] of kept) config.write(at, at === COMMAND.OFFSET ? value & 0xffff : value);
   }
 
   enableMsi(): void {

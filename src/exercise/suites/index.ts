@@ -1,5 +1,6 @@
 import type { Suite } from '../suite.ts';
 import { attributes } from './attributes.ts';
+import { binding } from './binding.ts';
 import { cb } from './cb.ts';
 import { debug } from './debug.ts';
 import { dma } from './dma.ts';
@@ -45,5 +46,6 @@ export const suites: readonly Suite[] = [
   records,
   interfaces,
   reset,
+  binding,
   faults,
 ];
