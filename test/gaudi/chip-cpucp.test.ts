@@ -174,6 +174,35 @@ describe('CPU-CP packets', () => {
     assert.equal(host.send(op('FAN_SPEED_GET'), { index: 0 }).rc, RC.INVALID_PARAMS, 'the card has no fan');
   });
 
+  it('takes an offset that its sensors can hold, and no other', () => {
+    using host = new TestHost().ready();
+    const offset = 19 << 16;
+    for (const value of [127_001n, -127_001n, 2n ** 63n - 1n, -(2n ** 63n)])
+      assert.equal(
+        host.send(op('TEMPERATURE_SET'), { index: offset, value: BigInt.asUintN(64, value) }).rc,
+        RC.INVALID_PARAMS,
+      );
+    assert.equal(host.send(op('TEMPERATURE_GET'), { index: offset }).result, 0n);
+    for (const value of [127_000n, -127_000n]) {
+      assert.equal(
+        host.send(op('TEMPERATURE_SET'), { index: offset, value: BigInt.asUintN(64, value) }).rc,
+        RC.SUCCESS,
+      );
+      assert.equal(BigInt.asIntN(64, host.send(op('TEMPERATURE_GET'), { index: offset }).result), value);
+    }
+  });
+
+  it('has read nothing that is above the highest, or below the lowest', () => {
+    using host = new TestHost().ready();
+    const get = (attribute: number) => Number(host.send(op('VOLTAGE_GET'), { index: attribute << 16 }).result);
+    for (let i = 0; i < 50; i++) {
+      const reading = get(0);
+      assert.ok(get(6) <= reading && reading <= get(7), `${get(6)} ${reading} ${get(7)}`);
+    }
+    assert.equal(host.send(op('VOLTAGE_SET'), { index: 8 << 16 }).rc, RC.SUCCESS);
+    assert.equal(get(6), get(7), 'nothing has been read since they were forgotten');
+  });
+
   it('accounts for energy: power times time', () => {
     using host = new TestHost().ready();
     const energy = () => Number(host.send(op('TOTAL_ENERGY_GET')).result);

@@ -45,6 +45,8 @@ const MODES = {
 } as const;
 /** What other chips have (sysfs.c, hl_sysfs_init and hl_dev_vrm_attrs). */
 const OTHER_CHIPS = ['soft_reset', 'soft_reset_cnt', 'vrm_ver'];
+/** Milliwatts (gaudiP.h, DC_POWER_DEFAULT_PMC). */
+const AT_REST = '60000';
 const POWER_REFUSED = /Failed to set max power, error -5/;
 const CLOCK_REFUSED = /Failed to set frequency to PLL \d+, error -5/;
 
@@ -237,6 +239,19 @@ export const attributes = suite('attributes', 'What sysfs says of a card is what
       // the driver keeps what it was told, taken or not
       write(t, 'max_power', usual);
     }
+  });
+
+  test('of a card whose limit is what it draws at rest nothing can be utilised', (t) => {
+    t.expectMessages(/device utilization is not supported/);
+    const node = control(t);
+    const usual = shown(t, 'max_power');
+    try {
+      write(t, 'max_power', AT_REST);
+      assertErrno('EINVAL', () => node.info.utilization());
+    } finally {
+      write(t, 'max_power', usual);
+    }
+    assert.ok(node.info.utilization() <= 100);
   });
 
   test('an attribute that does not exist cannot be opened', (t) => {

@@ -1,4 +1,5 @@
 import { suite } from '../suite.ts';
+import { attributeFaults } from './attributes-faults.ts';
 import { engineFaults } from './faults-engines.ts';
 import { eventFaults } from './faults-events.ts';
 import { firmwareFaults } from './faults-firmware.ts';
@@ -14,5 +15,6 @@ export const faults = suite(
     engineFaults(test);
     firmwareFaults(test);
     questionFaults(test);
+    attributeFaults(test);
   },
 );
