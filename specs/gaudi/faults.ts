@@ -54,6 +54,8 @@ export interface FaultRow {
   readonly words: Readonly<Record<string, FaultWord>>;
   /** What ends it, if not its `times`. */
   readonly ends?: 'reset';
+  /** The chip stands still until it is reset; ended before, it boots as if it came from that reset only now. */
+  readonly halts?: true;
   /** Where the driver's part can be read, below drivers/accel/habanalabs. */
   readonly source: string;
 }
@@ -151,6 +153,7 @@ export const faults = {
       stage: { doc: 'at which', values: ['rom', 'preboot', 'boot-loader', 'linux'], initial: 'preboot' },
       times,
     },
+    halts: true,
     source: 'common/firmware_if.c, hl_fw_wait_preboot_ready, hl_fw_dynamic_init_cpu',
   },
   'boot-error': {
@@ -184,6 +187,7 @@ export const faults = {
       'says "Timeout while waiting for device to reset" after 2 s, and the card is not usable until another reset.',
     occasion: 'reset',
     words: { times },
+    halts: true,
     source: 'gaudi/gaudi.c, gaudi_hw_fini',
   },
   'firmware-silent': {

@@ -107,6 +107,8 @@ export class Chip {
   #release: Timer | undefined;
   /** Until when the boot state machine runs, ns. */
   #btmEnd = 0;
+  /** The reset that is under way does not come to its end. */
+  #stuck = false;
   /** Energy until Linux was started, joules. */
   #joulesBefore = 0;
 
@@ -495,13 +497,13 @@ export class Chip {
     if (has(/^IF_/)) memories.sram.zero(0, memories.sram.size);
     if (!has(/^PSOC$/)) return;
     this.#ports.faults.signal('reset');
-    const stuck = this.#ports.faults.points.reset.ask({}) === true;
+    this.#stuck = this.#ports.faults.points.reset.ask({}) === true;
     memories.scratchpad.zero(0, memories.scratchpad.size);
     cfg.held = true;
     this.#release?.cancel();
     this.#release = this.#ports.clock.at(this.#ports.clock.now() + RESET_NS, () => {
       cfg.held = false;
-      if (stuck) this.#btmEnd = Number.POSITIVE_INFINITY;
+      if (this.#stuck) this.#btmEnd = Number.POSITIVE_INFINITY;
       else if (restart && has(/^CPU$/)) this.#boot();
     });
   }
@@ -513,6 +515,12 @@ export class Chip {
    */
   #empty(memory: Memory): void {
     if (memory.resident() <= EMPTIED) memory.zero(0, memory.size);
+  }
+
+  /** A chip that stands still in its reset, or in its boot, boots; one that is held in reset does so when it is let go. */
+  boot(): void {
+    this.#stuck = false;
+    if (!this.#ports.cfg.held) this.#boot();
   }
 
   #boot(): void {

@@ -402,5 +402,6 @@ function chipFaults(chip: () => Chip): Omit<FaultyCard, 'clock' | 'setLink' | 'p
     queueError: (engine, stream, causes) => chip().queueManager(engine).fail(stream, causes),
     arbiterError: (engine, causes) => chip().queueManager(engine).failArbiter(causes),
     kernelError: (engine, cause) => chip().tensorCore(engine).fail(cause),
+    boot: () => chip().boot(),
   };
 }

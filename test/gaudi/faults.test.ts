@@ -96,6 +96,7 @@ describe('when faults happen', () => {
       arbiterError: refuse,
       kernelError: refuse,
       powerCycle: () => void raised.push('power'),
+      boot: () => void raised.push('boot'),
       setLink: (up) => void raised.push(up ? 'up' : 'down'),
     });
     const interrupts = (count: number) =>
@@ -181,6 +182,21 @@ describe('when faults happen', () => {
     assert.equal(silent(), 'silent');
     made.signal('reset');
     assert.equal(silent(), undefined);
+  });
+
+  it('what stands still boots when that is ended, unless it has been reset meanwhile', () => {
+    for (const reset of ['reset', 'boot', undefined] as const) {
+      const { made, raised } = injector();
+      made.inject('boot-stuck:rom');
+      made.clear();
+      assert.deepEqual(raised, [], 'it has not happened');
+      made.inject('boot-stuck:rom');
+      assert.equal(made.points.boot.ask({ stage: 'rom' }), 'stuck');
+      if (reset) made.signal(reset);
+      made.clear();
+      made.clear();
+      assert.deepEqual(raised, reset ? [] : ['boot'], reset ?? 'ended');
+    }
   });
 
   it('a card that is put back has lost its power', () => {

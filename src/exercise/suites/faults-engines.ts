@@ -7,17 +7,13 @@ import { gaudi_engine_id } from '../../uapi/habanalabs/gaudi.ts';
 import { razwiFlags } from '../../uapi/habanalabs/info-results.ts';
 import type { Declare } from '../suite.ts';
 import { EVENT, FAULT, told } from './events-lib.ts';
-import { happened, INTERRUPT, logged, RESETTING, repaired, withFaults } from './faults-lib.ts';
+import { happened, INTERRUPT, logged, RESETTING, repaired, roomFor, withFaults } from './faults-lib.ts';
 import { KiB } from './lib.ts';
 import { asNew, control, recovered, resets, SLOW } from './reset-lib.ts';
 
 const DOWN = 'DMA_0_0';
 const USER = EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR;
 const RESET = EVENT.HL_NOTIFIER_EVENT_DEVICE_RESET;
-
-/** Lines that are not held back (include/linux/ratelimit_types.h), and nanoseconds after which they are not any more. */
-const LINES = 8;
-const HELD_BACK = 6e9;
 
 /** What the driver calls the bits (gaudi.c, gaudi_qman_error_cause). */
 const QMAN_TEXTS = {
@@ -50,8 +46,7 @@ export function engineFaults(test: Declare): void {
           const events = device.notifyEvents();
           // a bit stays set until a reset: each with an engine of its own
           for (const [i, cause] of Object.keys(qmanCauses).entries()) {
-            // the driver's lines about them are held back where they are more than ten in five seconds
-            if (i % LINES === LINES - 1) t.target.driver.sleep(HELD_BACK);
+            await roomFor(t, 1);
             const engine = ENGINES[i] as string;
             const stream = i % 4;
             await faults.inject(`qman-error:${engine}.${cause}.${stream}`);
@@ -164,6 +159,7 @@ export function engineFaults(test: Declare): void {
           for (const [i, cause] of Object.keys(TPC_CAUSES).entries()) {
             // the first twice: it has been cleared
             for (let again = i === 0 ? 2 : 1; again > 0; again--) {
+              await roomFor(t, 1);
               await faults.inject(`tpc-error:TPC${i}.${cause}`);
               assert.equal(await told(t, events, USER | RESET), USER | RESET, cause);
               await logged(t, new RegExp(`TPC${i}_KRN_ERR interrupt cause: tpc_`));

@@ -93,24 +93,13 @@ const fatal: readonly Case[] = [
 ];
 
 export function eventFaults(test: Declare): void {
-  for (const { fault, tells, says } of harmless)
-    test(`${fault}: is told of, and the card works on`, (t) =>
-      withFaults(t, async (faults) => {
-        t.expectMessages(INTERRUPT, ...says);
-        const node = control(t);
-        const before = resets(node);
-        const device = t.open(0);
-        const events = device.notifyEvents();
-        // twice: the driver has let the firmware tell of it again
-        for (let i = 0; i < 2; i++) {
-          await faults.inject(fault);
-          await happened(t, faults, fault);
-          assert.equal(await told(t, events, tells), tells);
-          await logged(t, ...says);
-        }
-        device.close();
-        await untouched(t, node, before);
-      }));
+  // in turns: while a card is reset the driver may say again what the kernel holds back where it is said too often
+  const twoEach = Array.from({ length: Math.ceil(harmless.length / 2) }, (_, i) => harmless.slice(2 * i, 2 * i + 2));
+  for (let i = 0; i < Math.max(twoEach.length, fatal.length); i++) {
+    for (const one of twoEach[i] ?? []) harmlessTest(test, one);
+    const one = fatal[i];
+    if (one) fatalTest(test, one);
+  }
 
   test('ecc-single of two parts of a memory, one after the other: each is told of as itself', (t) =>
     withFaults(t, async (faults) => {
@@ -126,13 +115,6 @@ export function eventFaults(test: Declare): void {
         await logged(t, new RegExp(`address: 0x1234. Syndrom: 0x5a. block id ${part}$`));
       }
     }));
-
-  for (const { fault, tells, says } of fatal)
-    test(
-      `${fault}: is told of, ends all waits, and the card is reset`,
-      (t) => withFaults(t, (faults) => resetBy(t, { fault, tells, says }, () => faults.inject(fault))),
-      SLOW,
-    );
 
   test(
     'what resets a card that nobody uses does so once',
@@ -172,6 +154,34 @@ export function eventFaults(test: Declare): void {
       }
       assert.equal(await told(t, events, USER), USER, 'of heat, not of power');
     }));
+}
+
+function harmlessTest(test: Declare, { fault, tells, says }: Case): void {
+  test(`${fault}: is told of, and the card works on`, (t) =>
+    withFaults(t, async (faults) => {
+      t.expectMessages(INTERRUPT, ...says);
+      const node = control(t);
+      const before = resets(node);
+      const device = t.open(0);
+      const events = device.notifyEvents();
+      // twice: the driver has let the firmware tell of it again
+      for (let i = 0; i < 2; i++) {
+        await faults.inject(fault);
+        await happened(t, faults, fault);
+        assert.equal(await told(t, events, tells), tells);
+        await logged(t, ...says);
+      }
+      device.close();
+      await untouched(t, node, before);
+    }));
+}
+
+function fatalTest(test: Declare, { fault, tells, says }: Case): void {
+  test(
+    `${fault}: is told of, ends all waits, and the card is reset`,
+    (t) => withFaults(t, (faults) => resetBy(t, { fault, tells, says }, () => faults.inject(fault))),
+    SLOW,
+  );
 }
 
 /** A record is given whole or not at all. */

@@ -36,16 +36,19 @@ export function faultsOf(t: TestContext): FaultPort {
   return faults;
 }
 
+/** Lines of events that a test may make the driver log where it does not wait for room itself. */
+const LINES = 3;
+
 /** Runs `body` with faults that can be brought about, and ends those that are left. */
 export async function withFaults(t: TestContext, body: (faults: FaultPort) => Promise<void>): Promise<void> {
   const faults = faultsOf(t);
+  await roomFor(t, LINES);
   await faults.happened();
   try {
     await body(faults);
   } finally {
     await faults.clear();
   }
-  await paced(t);
 }
 
 /** Waits until a fault has happened as often. @throws AssertionError after a minute of the driver's time */
@@ -69,6 +72,7 @@ export async function logged(t: TestContext, ...patterns: readonly RegExp[]): Pr
   for (const end = t.target.driver.now() + MINUTE; left.size > 0; ) {
     t.signal.throwIfAborted();
     for (const { text } of t.target.messages()) {
+      if (INTERRUPT.test(text)) said.push(t.target.driver.now());
       const found = patterns.filter((pattern) => pattern.test(text));
       for (const pattern of found) left.delete(pattern);
       if (found.length === 0) unexpected.push(text);
@@ -80,22 +84,26 @@ export async function logged(t: TestContext, ...patterns: readonly RegExp[]): Pr
     t.target.driver.sleep(1_000_000);
     await setImmediate();
   }
-  const now = t.target.driver.now();
-  // another machine may have another time
-  said = [...said.filter((time) => time <= now), now].slice(-LINES);
 }
 
-/** The driver says the same thing no more than ten times in five seconds (linux/ratelimit_types.h), and what it did not say cannot be waited for. */
-const LINES = 6;
+/**
+ * The kernel holds back what the driver says of an event more often than ten times in five seconds
+ * (include/linux/ratelimit_types.h), and what is not said cannot be waited for; some of the ten are for lines that no test
+ * has waited for.
+ */
+const BURST = 8;
 const INTERVAL = 5e9;
-/** Times of the driver's clock, of the last tests too. */
+/** When such lines were seen, by the driver's clock; of the last tests too. */
 let said: number[] = [];
 
-/** Waits until the driver may say more: after a test, because within one a program that is slow is another test. */
-async function paced(t: TestContext): Promise<void> {
+/** Waits until the driver may say so many lines about events. */
+export async function roomFor(t: TestContext, lines: number): Promise<void> {
   const { driver } = t.target;
-  const first = said.length === LINES ? said[0] : undefined;
-  while (first !== undefined && driver.now() >= first && driver.now() - first < INTERVAL) {
+  for (;;) {
+    const now = driver.now();
+    // the clock of another machine may be behind
+    said = said.filter((time) => time <= now && now - time < INTERVAL);
+    if (said.length + lines <= BURST) return;
     t.signal.throwIfAborted();
     driver.sleep(20_000_000);
     await setImmediate();

@@ -47,20 +47,23 @@ export function questionFaults(test: Declare): void {
     'firmware-silent: who asks first gives up, and all others are not heard before a reset',
     (t) =>
       withFaults(t, async (faults) => {
-        // after a reset that the heartbeat has asked for the driver wants a firmware to halt that does not hear it
-        t.expectMessages(/Device status \w+, expected status/, /Failed sending COMMS_GOTO_WFE/);
         t.expectMessages(FAILED, ...UNANSWERED, ...RESETTING, /heartbeat failed/i);
         t.expectMessages(REQUESTED);
         const node = control(t);
         const quick = passedOn.filter(([name]) => !SLOWLY.has(name));
         // another with another seed: each costs a reset, and a heartbeat that fails twice in a row disables the card
         for (const [, row] of [quick[t.random.below(quick.length)]] as typeof quick) {
-          await faults.inject('firmware-silent:any');
           const before = resets(node);
+          // who has the card, and is to be told that it is unavailable: a reset for a heartbeat while nobody has it begins with half a
+          // minute in which the driver wants a firmware to halt that does not hear it (gaudi.c, gaudi_hw_fini)
+          const device = t.open(0);
+          device.notifyEvents();
+          await faults.inject('firmware-silent:any');
           // the heartbeat may be what is not answered first, and what has the card reset meanwhile
           assertErrno(['ETIMEDOUT', 'EAGAIN'], () => ask(t, node, row));
           for (const [, other] of passedOn) assertErrno(['EAGAIN', 'EBUSY'], () => ask(t, node, other));
           await faults.clear();
+          device.close();
           writeHardReset(t, '1');
           await recovered(t, node, before);
           // habanalabs_drv.c, hl_device_open: what has been the cause of the last reset is forgotten

@@ -27,6 +27,8 @@ export interface FaultyCard {
   setLink(up: boolean): void;
   /** Its power goes, and comes again. */
   powerCycle(): void;
+  /** What stands still in a reset or a boot ends: its firmware boots from the beginning. */
+  boot(): void;
 }
 
 /** An act. @returns what ends it before its time, where it lasts */

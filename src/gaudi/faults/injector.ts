@@ -78,6 +78,13 @@ export class Faults {
     this.#ends.add(end);
   }
 
+  /** The chip stands still, until it is reset or the fault is ended. */
+  #halt(): void {
+    const end = () => this.#card.boot();
+    this.#ends.add(end);
+    for (const what of ['reset', 'boot'] as const) this.#wait(what, () => void this.#ends.delete(end));
+  }
+
   #tell({ name, text }: Fault): void {
     this.#happened.push(text);
     this.#track?.instant('fault', name, { detail: text });
@@ -104,6 +111,7 @@ export class Faults {
       if (seen < first) return undefined;
       if (seen >= first + times - 1) end();
       this.#tell(fault);
+      if ('halts' in row) this.#halt();
       return outcome;
     };
     const point = this.points[occasion] as { listen(handler: Handler<object, unknown>): () => void };
