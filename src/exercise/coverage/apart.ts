@@ -21,6 +21,10 @@ interface Row {
 
 const GAUDI2_INTERRUPTS = 'interrupts of programs, of decoders and of errors, which Gaudi2 has';
 const GAUDI2_CALLS = 'called by the driver of Gaudi2 alone';
+const CARD_MEMORY = 'memory of the card behind an MMU (dram_supports_virtual_memory), which Goya and Gaudi2 have';
+const HW_QUEUES = 'queues of jobs in hardware (QUEUE_TYPE_HW), which Gaudi2 has';
+const PORTS = 'the network ports, of which the driver uses none (habanalabs_drv.c, nic_ports_mask)';
+const NO_MMU = 'work while the MMU is off, which nothing turns off (gaudi.c, gaudi_mmu_init)';
 
 /**
  * Found by following what gaudi/ and the tables of common/ refer to, in Linux 7.3: what is left is referred to by other chips'
@@ -91,6 +95,86 @@ const ROWS: readonly Row[] = [
     reason: GAUDI2_INTERRUPTS,
   },
   { name: 'common/sysfs.c', functions: ['hl_sysfs_add_dev_vrm_attr'], reason: GAUDI2_CALLS },
+  {
+    name: 'common/memory.c',
+    functions: [
+      'alloc_device_memory',
+      'free_device_memory',
+      'set_alloc_page_size',
+      'memhash_node_export_*',
+      'get_phys_pg_pack_from_hash_node',
+    ],
+    reason: CARD_MEMORY,
+  },
+  {
+    name: 'common/mmu/mmu_v1.c',
+    functions: ['dram_default_mapping_*'],
+    reason: 'a page for memory of the card that is not mapped, which Goya has',
+  },
+  {
+    name: 'common/memory.c',
+    functions: ['hw_block_vm_close'],
+    reason: 'blocks of registers that a program has mapped, which Gaudi2 lets it',
+  },
+  {
+    name: 'common/memory.c',
+    functions: ['is_hint_crossing_range'],
+    reason: 'hints for ranges that are kept free, which Gaudi2 has',
+  },
+  { name: 'common/memory.c', functions: ['hl_userptr_is_pinned'], reason: NO_MMU },
+  {
+    name: 'common/mmu/mmu.c',
+    functions: ['hl_mmu_prefetch_*'],
+    reason: 'pages that are fetched before they are used, which the MMU of Gaudi2 does',
+  },
+  {
+    name: 'common/command_buffer.c',
+    functions: ['cb_unmap_mem'],
+    reason: 'command buffers that the card maps, which Gaudi2 has',
+  },
+  { name: 'common/hw_queue.c', functions: ['hw_queue_init', 'hw_queue_schedule_job'], reason: HW_QUEUES },
+  { name: 'common/irq.c', functions: ['cs_finish'], reason: HW_QUEUES },
+  { name: 'common/command_submission.c', functions: ['cs_completion'], reason: HW_QUEUES },
+  {
+    name: 'common/command_submission.c',
+    functions: ['wake_pending_user_interrupt_threads', 'validate_and_get_ts_record', 'unregister_timestamp_node'],
+    reason: GAUDI2_INTERRUPTS,
+  },
+  {
+    name: 'gaudi/gaudi.c',
+    functions: [
+      'gaudi_collective_master_init_job',
+      'gaudi_collective_slave_init_job',
+      'gaudi_collective_wait_*',
+      'gaudi_init_nic_qman',
+      'gaudi_reset_sob_group',
+      'gaudi_sob_group_reset_error',
+    ],
+    reason: PORTS,
+  },
+  {
+    name: 'gaudi/gaudi.c',
+    functions: [
+      'gaudi_parse_cb_no_mmu',
+      'gaudi_validate_dma_pkt_no_mmu',
+      'gaudi_validate_dma_pkt_host',
+      'gaudi_pin_memory_before_cs',
+      'gaudi_get_dma_desc_list_size',
+      'gaudi_patch_cb',
+      'gaudi_patch_dma_packet',
+    ],
+    reason: NO_MMU,
+  },
+  {
+    name: 'gaudi/gaudi.c',
+    functions: [
+      'gaudi_set_dram_properties',
+      'gaudi_set_binning_masks',
+      'gaudi_context_switch',
+      'gaudi_compute_reset_late_init',
+    ],
+    reason: 'asked for where a chip has it, which Gaudi has not',
+  },
   { name: 'common/device.c', functions: ['hl_handle_clk_change_event'], reason: 'called by nothing' },
   { name: 'common/hw_queue.c', functions: ['hl_hw_queue_add_ptr'], reason: 'called by nothing' },
 ];

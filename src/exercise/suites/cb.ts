@@ -4,6 +4,9 @@ import { cbOperations, DRM_IOCTL_HL_CB } from '../../uapi/habanalabs/cb.ts';
 import { suite } from '../suite.ts';
 import { assertErrno, assertSame, call, fill, KiB } from './lib.ts';
 
+/** What an offset for mmap is of, in its upper five bits (common/habanalabs.h, HL_MMAP_TYPE_*). */
+const BLOCK = 0x4n << 59n;
+
 export const cb = suite('cb', 'Command buffers of the driver.', (test) => {
   test('a buffer keeps what is written into it', (t) => {
     using buffer = t.device.createCb(64 * KiB);
@@ -69,6 +72,13 @@ export const cb = suite('cb', 'Command buffers of the driver.', (test) => {
   test('a handle that was never given cannot be mapped', (t) => {
     t.expectMessages(/handle|mmap/i);
     assertErrno('EINVAL', () => t.target.driver.mmap(t.device.fd, 4096, 3, 0x7f_ffff_f000n));
+  });
+
+  test('blocks of registers are for no program to map on this chip, whatever their number', (t) => {
+    for (const block of [0n, 1n, 0xffffn])
+      assertErrno('EPERM', () => t.target.driver.mmap(t.device.fd, 4 * KiB, 3, BLOCK + block * BigInt(4 * KiB)));
+    for (const kind of [0n, 0x1n, 0x8n, 0x1fn])
+      assertErrno('EINVAL', () => t.target.driver.mmap(t.device.fd, 4 * KiB, 3, kind << 59n));
   });
 
   test('only the whole buffer can be mapped', (t) => {
