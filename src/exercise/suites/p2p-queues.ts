@@ -56,16 +56,14 @@ function sizes(test: Declare): void {
     (t) => {
       t.expectMessages(...refusal('CREATE_QP', 'create qp'), ...refusal('CREATE_CQ', 'create cq'));
       const nic = side(t);
-      for (const depth of [3, 5, 6]) {
-        assertErrno('EINVAL', () => new BareQueuePair(nic, { input: { rq_ring_size: depth * rxDescriptor.size } }));
-        const input = { sq_ring_size: depth * TX_WQE.SIZE };
-        assertErrno('EINVAL', () => new BareQueuePair(nic, { cap: { max_send_wr: depth }, input }));
-      }
-      for (const size of [32, 96, 256]) {
-        const input = { sq_ring_size: 4 * size };
-        assertErrno('EINVAL', () => new BareQueuePair(nic, { cap: { max_send_wr: 4 }, input }));
-      }
-      for (const entries of [3, 100, 127]) assertErrno('EINVAL', () => nic.nic.createCq({ entries }));
+      // one of each: the kernel prints ten such lines in five seconds, whichever command they are of
+      for (const [sends, input] of [
+        [4, { rq_ring_size: 6 * rxDescriptor.size }],
+        [6, { sq_ring_size: 6 * TX_WQE.SIZE }],
+        [4, { sq_ring_size: 4 * 96 }],
+      ] as const)
+        assertErrno('EINVAL', () => new BareQueuePair(nic, { cap: { max_send_wr: sends }, input }));
+      assertErrno('EINVAL', () => nic.nic.createCq({ entries: 100 }));
     },
     one,
   );
