@@ -178,10 +178,6 @@ export const reasons: readonly Reason[] = [
     why: 'no suite makes the host run out of memory',
   },
   {
-    of: /^(errno: WAIT_CS \w+ says EIO for EINTR|wait: an interrupted wait is busy)$/,
-    why: 'a program would have to handle a signal, which those of the suites do not: one that is killed learns nothing',
-  },
-  {
     of: /^errno: INFO (PLL_FREQUENCY|POWER) says EIO for ETIMEDOUT$/,
     why: 'firmware that is silent for as long as from one heartbeat to the next has the card disabled',
   },
@@ -236,10 +232,6 @@ export const reasons: readonly Reason[] = [
   {
     of: /^protection: (the word before a range is in it|what begins before a range goes on into it)$/,
     why: 'no suite reaches for what is just before registers of the driver, or for both at once',
-  },
-  {
-    of: /^trace: the high half of cycles is the low half$/,
-    why: 'no suite measures for the seconds that 32 bits of cycles take',
   },
   {
     of: /^check: buffers of all kinds are command buffers$/,

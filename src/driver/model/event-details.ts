@@ -7,7 +7,7 @@
 
 import { DEV_STS0 } from '../../../specs/gaudi/boot.ts';
 import { events } from '../../../specs/gaudi/events.ts';
-import { common } from '../../../specs/gaudi/registers/common.ts';
+import { common, ECC_CLEAR } from '../../../specs/gaudi/registers/common.ts';
 import { SEI_CAUSE } from '../../../specs/gaudi/registers/sync-manager.ts';
 import { tpcCfg } from '../../../specs/gaudi/registers/tpc-cfg.ts';
 import { ModelError } from '../../sim/errors.ts';
@@ -43,7 +43,6 @@ const TPC_CAUSES = [
 const QUEUE_AT_FAULT = 15;
 /** Memories of a block that can tell of ECC errors themselves; what other blocks have to say is in the event. */
 const ECC_MEMORIES = { TPC: 90, ACC: 128, SBAB: 33 } as const;
-const ECC_CLEAR = { SERR: 1 << 8, DERR: 1 << 9 } as const;
 const NIC_CAUSES = ['RXB', 'RXE', 'TXS', 'TXE', 'QPC_RESP', 'NON_AXI_ERR', 'TMR'] as const;
 const SYNC_MANAGERS = ['SYNC_MGR_E_N', 'SYNC_MGR_W_N', 'SYNC_MGR_E_S', 'SYNC_MGR_W_S'] as const;
 

@@ -117,6 +117,34 @@ export function eventFaults(test: Declare): void {
     }));
 
   test(
+    'of two reports of the firmware the first is on record',
+    (t) =>
+      withFaults(t, async (faults) => {
+        t.expectMessages(INTERRUPT, ...RESETTING);
+        const node = control(t);
+        const before = resets(node);
+        const device = t.open(0);
+        try {
+          const events = device.notifyEvents();
+          const records = [];
+          for (const severity of ['minor', 'critical']) {
+            await faults.inject(`firmware-report:${severity}`);
+            await told(t, events, EVENT.HL_NOTIFIER_EVENT_CRITICL_FW_ERR | RESET);
+            await logged(t, new RegExp(`severity=${severity}`, 'i'));
+            records.push(device.info.firmwareError());
+          }
+          assert.ok(records[0]);
+          assert.deepEqual(records[1], records[0]);
+        } finally {
+          device.close();
+        }
+        assert.equal(await recovered(t, node, before), before + 1);
+        await asNew(t);
+      }),
+    SLOW,
+  );
+
+  test(
     'what resets a card that nobody uses does so once',
     (t) =>
       withFaults(t, async (faults) => {

@@ -1,6 +1,7 @@
 /** A firmware that does not boot, does not answer, or tells nonsense. */
 
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 import { Device } from '../../runtime/device.ts';
 import { hl_info_fw_err_type } from '../../uapi/habanalabs/info-results.ts';
 import type { Declare, FaultPort, TestContext } from '../suite.ts';
@@ -22,6 +23,19 @@ const stages = {
   'boot-loader': /failed to wait for boot \(status = 7\)/,
   linux: /failed to wait for Linux \(status = 15\)/,
 } as const;
+
+/** Nanoseconds in which there is a heartbeat at least: they come every 10 s (device.c, HL_HEARTBEAT_PER_USEC), by whom others may keep waiting. */
+const HEARTBEATS = 25e9;
+
+/** Lets time pass. */
+async function slept(t: TestContext, ns: number): Promise<void> {
+  const { driver } = t.target;
+  for (const end = driver.now() + ns; driver.now() < end; ) {
+    t.signal.throwIfAborted();
+    driver.sleep(100_000_000);
+    await setImmediate();
+  }
+}
 
 export function firmwareFaults(test: Declare): void {
   for (const [stage, says] of Object.entries(stages))
@@ -155,6 +169,23 @@ export function firmwareFaults(test: Declare): void {
         assertErrno('EPERM', () => Device.open({ driver: t.target.driver, index: 0, patience: 0 }));
         writeHardReset(t, '1');
         assert.equal(await recovered(t, node, before + 2), before + 3);
+        await asNew(t);
+      }),
+    SLOW,
+  );
+
+  test(
+    'ecc-double before and after a heartbeat: the driver does not give the card up',
+    (t) =>
+      withFaults(t, async (faults) => {
+        t.expectMessages(INTERRUPT, /ECC error detected/, ...RESETTING);
+        const node = control(t);
+        const before = resets(node);
+        for (let i = 0; i < 2; i++) {
+          if (i > 0) await slept(t, HEARTBEATS);
+          await faults.inject(`ecc-double:SRAM${i}`);
+          assert.equal(await recovered(t, node, before + i), before + i + 1);
+        }
         await asNew(t);
       }),
     SLOW,

@@ -69,13 +69,21 @@ function submissions(test: Declare): void {
     assertErrno('EAGAIN', () => device.submit([free, chunk]));
     // nor is there a place for a signal
     assert.throws(() => device.signal(DOWN), QueueFullError);
+    // of a wait the driver says then that it is not needed, although the signal has not come (cs_ioctl_signal_wait)
+    const other = 'DMA_1_1';
+    held.push(device.submit({ queue: other, stream: new CommandStream().fence(0) }, { timeout: PATIENCE }));
+    const signal = device.signal(other);
+    held.push(signal);
+    assert.equal(device.waitForSignal(DOWN, signal), undefined);
+    assert.equal(device.poll(signal), undefined);
     const after = device.info.csCounters();
-    assert.equal(after.total_queue_full_drop_cnt, before.total_queue_full_drop_cnt + 3n);
-    assert.equal(after.ctx_queue_full_drop_cnt, before.ctx_queue_full_drop_cnt + 3n);
+    assert.equal(after.total_queue_full_drop_cnt, before.total_queue_full_drop_cnt + 4n);
+    assert.equal(after.ctx_queue_full_drop_cnt, before.ctx_queue_full_drop_cnt + 4n);
     await run(t, UP, new CommandStream().nop());
     assert.equal(host.words[0], 0, 'one part was executed');
 
     await release(t, DOWN, UP);
+    await release(t, other, UP);
     await waitAll(t, held);
     await run(t, DOWN, new CommandStream().memset(host, 2n, 8));
     assert.equal(host.words[0], 2, 'the queue goes on');

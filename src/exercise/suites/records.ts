@@ -5,6 +5,7 @@ import { events as eventRows } from '../../../specs/gaudi/events.ts';
 import { EFD_NONBLOCK } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { ControlDevice, Device } from '../../runtime/device.ts';
+import type { Submission } from '../../runtime/submission.ts';
 import { fenceAddress } from '../../runtime/sync.ts';
 import { gaudi_engine_id } from '../../uapi/habanalabs/gaudi.ts';
 import { DRM_IOCTL_HL_INFO, hl_passthrough_type, type InfoName, infoOperations } from '../../uapi/habanalabs/info.ts';
@@ -180,10 +181,7 @@ function notification(test: Declare): void {
     t.expectMessages(/has not finished in/, /completed after \d+ \(s\)/);
     const { device } = t;
     const events = device.notifyEvents();
-    const work = device.submit(
-      { queue: DOWN, stream: new CommandStream().fence(0) },
-      { timeout: 1, skipResetOnTimeout: true },
-    );
+    const work = hung(device);
     const seen = await told(t, events, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT);
     assert.equal(seen, EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT, 'and of no reset');
     assert.equal(device.info.getEvents(), 0n);
@@ -193,6 +191,40 @@ function notification(test: Declare): void {
     await release(t, device);
     await device.wait(work, { signal: t.signal });
   });
+
+  test(
+    'of two that took too long the first is on record, and told of',
+    async (t) => {
+      t.expectMessages(/has not finished in/, /completed after \d+ \(s\)/, KILLING);
+      const node = control(t);
+      const before = resets(node);
+      const device = t.open(0);
+      try {
+        const { HL_NOTIFIER_EVENT_CS_TIMEOUT: TIMEOUT, HL_NOTIFIER_EVENT_DEVICE_RESET: RESET } = EVENT;
+        const events = device.notifyEvents();
+        const first = hung(device);
+        await told(t, events, TIMEOUT);
+        const record = device.info.csTimeoutEvent();
+        assert.equal(record.seq, first.sequence);
+        await release(t, device);
+        await device.wait(first, { signal: t.signal });
+        // this one resets the card: when that is told the driver has done with it
+        device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: 1 });
+        assert.equal((await told(t, events, RESET)) & TIMEOUT, 0);
+        assert.deepEqual(device.info.csTimeoutEvent(), record);
+      } finally {
+        device.close();
+      }
+      assert.equal(await recovered(t, node, before), before + 1);
+      await asNew(t);
+    },
+    SLOW,
+  );
+}
+
+/** Work that is held for longer than it may take. */
+function hung(device: Device): Submission {
+  return device.submit({ queue: DOWN, stream: new CommandStream().fence(0) }, { timeout: 1, skipResetOnTimeout: true });
 }
 
 function countOf(counts: Uint32Array, name: string): number {

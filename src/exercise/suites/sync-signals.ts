@@ -48,6 +48,33 @@ export function signals(test: Declare): void {
     await waitAll(t, [slow, signal, wait]);
   });
 
+  test('a sync object that has its turn again counts from nothing', async (t) => {
+    const { device } = t;
+    const queue = 'DMA_1_2';
+    const made = [device.signal(queue), device.signal(queue), device.signal(queue)];
+    await waitAll(t, made);
+    // more than one can count together with what it has counted: the other of the two has its turn
+    const turn = () => {
+      const all = device.reserveSignals(queue, 0x7fff);
+      device.unreserveSignals(all);
+      return all.sobOffset;
+    };
+    const before = made[2]?.sobOffset;
+    const other = turn();
+    assert.notEqual(other, before);
+    assert.equal(turn(), before);
+    const gate = device.submit({ queue, stream: new CommandStream().fence(0) });
+    const signal = device.signal(queue);
+    assert.equal(signal.sobOffset, before);
+    const wait = device.waitForSignal(UP, signal);
+    await run(t, DOWN, new CommandStream().nop());
+    assert.ok(wait);
+    await run(t, 'DMA_1_1', new CommandStream().nop());
+    assert.equal(device.poll(wait), undefined, 'what it counted before has counted');
+    await release(t, queue, DOWN);
+    await waitAll(t, [gate, signal, wait]);
+  });
+
   test('a signal that has come already needs no wait', async (t) => {
     const signal = t.device.signal(DOWN);
     await t.device.wait(signal, { signal: t.signal });
