@@ -282,7 +282,8 @@ export const reasons: readonly Reason[] = [
   },
   {
     of: /^nic: a region that is in use is taken back at once$/,
-    why: 'all memory of the machines is reached directly, so that no access is under way when another has its turn: test/efa has it',
+    why: 'memory of the machines is reached directly, and by messages in their order: what was begun is done before it is answered',
+    equivalent: true,
   },
   {
     of: /^nic: keys are the same on both sides$/,
