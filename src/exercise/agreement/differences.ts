@@ -77,6 +77,11 @@ export const rewritings: readonly Rewriting[] = [
     reason: 'which of the two engines behind a bridge it was is told by what both have noted until the driver looks',
   },
   { pattern: /\bpid[ :=]*\d+/gi, by: 'pid N', reason: 'numbers of processes' },
+  {
+    pattern: /(?<=Device CPU packet timeout \(status = 0x[0-9a-f]+\))\\x0aPkt info\[.*/g,
+    by: '',
+    reason: 'a second line, of where the driver has the packet and how many there were before it',
+  },
   { pattern: /Killing CS \d+\.\d+/g, by: 'Killing CS N', reason: 'the kernel limits the rate of these lines' },
   { pattern: /\b0x(0000)?7[ef][0-9a-f]{10}\b/g, by: 'ADDRESS', reason: 'addresses of the process' },
   { pattern: /\bva 0x[12][0-9a-f]{12}\b/g, by: 'va ADDRESS', reason: 'where memory was mapped' },
