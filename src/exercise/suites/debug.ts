@@ -12,7 +12,7 @@ import {
   hl_debug_params_spmu,
   hl_debug_params_stm,
 } from '../../uapi/habanalabs/debug.ts';
-import { type Suite, suite } from '../suite.ts';
+import { type Suite, suite, type TestContext } from '../suite.ts';
 import { assertErrno, call, KiB } from './lib.ts';
 
 type Unit = keyof typeof traceUnits | 'ETR' | 'TIMESTAMP';
@@ -49,6 +49,16 @@ const parameters = {
 } as const;
 const kinds = Object.keys(traceUnits) as (keyof typeof traceUnits)[];
 const NOWHERE = 0x1000n;
+
+/** Cycles that a performance monitor counts in at least so many nanoseconds, how many those were, and how many at most. */
+function cycles(t: TestContext, ns: number): { readonly count: number; readonly least: number; readonly most: number } {
+  const { driver } = t.target;
+  const begin = driver.now();
+  trace(t.device, 'SPMU', true, { input: parameters.SPMU });
+  driver.sleep(ns);
+  const [, , , , count = 0n] = words(trace(t.device, 'SPMU', false, { answer: 40 }));
+  return { count: Number(count), least: ns, most: driver.now() - begin };
+}
 
 /** Numbers of the units; performance monitors that watch what is never idle could count anything. */
 function unitsOf(kind: keyof typeof traceUnits): number[] {
@@ -205,21 +215,24 @@ export const debug: Suite = suite('debug', 'Trace and performance units behind t
   });
 
   test('a performance monitor that is set up anew begins anew', (t) => {
-    const { driver } = t.target;
     mode(t.device, true);
-    // at least so many nanoseconds are measured, and as many are over
-    const cycles = (ns: number) => {
-      const begin = driver.now();
-      trace(t.device, 'SPMU', true, { input: parameters.SPMU });
-      driver.sleep(ns);
-      const [, , , , count = 0n] = words(trace(t.device, 'SPMU', false, { answer: 40 }));
-      return { count: Number(count), over: driver.now() - begin };
-    };
-    const long = cycles(100_000_000);
-    const short = cycles(1_000_000);
+    const long = cycles(t, 100_000_000);
+    const short = cycles(t, 1_000_000);
     // no clock is faster than the first measurement allows
-    const fastest = long.count / 100_000_000;
-    assert.ok(short.count <= fastest * short.over + 1, `${short.count} cycles in ${short.over} ns after ${long.count}`);
+    const fastest = long.count / long.least;
+    assert.ok(short.count <= fastest * short.most + 1, `${short.count} cycles in ${short.most} ns after ${long.count}`);
+  });
+
+  test('a performance monitor counts more cycles than 32 bits hold', (t) => {
+    mode(t.device, true);
+    const short = cycles(t, 10_000_000);
+    assert.ok(short.count > 0 && short.count / short.least < 10, `${short.count} cycles: no clock has 10 GHz`);
+    // twice as long as that takes, if it is not minutes
+    const needed = Math.min((2 ** 33 * short.most) / short.count, 20e9);
+    const long = cycles(t, needed);
+    const [slowest, fastest] = [short.count / short.most, short.count / short.least];
+    assert.ok(long.count >= slowest * long.least * 0.99, `${long.count} cycles, as if some were lost`);
+    assert.ok(long.count <= fastest * long.most * 1.01, `${long.count} cycles, as if some were counted twice`);
   });
 
   test('who closes the card leaves debug mode', (t) => {
