@@ -99,4 +99,7 @@ export const longTests: ReadonlySet<string> = new Set([
   'faults: ecc-double before and after a heartbeat: the driver does not give the card up',
   'faults: ecc-double twice before a heartbeat, each while a program has the card: the driver does not give it up',
   'sync: of ends long ago the last 256 times that were asked for are remembered, and told once',
+  'attributes: during a reset the firmware is not asked: what it knows has no device, what the driver knows is told',
+  'faults: firmware-refuses: a number of the card is an error, and what is written is not taken',
+  'faults: firmware-silent: a sensor is given up, others are not asked, and after a reset all of them answer',
 ]);

@@ -161,8 +161,8 @@ export const hwmon = suite('hwmon', 'What Linux shows of the sensors of a card i
   });
 
   test('what a sensor has read at most is forgotten when it is asked to, whatever number is written', async (t) => {
-    const buffer = t.device.allocHost(8 * MiB);
-    const dram = t.device.dram.allocate(8 * MiB);
+    const buffer = t.device.allocHost(MiB);
+    const dram = t.device.dram.allocate(MiB);
     for (let i = 0; i < 4; i++) await run(t, 'DMA_0_0', new CommandStream().dma(dram, buffer, buffer.size));
     for (const sensor of sensorsOf(t)) {
       if (!has(t, sensor, 'reset_history')) continue;
