@@ -69,14 +69,16 @@ function sizes(test: Declare): void {
   );
 
   test(
-    'what is reserved in what the driver is told',
+    'what is reserved in what the driver is told, and a service level that there is not',
     (t) => {
+      t.expectMessages(...refusal('CREATE_QP', 'create qp'));
       const nic = side(t);
       const reserved = new Uint8Array(5);
       reserved[4] = 1;
       assertErrno('EINVAL', () => new BareQueuePair(nic, { input: { reserved_98: reserved } }));
       assertErrno('EOPNOTSUPP', () => new BareQueuePair(nic, { input: { comp_mask: 1 } }));
       assertErrno('EOPNOTSUPP', () => new BareQueuePair(nic, { input: { flags: 0x8000 } }));
+      assertErrno('EINVAL', () => new BareQueuePair(nic, { input: { sl: 1 } }));
       new BareQueuePair(nic).destroy();
     },
     one,

@@ -42,6 +42,14 @@ function requests(test: Declare): void {
         qp.write(++request, to, { ...work, length });
         refused('BAD_LENGTH', `a piece of 64 bytes for ${length}`);
       }
+      for (const other of [{ meta_desc: 0 }, { first: 0 }, { last: 0 }, { meta_extension: 1 }]) {
+        qp.write(++request, to, work, other);
+        refused('QP_INTERNAL_ERROR', JSON.stringify(other));
+      }
+      for (const operation of [3, 4, 7]) {
+        qp.write(++request, to, work, { op_type: operation });
+        refused('UNSUPPORTED_OP', `operation ${operation}`);
+      }
       nic.qp.read(to, { id: ++request, ...work, immediate: 5 });
       refused('UNSUPPORTED_OP', 'a number with a read');
       assert.deepEqual(host.bytes.slice(), before);
