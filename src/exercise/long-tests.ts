@@ -20,6 +20,7 @@ export const longTests: ReadonlySet<string> = new Set([
   'queues: every internal DMA queue runs packets in SRAM',
   'queues: every internal DMA queue runs packets in HBM',
   'queues: errors of queues are told of, each by its engine, and end what is behind them',
+  'queues: who reads where nothing is, is named by the driver, whichever engine it is of',
   'queues: a reset leaves nothing of predicates, and no monitor armed',
   'tpc: a kernel waits for what another core writes',
   'tpc: DMA goes on beside a kernel',

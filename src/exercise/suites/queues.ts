@@ -12,6 +12,7 @@ import { arbitration } from './queues-arbitration.ts';
 import { queueErrors } from './queues-errors.ts';
 import { arbiter, internal, runBeside } from './queues-internal.ts';
 import { internalPackets } from './queues-packets.ts';
+import { strays } from './queues-strays.ts';
 import { assertValue, externalQueues, hold, release } from './sync-lib.ts';
 
 /** Entries of an external queue (common/habanalabs.h, HL_QUEUE_LENGTH). */
@@ -364,5 +365,6 @@ export const queues = suite(
     arbiter(test);
     arbitration(test);
     queueErrors(test);
+    strays(test);
   },
 );
