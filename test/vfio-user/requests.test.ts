@@ -311,7 +311,9 @@ test(
     }
     client.writeRegion(7, 4, Uint8Array.of(6, 0));
     assert.deepEqual([...client.readRegion(7, 4, 2)], [6, 0]);
-    assert.deepEqual(bench.function.log.slice(-2), ['config write 4+2', 'config read 4+2']);
+    // the server looks after the BARs, too (client-config.ts)
+    const accesses = bench.function.log.filter((line) => line.startsWith('config') && !line.endsWith('16+24'));
+    assert.deepEqual(accesses, ['config write 4+2', 'config read 4+2']);
     const big = new Uint8Array(MEMORY_SIZE).fill(0x5a);
     client.writeRegion(2, 0, big);
     assert.deepEqual(client.readRegion(2, 0, MEMORY_SIZE), big);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
-import { O_RDWR } from '../../../src/driver/driver.ts';
+import { O_RDWR, O_WRONLY } from '../../../src/driver/driver.ts';
 import { errno, machineWith, RawVerbs, word } from './raw.ts';
 
 const PAGE = 4096;
@@ -343,7 +343,7 @@ describe('objects of verbs', () => {
 
   test('a removal waits until nobody has the card open, and a rescan finds it again', () => {
     const [path, other] = driver.rdmaDevices().map((device) => device.path);
-    const remove = driver.open(`/sys/bus/pci/devices/${driver.rdmaDevices()[0]?.pciAddress}/remove`, O_RDWR);
+    const remove = driver.open(`/sys/bus/pci/devices/${driver.rdmaDevices()[0]?.pciAddress}/remove`, O_WRONLY);
     const channel = verbs.channel();
     verbs.pd();
     const thread = driver.thread();
@@ -367,7 +367,7 @@ describe('objects of verbs', () => {
     assert.equal(nic.resetReason(), 0);
     assert.equal(nic.objects().eqs, 0);
     driver.close(remove);
-    const rescan = driver.open('/sys/bus/pci/rescan', O_RDWR);
+    const rescan = driver.open('/sys/bus/pci/rescan', O_WRONLY);
     driver.write(rescan, new TextEncoder().encode('1'));
     driver.close(rescan);
     assert.equal(driver.rdmaDevices().length, 2);
