@@ -117,7 +117,7 @@ export class Queues<Job extends QueuedJob> {
     return { address: (queue.ring as CoherentMemory).bus + HOST_BASE, length: queue.length };
   };
 
-  /** hl_hw_queue_reset and hl_cq_reset. */
+  /** hl_hw_queue_reset and hl_cq_reset: what was in the rings stays, and is told of when there is an error later. */
   reset(): void {
     for (const queue of this.#queues) {
       queue.pi = 0;
@@ -126,7 +126,6 @@ export class Queues<Job extends QueuedJob> {
       queue.completionsTaken = 0;
       queue.completionsFree = LENGTH;
       queue.completions?.bytes.fill(0);
-      queue.ring?.bytes.fill(0);
       queue.shadow.fill(undefined);
     }
   }

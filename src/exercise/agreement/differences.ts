@@ -41,11 +41,6 @@ export const freedoms: readonly Freedom[] = [
     reason: 'counted since the card was reset, also while a shorter sequence is looked for',
   },
   { call: /OPEN_STATS/, members: /^compute_ctx_in_release$/, reason: 'how far the end of the last user has come' },
-  {
-    call: /UNDEFINED_OPCODE_EVENT/,
-    members: /^cb_addr_streams$/,
-    reason: 'buffers of the programs before it, too, as many as the ring still has; tests look at the newest',
-  },
   { call: /CB_OP_INFO/, members: /^usage_cnt$/, reason: 'what is in flight' },
   {
     call: /GET_EVENTS/,

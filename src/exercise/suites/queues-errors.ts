@@ -9,7 +9,7 @@ import type { Device } from '../../runtime/device.ts';
 import { fenceAddress } from '../../runtime/sync.ts';
 import { gaudi_engine_id, type QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import type { Declare, TestContext } from '../suite.ts';
-import { counted, EVENT, told } from './events-lib.ts';
+import { counted, EVENT, FAULT, told } from './events-lib.ts';
 import { renew } from './faults-lib.ts';
 import { KiB, run } from './lib.ts';
 import { asNew, control, KILLING, LATE_EVENT, recovered, resets, SLOW } from './reset-lib.ts';
@@ -166,7 +166,7 @@ export function queueErrors(test: Declare): void {
         const { queue, size, address } = placed(device, 'DMA_3_1', new CommandStream().nop().fence(0));
         const end = { queue: DOWN, stream: new CommandStream().nop() } as const;
         await device.wait(device.submit([{ queue, place: address + FAR, size }, end]), { signal: t.signal });
-        await told(t, events, EVENT.HL_NOTIFIER_EVENT_RAZWI | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR);
+        await told(t, events, FAULT);
         const record = device.info.razwiEvent();
         assert.deepEqual(record?.engine_id.slice(0, record.num_of_possible_engines), [
           gaudi_engine_id.GAUDI_ENGINE_ID_DMA_1.value,
