@@ -71,6 +71,11 @@ export class Buffers {
     return this.#buffers.get(Number((handle >> PAGE_BITS) & 0xffff_ffffn));
   }
 
+  /** Command buffers, the oldest first. */
+  list(): readonly Buffer[] {
+    return [...this.#buffers.values()].filter(({ topic }) => topic === 'CB');
+  }
+
   /** hl_cb_destroy. */
   destroy(handle: bigint): void {
     const buffer = this.find(handle);

@@ -35,6 +35,7 @@ import { TraceUnits } from './coresight.ts';
 import { FirmwareQueues, SETSPI } from './cpucp.ts';
 import { CsIoctl } from './cs-ioctl.ts';
 import { DebugMode } from './debug-ioctl.ts';
+import { initialDebugSettings } from './debugfs/settings.ts';
 import { haltEngines, type Idleness, idleness } from './engines.ts';
 import { refuse } from './errno.ts';
 import { type ErrorRecords, noErrors } from './error-records.ts';
@@ -63,12 +64,9 @@ const STATE_NAMES = {
   [STATUS.HL_DEVICE_STATUS_IN_DEVICE_CREATION]: 'in device creation',
 } as const;
 
-/** habanalabs_drv.c, GAUDI_DEFAULT_TIMEOUT_LOCKED: seconds. */
-const TIME_LIMIT = 600;
-/** device.c: HL_RESET_DELAY_USEC, HL_DEVICE_RELEASE_WATCHDOG_TIMEOUT_SEC, HL_HEARTBEAT_PER_USEC, HL_PENDING_RESET_PER_SEC. */
+/** device.c: HL_RESET_DELAY_USEC, HL_HEARTBEAT_PER_USEC, HL_PENDING_RESET_PER_SEC. */
 const WAIT = {
   DELAY: 10 * MS,
-  WATCHDOG: 30 * SECOND,
   HEARTBEAT: 10 * SECOND,
   PENDING: 10,
   USER: 1 * SECOND,
@@ -102,6 +100,8 @@ export class Card {
   readonly events: EventHandler;
   readonly counters = counters();
   readonly limits = initialLimits();
+  /** What root has set in debugfs. */
+  debugfs = initialDebugSettings();
   readonly #hardware: Hardware;
   readonly #debugMode: DebugMode;
   #pool: { readonly memory: CoherentMemory; readonly virtual: number } | undefined;
@@ -158,7 +158,7 @@ export class Card {
       unavailable: () => (this.operational() ? undefined : this.state()),
       timedOut: (cs, reset) => this.#timedOut(cs.sequence, reset),
       released: (context) => this.put(context),
-      timeout: TIME_LIMIT,
+      timeout: () => this.debugfs.timeLimit,
     });
     this.cs = new CsIoctl({
       kernel,
@@ -168,7 +168,8 @@ export class Card {
       counters: this.counters,
       log,
       operational: () => this.operational(),
-      timeout: TIME_LIMIT,
+      timeout: () => this.debugfs.timeLimit,
+      skipsReset: () => this.debugfs.skipReset !== 0,
     });
     this.events = new EventHandler(this);
     this.#debugMode = new DebugMode({
@@ -216,6 +217,15 @@ export class Card {
     return this.#inReset;
   }
 
+  /** hl_device_write: it is out of order until it is not, or a reset is over. */
+  disable(): void {
+    this.#disabled = true;
+  }
+
+  enable(): void {
+    this.#disabled = false;
+  }
+
   idleness(): Idleness {
     return idleness(this.pci);
   }
@@ -236,6 +246,7 @@ export class Card {
     pci.enumerate();
     Object.assign(this.#hardware.loaded, NOTHING_LOADED);
     Object.assign(this.limits, initialLimits());
+    this.debugfs = initialDebugSettings();
     try {
       if (pci.checkBars() !== undefined) throw new Error('the sizes of the BARs are not a Gaudi’s');
       pci.enable();
@@ -308,7 +319,6 @@ export class Card {
       this.log('err', `Failed to create context: ${(error as Error).message}`);
       refuse('ENOMEM', 'open');
     }
-    yield* this.firmware.send('ACTIVE_STATUS_SET', { value: 1n });
     this.errors = noErrors();
     this.opens++;
     this.openedAt = this.kernel.now();
@@ -373,7 +383,7 @@ export class Card {
   *conditionalReset(events: number, reason: ResetReason = {}): Steps {
     const { context } = this;
     if (context && (context.eventfd || this.watchdog) && !this.#inReset) {
-      this.watchdog ??= this.kernel.clock.at(this.kernel.clock.now() + WAIT.WATCHDOG, () =>
+      this.watchdog ??= this.kernel.clock.at(this.kernel.clock.now() + this.debugfs.watchdog * SECOND, () =>
         this.kernel.start(`${this.name} watchdog`, () => this.reset(reason)),
       );
       this.notify(events);
@@ -511,11 +521,6 @@ export class Card {
     this.#releasePool();
     yield* context.memory.release();
     this.dramUsed -= context.dram;
-    try {
-      yield* this.firmware.send('ACTIVE_STATUS_SET', { value: 0n });
-    } catch {
-      this.log('err', 'failed to send device activity msg(0)');
-    }
     let reset = this.watchdog !== undefined;
     if (!this.#inReset && !reset) {
       const { idle, busy } = this.idleness();

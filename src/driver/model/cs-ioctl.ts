@@ -53,7 +53,9 @@ export interface CsPorts {
   log(level: 'err' | 'warn' | 'crit' | 'dbg', text: string): void;
   operational(): boolean;
   /** Default limit of a submission, seconds. */
-  readonly timeout: number;
+  timeout(): number;
+  /** No submission that takes too long has the card reset. */
+  skipsReset(): boolean;
 }
 
 /** The answer, by what was asked for. */
@@ -112,7 +114,8 @@ export class CsIoctl {
   /** hl_cs_ctx_switch: Gaudi has no switch of contexts, so the restore phase runs only when it is forced to. */
   *#restore(context: Context, input: Input): Steps {
     if ((input.cs_flags & FLAG.HL_CS_FLAGS_FORCE_RESTORE) === 0 || input.num_chunks_restore === 0) return;
-    const { kernel, timeout } = this.#ports;
+    const { kernel } = this.#ports;
+    const timeout = this.#ports.timeout();
     let sequence: bigint;
     try {
       const what = { chunks: input.chunks_restore, count: input.num_chunks_restore, flags: 0, seq: NONE };
@@ -135,7 +138,7 @@ export class CsIoctl {
   #perform(context: Context, input: Input): Answer {
     const flags = input.cs_flags;
     // as many seconds as it says; in the kernel the ticks of many days wrap (docs/findings/0012)
-    const limit = flags & FLAG.HL_CS_FLAGS_CUSTOM_TIMEOUT ? input.timeout : this.#ports.timeout;
+    const limit = flags & FLAG.HL_CS_FLAGS_CUSTOM_TIMEOUT ? input.timeout : this.#ports.timeout();
     if (flags & SYNC) return this.#signalOrWait(context, input, limit * SECOND);
     if (flags & FLAG.HL_CS_FLAGS_RESERVE_SIGNALS_ONLY) return this.#reserve(context, input);
     if (flags & FLAG.HL_CS_FLAGS_UNRESERVE_SIGNALS_ONLY) return this.#unreserve(context, input);
@@ -221,7 +224,7 @@ export class CsIoctl {
         throw failure;
       }
     };
-    const base = { cs, queue: chunk.queue_index, userSize: chunk.cb_size };
+    const base = { cs, id: number, queue: chunk.queue_index, userSize: chunk.cb_size };
     if (kind === 'internal') {
       const address = chunk.cb_handle;
       const job = { ...base, external: false, buffer: undefined, size: chunk.cb_size, address, engineBarrier: false };
@@ -319,7 +322,17 @@ export class CsIoctl {
       const size = waits ? WAIT_SIZE : SIGNAL_SIZE;
       const buffer = kernel.memory.allocateCoherent(size);
       // all of it counts as the program's: the driver leaves room for the end itself
-      const job: Job = { cs, queue, external: true, buffer, size, userSize: size, address: 0n, engineBarrier: false };
+      const job: Job = {
+        cs,
+        id: 0,
+        queue,
+        external: true,
+        buffer,
+        size,
+        userSize: size,
+        address: 0n,
+        engineBarrier: false,
+      };
       submissions.add(cs, job);
       this.#schedule(cs);
     } catch (error) {
@@ -405,7 +418,7 @@ export class CsIoctl {
     return {
       timestamp: (flags & FLAG.HL_CS_FLAGS_TIMESTAMP) !== 0,
       encapsulates: (flags & FLAG.HL_CS_FLAGS_ENCAP_SIGNALS) !== 0,
-      skipReset: (flags & FLAG.HL_CS_FLAGS_SKIP_RESET_ON_TIMEOUT) !== 0,
+      skipReset: this.#ports.skipsReset() || (flags & FLAG.HL_CS_FLAGS_SKIP_RESET_ON_TIMEOUT) !== 0,
     };
   }
 

@@ -22,6 +22,8 @@ import { openAttribute, unsigned } from './attribute-file.ts';
 import { attributesOf } from './attributes.ts';
 import { Card } from './card.ts';
 import type { Context } from './context.ts';
+import { openDebugFile } from './debugfs/file.ts';
+import { debugFilesOf } from './debugfs/files.ts';
 import { DmaBuf, type Importer } from './dmabuf.ts';
 import { type Errno, errnoOf, negative, refuse } from './errno.ts';
 import { EventFile, type FileOperations, OpenFile } from './files.ts';
@@ -312,7 +314,10 @@ export class ModelDriver extends Program implements System {
     });
     const attributes = attributesOf(card);
     for (const attribute of attributes) this.#nodes.set(attribute.path, () => openAttribute(attribute));
-    this.#bound.set(card, [compute, control, ...attributes.map(({ path }) => path)]);
+    const debugFolder = `/sys/kernel/debug/accel/${card.name}`;
+    const debugFiles = debugFilesOf(card).map((file) => ({ path: `${debugFolder}/${file.name}`, file }));
+    for (const { path, file } of debugFiles) this.#nodes.set(path, () => openDebugFile(path, file));
+    this.#bound.set(card, [compute, control, ...[...attributes, ...debugFiles].map(({ path }) => path)]);
   }
 
   /** hl_hwmon_init: sensors of a card that has been initialised have a folder of the lowest free number. */

@@ -145,6 +145,23 @@ export class Mmu {
     }
   }
 
+  /**
+   * hl_mmu_v1_get_tlb_info: what the card's tables say of an address of the program.
+   * @returns each level's table, the address of its entry, and that; undefined where it is not mapped
+   */
+  walk(virtual: number): { readonly table: number; readonly at: number; readonly entry: bigint }[] | undefined {
+    const hops: { table: number; at: number; entry: bigint }[] = [];
+    for (let table: Table | undefined = this.#root, level = 0; table; level++) {
+      const index = indexAt(virtual, level);
+      const at = table.address + index * 8;
+      this.#card.readMemory(at, this.#entryBytes);
+      hops.push({ table: table.address, at, entry: this.#entry.getBigUint64(0, true) });
+      if (table.pages.has(index)) return hops;
+      table = table.next.get(index);
+    }
+    return undefined;
+  }
+
   /** gaudi_mmu_invalidate_cache: the chip forgets translations. */
   *invalidate(): Steps {
     yield* this.#lock.hold(this.#invalidate());

@@ -33,6 +33,8 @@ export interface Fence {
 }
 
 export interface Job extends QueuedJob {
+  /** Which of its submission, from 1 on; that of a signal or a wait is 0. */
+  readonly id: number;
   readonly cs: Cs;
   readonly external: boolean;
   readonly buffer: CoherentMemory | undefined;
@@ -86,7 +88,7 @@ export interface SubmissionPorts {
   /** Those who wait for one of several submissions now. */
   readonly waiters: { readonly several: number };
   /** Default limit of a submission, seconds. */
-  readonly timeout: number;
+  timeout(): number;
 }
 
 export interface CsOptions {
@@ -273,6 +275,11 @@ export class Submissions {
       this.#ports.log('err', `multi-CS completion context ${i} still waiting when calling force completion`);
   }
 
+  /** In order. */
+  get inFlight(): readonly Cs[] {
+    return this.#mirror;
+  }
+
   get active(): number {
     return this.#mirror.filter((cs) => !cs.completed).length;
   }
@@ -427,7 +434,7 @@ export class Submissions {
     if (!cs.skipReset) cs.timedOut = true;
     const kind = { default: 'Command', signal: 'Signal command', wait: 'Wait command' }[cs.type];
     // the driver's own limit, whatever that of the submission (docs/findings/suspected.md)
-    this.#ports.log('err', `${kind} submission ${cs.sequence} has not finished in ${this.#ports.timeout} seconds!`);
+    this.#ports.log('err', `${kind} submission ${cs.sequence} has not finished in ${this.#ports.timeout()} seconds!`);
     this.#ports.timedOut(cs, !cs.skipReset);
   }
 

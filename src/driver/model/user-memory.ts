@@ -20,8 +20,11 @@ const PAGES_IN_HUGE = HUGE_PAGE / PAGE;
 /** Where addresses of programs end (include/asm/processor.h, TASK_SIZE_MAX with four levels). */
 const PROGRAM_END = 0x7fff_ffff_f000n;
 
-interface UserMapping {
+export interface UserMapping {
   readonly pinned: Pinned;
+  /** Where the program has it, and its number. */
+  readonly address: bigint;
+  readonly pid: number;
   /** First address that is mapped, bytes, and whether by huge pages. */
   readonly virtual: number;
   readonly total: number;
@@ -49,6 +52,16 @@ export class UserMemory {
   /** Mappings as HL_INFO_USER_MAPPINGS tells them. */
   list(): { readonly dev_va: bigint; readonly size: bigint }[] {
     return [...this.#mappings].map(([address, { size }]) => ({ dev_va: BigInt(address), size }));
+  }
+
+  /** By device address, in the order in which they were made. */
+  get mappings(): ReadonlyMap<number, UserMapping> {
+    return this.#mappings;
+  }
+
+  /** Blocks of addresses that are free. */
+  get free(): readonly { readonly start: number; readonly end: number }[] {
+    return this.#range.blocks;
   }
 
   /** Addresses that the driver keeps for itself (hl_reserve_va_block). */
@@ -105,7 +118,15 @@ export class UserMemory {
       refuse('ENOMEM');
     }
     yield* this.#mmu.invalidate();
-    this.#mappings.set(virtual + offset, { pinned, virtual, total, huge, size });
+    this.#mappings.set(virtual + offset, {
+      pinned,
+      address,
+      pid: this.kernel.current.pid,
+      virtual,
+      total,
+      huge,
+      size,
+    });
     return virtual + offset;
   }
 

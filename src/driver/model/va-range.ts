@@ -31,6 +31,11 @@ export class VaRange {
     this.#log = log;
   }
 
+  /** Those that are free. */
+  get blocks(): readonly Readonly<Block>[] {
+    return this.#blocks;
+  }
+
   /** @returns the address, or undefined where there is no room or the hint that is forced cannot be followed */
   take({ size, hint, force, align }: VaRequest): number | undefined {
     let wished = hint;

@@ -3,6 +3,7 @@ import { attributes } from './attributes.ts';
 import { binding } from './binding.ts';
 import { cb } from './cb.ts';
 import { debug } from './debug.ts';
+import { debugfs } from './debugfs.ts';
 import { dma } from './dma.ts';
 import { dmabuf } from './dmabuf.ts';
 import { errors } from './errors.ts';
@@ -39,6 +40,7 @@ export const suites: readonly Suite[] = [
   dmabuf,
   p2p,
   debug,
+  debugfs,
   limits,
   errors,
   threads,

@@ -1,0 +1,83 @@
+/**
+ * Files of debugfs. Source: fs/debugfs/file.c, fs/libfs.c (simple_attr_read, simple_attr_write, simple_read_from_buffer),
+ * fs/seq_file.c for what reading and writing one does, lib/kstrtox.c for the numbers that are written.
+ */
+
+import type { Steps } from '../../../sim/process.ts';
+import { refuse } from '../errno.ts';
+import { type FileOperations, OpenFile } from '../files.ts';
+
+export interface DebugFile {
+  readonly name: string;
+  /** What it says. @throws SystemError */
+  show?(): string | Uint8Array | Steps<string | Uint8Array>;
+  /**
+   * @param text what was written, up to a zero. @returns how much of it was taken, if that is not all. @throws SystemError
+   */
+  store?(text: string): Steps<unknown> | undefined;
+  /** What does not fit the buffer of the first read is lost: the driver looks whether anything was read before. */
+  readonly once?: true;
+  /** Who reads has all of it, whatever there was room for (docs/findings/0022). */
+  readonly whole?: true;
+}
+
+class OpenDebugFile implements FileOperations {
+  readonly name: string;
+  readonly #file: DebugFile;
+  #shown: Uint8Array | undefined;
+  #at = 0;
+
+  constructor(path: string, file: DebugFile) {
+    this.name = path;
+    this.#file = file;
+  }
+
+  *read(buffer: Uint8Array): Steps<number> {
+    const { show, once, whole } = this.#file;
+    if (!show) refuse('EINVAL', 'read');
+    if (!this.#shown || this.#at === 0) {
+      const shown = show();
+      const said = typeof shown === 'string' || shown instanceof Uint8Array ? shown : yield* shown;
+      this.#shown = typeof said === 'string' ? Buffer.from(said, 'latin1') : said;
+    } else if (once) return 0;
+    const rest = this.#shown.subarray(this.#at);
+    // beyond the buffer that is given there is nothing that this model could write to
+    if (whole && this.#at === 0 && buffer.length < rest.length) {
+      buffer.set(rest.subarray(0, buffer.length));
+      this.#at = rest.length;
+      return rest.length;
+    }
+    const part = rest.subarray(0, buffer.length);
+    buffer.set(part);
+    this.#at += part.length;
+    return part.length;
+  }
+
+  *write(bytes: Uint8Array): Steps<number> {
+    const { store } = this.#file;
+    if (!store) refuse('EINVAL', 'write');
+    const end = bytes.indexOf(0);
+    const text = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('latin1');
+    const steps = store(text);
+    const taken = steps && (yield* steps);
+    return typeof taken === 'number' ? taken : bytes.length;
+  }
+}
+
+export function openDebugFile(path: string, file: DebugFile): OpenFile {
+  return new OpenFile(new OpenDebugFile(path, file));
+}
+
+/**
+ * kstrtoull and its like. @param base 0 for that which the number has itself. @param bits what it has to fit into
+ * @throws SystemError EINVAL for what is no number, ERANGE for one that is too large
+ */
+export function numberOf(text: string, base: 0 | 10 | 16, bits: 32 | 64): bigint {
+  const plain = text.replace(/\n$/, '').replace(/^\+/, '');
+  const form = base === 16 ? /^(0x)?[0-9a-f]+$/i : base === 10 ? /^\d+$/ : /^(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i;
+  if (!form.test(plain)) refuse('EINVAL', 'write');
+  const octal = base === 0 && /^0\d/.test(plain);
+  const value = BigInt(octal ? `0o${plain.slice(1)}` : base === 16 ? `0x${plain.replace(/^0x/i, '')}` : plain);
+  if (value >= 1n << BigInt(bits)) refuse('ERANGE', 'write');
+  return value;
+}
