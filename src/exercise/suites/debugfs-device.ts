@@ -1,6 +1,7 @@
 /** What root changes of a card and of its limits of time, in debugfs. */
 
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 import { EFD_NONBLOCK, O_RDWR } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import { Device } from '../../runtime/device.ts';
@@ -123,6 +124,12 @@ export function debugDevice(test: Declare): void {
         assertErrno('EAGAIN', () => device.info.clockRate());
       } finally {
         device.close();
+      }
+      // up to ten seconds
+      while (node.info.status() === 'OPERATIONAL') {
+        t.signal.throwIfAborted();
+        t.target.driver.sleep(500_000_000);
+        await setImmediate();
       }
       assert.equal(await recovered(t, node, before), before + 1);
       await asNew(t);

@@ -94,7 +94,7 @@ function* i2c(card: Card, way: 'read' | 'write', value = 0n): Steps<bigint> {
     const code = errnoOf(error);
     if (code === 'EIO' || code === 'ETIMEDOUT')
       card.log('err', `Failed to ${way} ${way === 'read' ? 'from' : 'to'} I2C, error ${negative(code)}`);
-    const what = way === 'read' ? 'read from' : `write ${value === 0n ? '00' : `0x${value.toString(16)}`} to`;
+    const what = way === 'read' ? 'read from' : `write 0x${value.toString(16)} to`;
     card.log('err', `Failed to ${what} I2C bus ${bus}, addr ${address}, reg ${register}, len ${length}`);
     throw error;
   }
@@ -348,7 +348,7 @@ export function debugFilesOf(card: Card): readonly DebugFile[] {
       once: true,
       *show() {
         const value = yield* i2c(card, 'read');
-        return `${value === 0n ? '00' : `0x${value.toString(16)}`}\n`;
+        return `0x${value.toString(16)}\n`;
       },
       *store(text) {
         yield* i2c(card, 'write', numberOf(text, 16, 64));
