@@ -103,4 +103,10 @@ export const longTests: ReadonlySet<string> = new Set([
   'attributes: during a reset the firmware is not asked: what it knows has no device, what the driver knows is told',
   'faults: firmware-refuses: a number of the card is an error, and what is written is not taken',
   'faults: firmware-silent: a sensor is given up, others are not asked, and after a reset all of them answer',
+  'debugfs: an engine reads what root asks for: SRAM and HBM, any number of bytes',
+  'debugfs: work that takes longer than root says has the card reset',
+  'debugfs: who listens for events has as long to give the card back as root says',
+  'debugfs: a card whose firmware root has put out of order is asked nothing, and is reset when its heart does not beat',
+  'debugfs: a card that is suspended and resumed works after a reset',
+  'debugfs: during a reset nothing is read or written',
 ]);
