@@ -36,6 +36,7 @@ import { FirmwareQueues, SETSPI } from './cpucp.ts';
 import { CsIoctl } from './cs-ioctl.ts';
 import { DebugMode } from './debug-ioctl.ts';
 import { initialDebugSettings } from './debugfs/settings.ts';
+import { stateDump } from './debugfs/state-dump.ts';
 import { haltEngines, type Idleness, idleness } from './engines.ts';
 import { refuse } from './errno.ts';
 import { type ErrorRecords, noErrors } from './error-records.ts';
@@ -581,12 +582,18 @@ export class Card {
     if (!this.#inReset) this.#scheduleHeartbeat();
   }
 
+  /** hl_state_dump. */
+  dumpState(): void {
+    this.debugfs.dumps.add(stateDump(this.pci, this.kernel.now()));
+  }
+
   #timedOut(seq: bigint, reset: boolean): void {
     let events = 0;
     if (this.context && !this.errors.csTimeout) {
       this.errors.csTimeout = { timestamp: this.kernel.now(), seq };
       events |= EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT;
     }
+    this.dumpState();
     if (!reset) {
       this.notify(events);
       return;

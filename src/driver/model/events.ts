@@ -135,6 +135,7 @@ export class EventHandler {
         break;
       case 'sync-manager':
         logSyncManager(card, event);
+        card.dumpState();
         break;
       case 'clock':
         this.throttling.take(card, name);

@@ -11,6 +11,7 @@ import { cardFolder, readBytes } from './attributes-lib.ts';
 import { debugDevice } from './debugfs-device.ts';
 import { debugBytes, debugText, rowsOf, setDebug, writeDebug } from './debugfs-lib.ts';
 import { debugMemory } from './debugfs-memory.ts';
+import { debugStateDump } from './debugfs-state-dump.ts';
 import { assertErrno, KiB, MiB, run } from './lib.ts';
 import { release } from './sync-lib.ts';
 
@@ -461,5 +462,6 @@ export const debugfs = suite(
     firmware(test);
     debugMemory(test);
     debugDevice(test);
+    debugStateDump(test);
   },
 );

@@ -13,8 +13,6 @@ import { addressSpaces, commandBuffers, jobs, lookUp, submissions, userPointers 
 const LONGEST_I2C = 8;
 /** Longer texts are no addresses (MMU_KBUF_SIZE). */
 const MMU_TEXT = 49;
-/** State dumps that are kept. */
-const DUMPS = 5n;
 /** jiffies_to_msecs of no limit, in seconds, where a second has 250 ticks. */
 const NO_LIMIT = 4_294_967;
 
@@ -320,10 +318,9 @@ export function debugFilesOf(card: Card): readonly DebugFile[] {
     ),
     {
       name: 'state_dump',
-      show: () => '',
+      show: () => debug().dumps.newest,
       store(text) {
-        const count = numberOf(text, 10, 32);
-        if (count > 0n && count < DUMPS) return;
+        if (debug().dumps.skip(numberOf(text, 10, 32))) return;
         card.log('err', 'Invalid number of dumps to skip');
         refuse('EINVAL', 'write');
       },

@@ -1,3 +1,5 @@
+import { StateDumps } from './state-dump.ts';
+
 /** What root has set in debugfs, from the driver's taking of the card on until it gives it up. */
 export interface DebugSettings {
   /** Of the next transfer on the card's I2C buses. */
@@ -22,6 +24,8 @@ export interface DebugSettings {
   /** What an engine has read last, and what the monitors were. */
   data: Uint8Array;
   monitors: Uint8Array;
+  /** What has been written down of the card. */
+  readonly dumps: StateDumps;
 }
 
 export function initialDebugSettings(): DebugSettings {
@@ -41,5 +45,6 @@ export function initialDebugSettings(): DebugSettings {
     watchdog: 30,
     data: new Uint8Array(0),
     monitors: new Uint8Array(0),
+    dumps: new StateDumps(),
   };
 }
