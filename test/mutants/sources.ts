@@ -344,8 +344,8 @@ export const sourceMutants: readonly Mutant[] = [
     ['the offset within the page is lost', 'return virtual + offset;', 'return virtual;'],
     [
       'a mapping is not made known to the card',
-      'yield* this.#mmu.invalidate();\n    this.#mappings.set(virtual + offset, { pinned, virtual, total, huge, size });',
-      'this.#mappings.set(virtual + offset, { pinned, virtual, total, huge, size });',
+      'yield* this.#mmu.invalidate();\n    this.#mappings.set(virtual + offset, { pinned, ...whose, virtual, total, huge, size });',
+      'this.#mappings.set(virtual + offset, { pinned, ...whose, virtual, total, huge, size });',
     ],
   ]),
   ...within('efa', 'src/efa/completion-queue.ts', [

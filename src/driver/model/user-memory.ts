@@ -107,6 +107,7 @@ export class UserMemory {
       pinned.unpin();
       refuse('ENOMEM');
     }
+    const whose = { address, pid: this.kernel.current.pid };
     const step = huge ? HUGE_PAGE : PAGE;
     for (let at = 0; at < total; at += step) {
       const page = pinned.pages[at / PAGE] as number;
@@ -118,15 +119,7 @@ export class UserMemory {
       refuse('ENOMEM');
     }
     yield* this.#mmu.invalidate();
-    this.#mappings.set(virtual + offset, {
-      pinned,
-      address,
-      pid: this.kernel.current.pid,
-      virtual,
-      total,
-      huge,
-      size,
-    });
+    this.#mappings.set(virtual + offset, { pinned, ...whose, virtual, total, huge, size });
     return virtual + offset;
   }
 

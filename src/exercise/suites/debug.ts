@@ -166,12 +166,16 @@ export const debug: Suite = suite('debug', 'Trace and performance units behind t
       t.device.dram.allocate(64 * KiB).address,
       t.device.sram.allocate(4 * KiB).address,
     ];
-    for (const address of places) {
+    for (const [i, address] of places.entries()) {
       const input = hl_debug_params_etr.encode({ buffer_address: address, buffer_size: 4096n });
+      const another = hl_debug_params_etr.encode({
+        buffer_address: places[(i + 1) % places.length] as bigint,
+        buffer_size: 4096n,
+      });
 
       trace(t.device, 'ETR', true, { input });
-      // once more changes nothing
-      trace(t.device, 'ETR', true, { input });
+      // once more changes nothing, not even its buffer
+      trace(t.device, 'ETR', true, { input: another });
       assert.deepEqual(words(trace(t.device, 'ETR', false, { answer: 8 })), [address]);
     }
   });

@@ -93,6 +93,29 @@ function messages(test: Declare): void {
   );
 
   test(
+    'a message is not received where no region is, not even its last bytes',
+    async (t) => {
+      const nic = side(t);
+      const card = cardRegion(nic, t.device, 4 * KiB);
+      const before = await read(t, t.device, card.at, 4 * KiB);
+      const host = hostRegion(nic, 64);
+      const { address, lkey } = card.region;
+      for (const start of [address + BigInt(4 * KiB - 63), address + BigInt(4 * KiB), address + 2n ** 40n]) {
+        const pair = nic.pd.createQueuePair({ sendCq: nic.cq });
+        pair.activate(QKEY);
+        pair.receive([{ address: start, length: 64, lkey }], 1);
+        nic.qp.send({ ...reach(nic), qp: pair.number }, { id: 2, pieces: [host.piece()] });
+        assert.deepEqual(outcomes(nic, 2), [
+          [1, 'INVALID_LKEY'],
+          [2, 'REMOTE_BAD_STATUS'],
+        ]);
+      }
+      assertSame(await read(t, t.device, card.at, 4 * KiB), before, 'in the accelerator');
+    },
+    one,
+  );
+
+  test(
     'a message is not received into a region that the network card may not write',
     async (t) => {
       const nic = side(t);

@@ -136,6 +136,8 @@ export function transferTests(test: Declare): void {
       nic.qp.send(reach(nic), { pieces: [card.region.piece(0, 2 * KiB)] });
       const [received] = finished(nic, 2).filter(({ operation }) => operation === 'receive');
       assert.equal(received?.received?.length, 2 * KiB + 40);
+      // who sent it, as the header of the route says (ib_user_verbs.h, struct ib_grh: the address of the source)
+      assertBytes(host.bytes.subarray(8, 24), nic.nic.address(), 'its sender');
       assertBytes(host.bytes.subarray(40, 40 + 2 * KiB), bytes, 'what was received');
     },
     one,
