@@ -34,6 +34,8 @@ export interface Mapping {
   readonly bytes: Uint8Array;
   /** Harmless when done twice. */
   unmap(): void;
+  /** Of what `mmap` has mapped: unmaps all but the first `kept` bytes, whole pages, which stay until `unmap`. */
+  shrink?(kept: number): void;
 }
 
 export interface MemoryOptions {

@@ -109,23 +109,39 @@ export interface Mapping {
   readonly address: bigint;
   readonly bytes: Uint8Array;
   unmap(): void;
+  /** Unmaps all but the first `kept` bytes, whole pages. */
+  shrink(kept: number): void;
 }
 
 /** @param offset bytes into the file, page-aligned. @throws SystemError */
 export function mmap(length: number, protection: number, flags: number, fd: number, offset: number | bigint): Mapping {
   const address = BigInt(c.mmap(null, length, protection, flags, fd, offset));
   if (address === 0xffff_ffff_ffff_ffffn || address === -1n) throw new SystemError('mmap', koffi.errno());
-  const buffer = koffi.view(address, length);
-  let mapped = true;
+  let size = length;
+  let buffer = koffi.view(address, size);
+  let bytes = new Uint8Array(buffer);
+  // detaches it: whoever still holds a view finds it empty, and does not touch memory that is gone
+  const detach = () => {
+    if (!buffer.detached) buffer.transfer();
+  };
   return {
     address,
-    bytes: new Uint8Array(buffer),
+    get bytes() {
+      return bytes;
+    },
     unmap() {
-      if (!mapped) return;
-      mapped = false;
-      // detaches it: whoever still holds a view finds it empty, and does not touch memory that is gone
-      if (!buffer.detached) buffer.transfer();
-      checked('munmap', c.munmap(address, length));
+      if (size === 0) return;
+      const mapped = size;
+      size = 0;
+      detach();
+      checked('munmap', c.munmap(address, mapped));
+    },
+    shrink(kept) {
+      detach();
+      checked('munmap', c.munmap(address + BigInt(kept), size - kept));
+      size = kept;
+      buffer = koffi.view(address, size);
+      bytes = new Uint8Array(buffer);
     },
   };
 }

@@ -3,6 +3,11 @@
  * kernel's driver. What the change makes wrong must be noticed by the exerciser.
  */
 
+import { device } from './drivers-device.ts';
+import { memory } from './drivers-memory.ts';
+import { submissions } from './drivers-submissions.ts';
+import { common, GAUDI, type Row } from './row.ts';
+
 export interface BrokenDriver {
   readonly name: string;
   /** What is wrong then. */
@@ -19,11 +24,12 @@ export interface BrokenDriver {
   readonly unnoticed?: string;
 }
 
-const common = (file: string) => `drivers/accel/habanalabs/common/${file}`;
-const GAUDI = 'drivers/accel/habanalabs/gaudi/gaudi.c';
 const EFA = 'drivers/infiniband/hw/efa/efa_verbs.c';
 
-const rows: readonly (readonly [string, string, string, string, RegExp, string, RegExp])[] = [
+const rows: readonly Row[] = [
+  ...submissions,
+  ...memory,
+  ...device,
   // memory.c: dma-buf
   [
     'p2p-check-ignored',

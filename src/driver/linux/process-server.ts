@@ -2,7 +2,7 @@
 
 import process from 'node:process';
 import * as libc from '../../os/libc.ts';
-import type { Call, Thread } from '../driver.ts';
+import type { Call, Mapping, Thread } from '../driver.ts';
 import { LinuxDriver } from './driver.ts';
 import { receive, send } from './frames.ts';
 import type { Reply, Request } from './process.ts';
@@ -12,8 +12,8 @@ const driver = new LinuxDriver();
 
 /** Memory by its address. That of a driver has a copy that both processes see, and its content at the last exchange. */
 interface Memory {
-  readonly mapping: libc.Mapping;
-  readonly copy?: libc.Mapping;
+  readonly mapping: Mapping;
+  readonly copy?: Mapping;
   readonly last?: Uint8Array;
 }
 const memory = new Map<bigint, Memory>();

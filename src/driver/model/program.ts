@@ -313,13 +313,19 @@ export abstract class Program implements Driver {
     };
     this.#mapped.add(unmap);
     if (mapping.store32) this.#doorbells.set(mapping.address, mapping);
+    let kept = length;
     return {
       address: mapping.address,
       get bytes() {
-        return mapping.bytes;
+        const { bytes } = mapping;
+        return kept < bytes.length ? bytes.subarray(0, kept) : bytes;
       },
       unmap: () => {
         if (this.#mapped.has(unmap)) this.#call(this.#steps(unmap));
+      },
+      // what has a part of a file's mapping has the file: it is let go with the last part
+      shrink: (size) => {
+        kept = size;
       },
     };
   }

@@ -76,6 +76,7 @@ export class ProgramMemory {
         if (this.#mappings.get(address) === known) this.#mappings.delete(address);
         if (handle !== undefined && this.#buffers.get(handle) === known) this.#buffers.delete(handle);
       },
+      shrink: (kept) => mapping.shrink?.(kept),
     };
     this.#mappings.set(address, known);
     if (handle !== undefined) this.#buffers.set(handle, known);

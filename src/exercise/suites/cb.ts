@@ -96,6 +96,25 @@ export const cb = suite('cb', 'Command buffers of the driver.', (test) => {
     assertErrno('EINVAL', () => t.target.driver.mmap(t.device.fd, 4096, 3, buffer.handle));
   });
 
+  test('a buffer that is unmapped in part is mapped until the rest is unmapped', (t) => {
+    t.expectMessages(/mmap/i);
+    const { handle } = t.use(t.device.createCb(4 * 4096, { mapped: false }));
+    const map = () => t.target.driver.mmap(t.device.fd, 4 * 4096, 3, handle);
+    const mapping = map();
+    const expected = new Uint8Array(4096);
+    fill(expected, t.random);
+    mapping.bytes.set(expected);
+    for (const kept of [3 * 4096, 4096]) {
+      assert.ok(mapping.shrink);
+      mapping.shrink(kept);
+      assert.equal(mapping.bytes.length, kept);
+      assertErrno('EINVAL', map);
+    }
+    assertSame(mapping.bytes, expected, 'the part that stays');
+    mapping.unmap();
+    map().unmap();
+  });
+
   test('this chip does not map command buffers to the device', (t) => {
     t.expectMessages(/Mapping a CB to the device's MMU is not supported/, /Failure in buffer alloc callback/);
     assertErrno('ENOMEM', () => t.device.createCb(4096, { flags: 1, mapped: false }));
