@@ -128,6 +128,20 @@ export const debug: Suite = suite('debug', 'Trace and performance units behind t
     assertErrno('EFAULT', () => raw(t.device, 'SPMU', false, { output_ptr: NOWHERE, output_size: 24 }));
   });
 
+  test('no answer of a unit is longer than was asked for', (t) => {
+    mode(t.device, true);
+    const answer = t.target.driver.allocate(4 * KiB);
+    t.use({ [Symbol.dispose]: () => answer.unmap() });
+    const ask = (output_size: number) => {
+      trace(t.device, 'SPMU', true, { input: parameters.SPMU });
+      answer.bytes.fill(0xa5);
+      raw(t.device, 'SPMU', false, { output_ptr: answer.address, output_size });
+      const beyond = answer.bytes.subarray(output_size).findIndex((byte) => byte !== 0xa5);
+      assert.equal(beyond, -1, `${output_size} bytes were asked for, and byte ${output_size + beyond} is written`);
+    };
+    for (const size of [24, 40, 64]) ask(size);
+  });
+
   for (const kind of kinds) {
     test(`every ${kind} goes on and off`, (t) => {
       mode(t.device, true);

@@ -71,6 +71,14 @@ export const info = suite('info', 'What the driver tells about the card and its 
     assert.ok(second.host_time > first.host_time, `host ${first.host_time} then ${second.host_time}`);
   });
 
+  test('the time of the host is that of its clock that only goes forward', ({ device, target: { driver } }) => {
+    const before = driver.now();
+    const { host_time } = device.info.timeSync();
+    // CLOCK_MONOTONIC_RAW, which the driver tells, is not corrected as CLOCK_MONOTONIC is, by 500 parts in a million at most
+    const slack = 1e9 + before / 1000;
+    assert.ok(Math.abs(Number(host_time) - before) < slack, `told ${host_time}, where it is ${before}`);
+  });
+
   test('clock rate: current not above maximum', ({ device }) => {
     const { cur_clk_rate_mhz, max_clk_rate_mhz } = device.info.clockRate();
     assert.ok(cur_clk_rate_mhz > 0 && cur_clk_rate_mhz <= max_clk_rate_mhz, `${cur_clk_rate_mhz}, ${max_clk_rate_mhz}`);
