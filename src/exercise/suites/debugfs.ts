@@ -9,6 +9,7 @@ import { queueRow } from '../../uapi/habanalabs/gaudi.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { cardFolder, readBytes } from './attributes-lib.ts';
 import { debugDevice } from './debugfs-device.ts';
+import { debugInput } from './debugfs-input.ts';
 import { debugBytes, debugText, rowsOf, setDebug, writeDebug } from './debugfs-lib.ts';
 import { debugMemory } from './debugfs-memory.ts';
 import { debugStateDump } from './debugfs-state-dump.ts';
@@ -463,5 +464,6 @@ export const debugfs = suite(
     debugMemory(test);
     debugDevice(test);
     debugStateDump(test);
+    debugInput(test);
   },
 );

@@ -19,6 +19,8 @@ export interface DebugFile {
   readonly once?: true;
   /** Who reads has all of it, whatever there was room for (docs/findings/0022). */
   readonly whole?: true;
+  /** Only what is written at the beginning is taken: of that the file goes on behind, up to so many bytes. */
+  readonly room?: number;
 }
 
 class OpenDebugFile implements FileOperations {
@@ -54,12 +56,14 @@ class OpenDebugFile implements FileOperations {
   }
 
   *write(bytes: Uint8Array): Steps<number> {
-    const { store } = this.#file;
+    const { store, room } = this.#file;
     if (!store) refuse('EINVAL', 'write');
+    if (room !== undefined && this.#at !== 0) return 0;
     const end = bytes.indexOf(0);
     const text = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('latin1');
     const steps = store(text);
     const taken = steps && (yield* steps);
+    if (room !== undefined) this.#at = Math.min(bytes.length, room);
     return typeof taken === 'number' ? taken : bytes.length;
   }
 }
@@ -68,16 +72,29 @@ export function openDebugFile(path: string, file: DebugFile): OpenFile {
   return new OpenFile(new OpenDebugFile(path, file));
 }
 
+/** Digits of a number of each base, and what is before them. */
+const DIGITS = { 8: [/^[0-7]+/, '0o'], 10: [/^\d+/, ''], 16: [/^[0-9a-f]+/i, '0x'] } as const;
+
 /**
  * kstrtoull and its like. @param base 0 for that which the number has itself. @param bits what it has to fit into
  * @throws SystemError EINVAL for what is no number, ERANGE for one that is too large
  */
-export function numberOf(text: string, base: 0 | 10 | 16, bits: 32 | 64): bigint {
-  const plain = text.replace(/\n$/, '').replace(/^\+/, '');
-  const form = base === 16 ? /^(0x)?[0-9a-f]+$/i : base === 10 ? /^\d+$/ : /^(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)$/i;
-  if (!form.test(plain)) refuse('EINVAL', 'write');
-  const octal = base === 0 && /^0\d/.test(plain);
-  const value = BigInt(octal ? `0o${plain.slice(1)}` : base === 16 ? `0x${plain.replace(/^0x/i, '')}` : plain);
+export function parseNumber(text: string, base: 0 | 10 | 16, bits: 32 | 64): bigint {
+  let rest = text.replace(/^\+/, '');
+  let radix: keyof typeof DIGITS = base === 0 ? 10 : base;
+  if (base === 0 && rest.startsWith('0')) radix = /^0x[0-9a-f]/i.test(rest) ? 16 : 8;
+  if (radix === 16) rest = rest.replace(/^0x/i, '');
+  const [pattern, prefix] = DIGITS[radix];
+  const digits = pattern.exec(rest)?.[0] ?? refuse('EINVAL', 'write');
+  const value = BigInt(prefix + digits);
+  // before it is looked at what follows
+  if (value >= 1n << 64n) refuse('ERANGE', 'write');
+  if (!/^\n?$/.test(rest.slice(digits.length))) refuse('EINVAL', 'write');
   if (value >= 1n << BigInt(bits)) refuse('ERANGE', 'write');
   return value;
+}
+
+/** kstrtoull_from_user and its like: of a text there is room for a sign, the digits of base 2 and the end of the line. */
+export function numberOf(text: string, base: 10 | 16, bits: 32 | 64): bigint {
+  return parseNumber(text.slice(0, bits + 2), base, bits);
 }

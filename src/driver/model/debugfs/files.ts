@@ -6,13 +6,17 @@ import type { Steps } from '../../../sim/process.ts';
 import type { Card } from '../card.ts';
 import { errnoOf, negative, refuse } from '../errno.ts';
 import { access, readByDma, translation } from './access.ts';
-import { type DebugFile, numberOf } from './file.ts';
+import { type DebugFile, numberOf, parseNumber } from './file.ts';
 import { addressSpaces, commandBuffers, jobs, lookUp, submissions, userPointers } from './tables.ts';
 
 /** The longest transaction on an I2C bus, bytes. */
 const LONGEST_I2C = 8;
 /** Longer texts are no addresses (MMU_KBUF_SIZE). */
 const MMU_TEXT = 49;
+/** What of a text numbers are looked for in (simple_attr_write). */
+const ATTRIBUTE_TEXT = 23;
+/** And words for a card (hl_device_write). */
+const DEVICE_TEXT = 29;
 /** jiffies_to_msecs of no limit, in seconds, where a second has 250 ticks. */
 const NO_LIMIT = 4_294_967;
 
@@ -30,7 +34,7 @@ function numeric(
     show: () => `${form === 'hex' ? `0x${get().toString(16).padStart(digits, '0')}` : get()}\n`,
     store(text) {
       if (!set) refuse('EACCES', 'write');
-      set(BigInt.asUintN(bits, numberOf(text, 0, 64)));
+      set(BigInt.asUintN(bits, parseNumber(text.slice(0, ATTRIBUTE_TEXT), 0, 64)));
     },
   };
 }
@@ -143,6 +147,7 @@ function device(card: Card): DebugFile {
   };
   return {
     name: 'device',
+    room: DEVICE_TEXT,
     show: () => HELP,
     *store(text) {
       const word = WORDS.find((known) => text.startsWith(known));
@@ -163,9 +168,9 @@ function mmu(card: Card): DebugFile {
       const [, asid, address] = (text.length <= MMU_TEXT && /^([^ ]*) 0x(.*)$/s.exec(text)) || [];
       try {
         // the one is taken even where the other is no number
-        const space = asid === undefined || address === undefined ? refuse('EINVAL') : numberOf(asid, 10, 32);
+        const space = asid === undefined || address === undefined ? refuse('EINVAL') : parseNumber(asid, 10, 32);
         card.debugfs.asid = space;
-        card.debugfs.virtual = numberOf(address as string, 16, 64);
+        card.debugfs.virtual = parseNumber(address as string, 16, 64);
       } catch {
         card.log('err', 'usage: echo <asid> <0xaddr> > mmu');
         refuse('EINVAL', 'write');
@@ -185,7 +190,7 @@ function mmuError(card: Card): DebugFile {
     store(text) {
       try {
         card.debugfs.errors =
-          text.length <= MMU_TEXT && text.startsWith('0x') ? numberOf(text, 16, 64) : refuse('EINVAL');
+          text.length <= MMU_TEXT && text.startsWith('0x') ? parseNumber(text, 16, 64) : refuse('EINVAL');
       } catch {
         card.log('err', 'usage: echo <0xmmu_cap_mask > > mmu_error');
         refuse('EINVAL', 'write');

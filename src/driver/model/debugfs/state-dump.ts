@@ -114,7 +114,7 @@ function monitors(pci: PciDevice, corner: Corner): string {
     const group = arm & ARM.SID;
     const mask = (arm & ARM.MASK) >>> ARM.MASK_SHIFT;
     const watched: number[] = [];
-    // none beyond the highest object that does not take part (docs/findings/suspected.md)
+    // as the driver does: none beyond the highest object that does not take part (gaudi_fill_sobs_from_mon)
     for (let left = mask, bit = 0; left !== 0; left >>>= 1, bit++)
       if ((left & 1) === 0) watched.push(group * GROUP_SIZE + bit);
     const [upper, lower, data] = (['MON_PAY_ADDRH', 'MON_PAY_ADDRL', 'MON_PAY_DATA'] as const).map((row) =>
@@ -130,7 +130,7 @@ function monitors(pci: PciDevice, corner: Corner): string {
   return text;
 }
 
-/** Streams of a queue manager; the lower command processor is not looked at (docs/findings/suspected.md). */
+/** Streams of a queue manager; the driver does not look at the lower command processor (gaudi_print_fences_single_engine). */
 const STREAMS = 4;
 const { CP_FENCE_CNT, CP_FENCE_RDATA, CP_STS } = qmanRegisters.rows;
 /** specs: CP_STS, bits of who waits in a fence. */
@@ -145,7 +145,7 @@ function fences(pci: PciDevice): string {
       const fence = (status >>> WAITING.SHIFT) & WAITING.MASK;
       const at = (row: typeof CP_FENCE_CNT | typeof CP_FENCE_RDATA) =>
         `0x${(addressMap.CFG_BASE + register(block, row, fence, stream)).toString(16)}`;
-      // the counter that is shown is another one's: fence 0 of the stream with the number of the fence (docs/findings/suspected.md)
+      // as the driver does, which shows another counter: fence 0 of the stream with the number of the fence
       const value = pci.read(register(block, CP_FENCE_CNT, 0, fence));
       const where = (name: string) => `${engine}_QM.CP_FENCE${fence}_${name}_${stream}`;
       text +=
