@@ -83,6 +83,11 @@ export const findings: readonly Finding[] = [
     alarm: /^UBSAN: array-index-out-of-bounds in .*mmu_v1\.c/,
   },
   {
+    file: '0022.ts',
+    onModel: /^timeout_locked: room for 1 byte: 1 read, 0 .*\nstop_on_err: room for 1 byte: 1 read, 0 .*\n$/,
+    onKernel: /^timeout_locked: room for 1 byte: 5 read, 4 .*\nstop_on_err: room for 1 byte: 3 read, 2 .*\n$/,
+  },
+  {
     file: '0005.ts',
     onModel: /ended\nthe wait of 0\.1 s has ended: 0\n$/,
     onKernel: /ended\nthe wait of 0\.1 s lasts for 3 s\nSIGKILL does not end it\n$/,

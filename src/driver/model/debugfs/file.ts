@@ -17,8 +17,6 @@ export interface DebugFile {
   store?(text: string): Steps<unknown> | undefined;
   /** What does not fit the buffer of the first read is lost: the driver looks whether anything was read before. */
   readonly once?: true;
-  /** Who reads has all of it, whatever there was room for (docs/findings/0022). */
-  readonly whole?: true;
   /** Only what is written at the beginning is taken: of that the file goes on behind, up to so many bytes. */
   readonly room?: number;
 }
@@ -35,7 +33,7 @@ class OpenDebugFile implements FileOperations {
   }
 
   *read(buffer: Uint8Array): Steps<number> {
-    const { show, once, whole } = this.#file;
+    const { show, once } = this.#file;
     if (!show) refuse('EINVAL', 'read');
     if (!this.#shown || this.#at === 0) {
       const shown = show();
@@ -43,12 +41,6 @@ class OpenDebugFile implements FileOperations {
       this.#shown = typeof said === 'string' ? Buffer.from(said, 'latin1') : said;
     } else if (once) return 0;
     const rest = this.#shown.subarray(this.#at);
-    // beyond the buffer that is given there is nothing that this model could write to
-    if (whole && this.#at === 0 && buffer.length < rest.length) {
-      buffer.set(rest.subarray(0, buffer.length));
-      this.#at = rest.length;
-      return rest.length;
-    }
     const part = rest.subarray(0, buffer.length);
     buffer.set(part);
     this.#at += part.length;

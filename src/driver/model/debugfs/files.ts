@@ -232,7 +232,8 @@ function* dumpMonitors(card: Card, text: string): Steps {
 function timeLimit(card: Card): DebugFile {
   return {
     name: 'timeout_locked',
-    whole: true,
+    // in the kernel with all of it, whatever there is room for (docs/findings/0022)
+    once: true,
     show() {
       const limit = card.debugfs.timeLimit;
       return `${Number.isFinite(limit) ? limit : NO_LIMIT}\n\0`;
@@ -292,7 +293,7 @@ export function debugFilesOf(card: Card): readonly DebugFile[] {
     },
     device(card),
     { name: 'clk_gate', show: () => '', store: () => {} },
-    { name: 'stop_on_err', whole: true, show: () => '1\n\0', store: (text) => stopOnError(card, text) },
+    { name: 'stop_on_err', once: true, show: () => '1\n\0', store: (text) => stopOnError(card, text) },
     // neither does anything on this chip
     { name: 'dump_security_violations', show: () => '' },
     { name: 'dump_razwi_events', show: () => '' },
