@@ -26,6 +26,8 @@ export interface Idle {
   readonly busy: readonly string[];
   /** Bit n: the engine with id n is busy. */
   readonly mask: bigint;
+  /** The same of the first 32 engines, where programs of older headers look. */
+  readonly shortMask: number;
 }
 
 const FIRST_STATUS_SIZE = 64 * 1024;
@@ -94,11 +96,11 @@ export class ControlInfo {
   }
 
   idle(): Idle {
-    const { is_idle, busy_engines_mask_ext } = this.ask('HL_INFO_HW_IDLE');
+    const { is_idle, busy_engines_mask, busy_engines_mask_ext } = this.ask('HL_INFO_HW_IDLE');
     const mask = busy_engines_mask_ext.reduce((all, word, i) => all | (word << BigInt(64 * i)), 0n);
     const busy: string[] = [];
     for (let id = 0; mask >> BigInt(id) !== 0n; id++) if ((mask >> BigInt(id)) & 1n) busy.push(engineName(id));
-    return { idle: is_idle !== 0, busy, mask };
+    return { idle: is_idle !== 0, busy, mask, shortMask: busy_engines_mask };
   }
 
   /** e.g. `OPERATIONAL`, `IN_RESET`. */

@@ -33,7 +33,7 @@ export const device: readonly Row[] = [
     'hw_ip_info',
     /cpucp_info.card_location/,
     'cpucp_info.cpld_version',
-    /attributes: what sysfs tells|info: identity/,
+    /attributes: what sysfs tells/,
   ],
   [
     'events-cut',
@@ -78,7 +78,7 @@ export const device: readonly Row[] = [
     'debug_coresight',
     /output, args->output_size\)/,
     'output, args->output_size + 8)',
-    /debug: (the trace router tells|a performance monitor answers)/,
+    /debug: (no answer|the trace router tells|a performance monitor answers)/,
   ],
   [
     'host-time-of-boot',
@@ -87,7 +87,7 @@ export const device: readonly Row[] = [
     'time_sync_info',
     /ktime_get_raw_ns\(\)/,
     'ktime_get_real_ns()',
-    /info: the clocks/,
+    /info: the (clocks|time of the host)/,
   ],
   [
     'pci-counters-swapped',
@@ -190,20 +190,20 @@ export const device: readonly Row[] = [
   ],
   [
     'attribute-address',
-    'the address of a card is told without its function',
+    'the address of a card is told with the bus above it',
     SYSFS,
     'pci_addr_show',
-    /PCI_FUNC\(/,
-    'PCI_SLOT(',
+    /pdev->bus->number/,
+    'pdev->bus->primary',
     /attributes: a card tells/,
   ],
   [
-    'eeprom-offset',
-    'each piece of the EEPROM is followed by one that begins a byte too early',
+    'eeprom-shifted',
+    'the EEPROM is told from its second byte on',
     FIRMWARE,
     'hl_fw_get_eeprom_data',
-    /min\(\(size_t\)result, max_size\)/,
-    'min((size_t)result, max_size) - 1',
+    /memcpy\(data, eeprom_info_cpu_addr,/,
+    'memcpy(data, eeprom_info_cpu_addr + 1,',
     /attributes: the EEPROM|debugfs: .*EEPROM/,
   ],
   // device.c
@@ -268,7 +268,7 @@ export const device: readonly Row[] = [
     'hl_notifier_event_send',
     /events_mask \|= event_mask/,
     'events_mask = event_mask',
-    /records: events wait/,
+    /records: (an event does not|events wait)/,
   ],
   [
     'razwi-last',

@@ -32,7 +32,7 @@ export const memory: readonly Row[] = [
     'hl_mmap_mem_buf_vm_close',
     /new_mmap_size > 0/,
     '0',
-    /cb: (only the whole|a buffer (can|keeps))/,
+    /cb: a buffer that is unmapped in part/,
   ],
   [
     'cb-of-no-bytes',

@@ -105,7 +105,7 @@ export const submissions: readonly Row[] = [
     'cs_handle_tdr',
     /schedule_delayed_work\([^;]*;/,
     ';',
-    /sync: the time limit of work begins/,
+    /sync: the time limit of work/,
   ],
   [
     'staged-limit-goes-on',
@@ -187,7 +187,7 @@ export const submissions: readonly Row[] = [
     'init_signal_cs',
     /prop->next_sob_val - 1/,
     'prop->next_sob_val',
-    /sync: signals of a queue|interface: signals/,
+    /sync: (signals of a queue|reserved signals continue)|interface: signals/,
   ],
   [
     'reserved-offset',
@@ -196,7 +196,7 @@ export const submissions: readonly Row[] = [
     'hl_hw_queue_encaps_sig_set_sob_info',
     /encaps_sig_wait_offset - 1/,
     'encaps_sig_wait_offset',
-    /sync: (a wait asks|reserved signals)/,
+    /sync: reserved signals that/,
   ],
   [
     'wait-takes-no-object',

@@ -106,6 +106,11 @@ export const hwmon = suite('hwmon', 'What Linux shows of the sensors of a card i
         );
       };
       inOrder('min', 'input', 'max', 'crit');
+      const { max, crit } = values;
+      assert.ok(
+        max === undefined || max !== crit,
+        `${sensor.name} is critical as soon as it is above its largest value`,
+      );
       inOrder('max_hyst', 'max');
       inOrder('crit_hyst', 'crit');
       for (const [name, limit] of Object.entries(values))

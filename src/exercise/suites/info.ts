@@ -61,7 +61,7 @@ export const info = suite('info', 'What the driver tells about the card and its 
   });
 
   test('a card without work is idle', ({ device }) => {
-    assert.deepEqual(device.info.idle(), { idle: true, busy: [], mask: 0n });
+    assert.deepEqual(device.info.idle(), { idle: true, busy: [], mask: 0n, shortMask: 0 });
   });
 
   test('the clocks of device and host go forward', ({ device }) => {

@@ -1,8 +1,9 @@
 /** Records of errors and events, and being told of them; what questions about them want. */
 
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 import { events as eventRows } from '../../../specs/gaudi/events.ts';
-import { EFD_NONBLOCK } from '../../driver/driver.ts';
+import { EFD_NONBLOCK, POLLIN } from '../../driver/driver.ts';
 import { CommandStream } from '../../runtime/command-stream.ts';
 import type { ControlDevice, Device } from '../../runtime/device.ts';
 import type { Submission } from '../../runtime/submission.ts';
@@ -17,6 +18,7 @@ import { asNew, control, KILLING, LATE_EVENT, recovered, resets, SLOW } from './
 import { assertValue } from './sync-lib.ts';
 
 const DOWN = 'DMA_0_0';
+const UP = 'DMA_1_0';
 const NOWHERE = 0x1000n;
 /** Programs have no memory here: it is the kernel's half of the addresses. */
 const KERNEL = 0xffff_8000_0000_0000n;
@@ -188,6 +190,37 @@ function notification(test: Declare): void {
     const { seq, timestamp } = device.info.csTimeoutEvent();
     assert.equal(seq, work.sequence);
     assert.ok(timestamp > device.info.lastOpened());
+    await release(t, device);
+    await device.wait(work, { signal: t.signal });
+  });
+
+  test('an event does not take the place of another that nobody has asked for', async (t) => {
+    t.expectMessages(
+      /has not finished in/,
+      /completed after \d+ \(s\)/,
+      /DMA_IF_SEI/,
+      /SEI Error: SOB Group \d+ overflow/,
+    );
+    const { device } = t;
+    const { driver } = t.target;
+    const events = device.notifyEvents();
+    // the eventfd is looked at, and the events are not taken
+    const rung = async () => {
+      while (!(driver.poll(events.fd, POLLIN, 100) & POLLIN)) {
+        t.signal.throwIfAborted();
+        await setImmediate();
+      }
+      driver.read(events.fd, new Uint8Array(8));
+    };
+    const work = hung(device);
+    await rung();
+    const object = t.use(device.sync('E_N').syncObject());
+    await run(t, UP, new CommandStream().set(object, 0x7fff).add(object, 1));
+    await rung();
+    assert.equal(
+      Number(device.info.getEvents()),
+      EVENT.HL_NOTIFIER_EVENT_CS_TIMEOUT | EVENT.HL_NOTIFIER_EVENT_USER_ENGINE_ERR,
+    );
     await release(t, device);
     await device.wait(work, { signal: t.signal });
   });

@@ -301,6 +301,21 @@ function limits(test: Declare): void {
     for (const submission of [gate, work]) await device.wait(submission, { signal: t.signal });
     assert.equal(await timeoutOf(t, events, 0), false);
   });
+
+  test('the time limit of work that was behind other work ends too', async (t) => {
+    t.expectMessages(/Command submission \d+ has not finished in/, /Command submission \d+ completed after/);
+    const { device } = t;
+    const events = device.notifyEvents();
+    const gate = held(t);
+    const stream = new CommandStream().fence(0);
+    const work = device.submit({ queue: DOWN, stream }, { timeout: 1, skipResetOnTimeout: true });
+    await release(t, DOWN, UP);
+    await device.wait(gate, { signal: t.signal });
+    assert.equal(await timeoutOf(t, events, 60_000), true, 'no event');
+    assert.equal(device.info.csTimeoutEvent().seq, work.sequence);
+    await release(t, DOWN, UP);
+    await device.wait(work, { signal: t.signal });
+  });
 }
 
 export function submissions(test: Declare): void {

@@ -125,13 +125,13 @@ export function waiting(test: Declare): void {
 
   test('a card at work says so, and which engine is', async (t) => {
     const { device } = t;
-    assert.deepEqual(device.info.idle(), { idle: true, busy: [], mask: 0n });
+    assert.deepEqual(device.info.idle(), { idle: true, busy: [], mask: 0n, shortMask: 0 });
     const work = held(device, OTHER);
     const wait = beginWait(t, thread(t), device, work);
     await blocked(t, wait.call);
     while (device.info.idle().busy.length === 0) t.signal.throwIfAborted();
-    const { idle, busy } = device.info.idle();
-    assert.deepEqual({ idle, busy }, { idle: false, busy: ['DMA_0'] });
+    const { idle, busy, mask, shortMask } = device.info.idle();
+    assert.deepEqual({ idle, busy, shortMask }, { idle: false, busy: ['DMA_0'], shortMask: Number(mask) });
     await letGo(t, device, OTHER, UP);
     await wait.answer();
     while (!device.info.idle().idle) t.signal.throwIfAborted();
