@@ -149,7 +149,7 @@ test('questions are asked in the bytes of C, and answers read from memory', () =
 test('busy engines are named', () => {
   const { driver, device } = open();
   answer(driver, Buffer.from('00000000012000000120000000000000', 'hex'));
-  assert.deepEqual(device.info.idle(), { idle: false, busy: ['DMA_0', 'TPC_1'], mask: 0x2001n });
+  assert.deepEqual(device.info.idle(), { idle: false, busy: ['DMA_0', 'TPC_1'], mask: 0x2001n, shortMask: 0x2001 });
 });
 
 test('a record that the driver has not written is undefined', () => {
