@@ -72,6 +72,8 @@ export interface Hardware {
   readonly mmu: Mmu;
   readonly loaded: Loaded;
   readonly limits: Limits;
+  /** Whether queues and engines are to stop at errors. */
+  readonly stopsOnError: () => boolean;
 }
 
 /** What the firmware says of the card, and what the driver has worked out. */
@@ -111,7 +113,7 @@ function* testQueues({ queues, firmware }: Hardware, log: Log): Steps {
 }
 
 /** gaudi_hw_init. @throws Error when the card does not do its part */
-function* initHardware({ kernel, card, firmware, queues, mmu, loaded }: Hardware, log: Log): Steps {
+function* initHardware({ kernel, card, firmware, queues, mmu, loaded, stopsOnError }: Hardware, log: Log): Steps {
   card.read(HW_STATE.REGISTER);
   card.write(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR), PROTECTION_OVERRIDE);
   card.read(register('PCIE_WRAP', pcieWrap.rows.LBW_PROT_OVR));
@@ -125,7 +127,7 @@ function* initHardware({ kernel, card, firmware, queues, mmu, loaded }: Hardware
   );
   yield* mmu.init();
   initSecurity(card);
-  initEngines(card, queues.place);
+  initEngines(card, queues.place, stopsOnError());
   card.write(time('CNTCR'), 0);
   card.write(time('CNTCVU'), 0);
   card.write(time('CNTCVL'), 0);

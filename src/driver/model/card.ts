@@ -86,6 +86,8 @@ export interface ResetReason {
   readonly trigger?: ResetTrigger;
   /** The card resets itself: it is waited for (HL_DRV_RESET_BYPASS_REQ_TO_FW). */
   readonly byCard?: boolean;
+  /** The firmware is not told of it beforehand (send_disable_pci_access, without HL_DRV_RESET_HARD). */
+  readonly untold?: boolean;
 }
 
 export class Card {
@@ -147,6 +149,7 @@ export class Card {
       mmu: this.mmu,
       loaded: { ...NOTHING_LOADED },
       limits: this.limits,
+      stopsOnError: () => this.debugfs.stopOnError,
     };
     this.streams = new SyncStreams(pci, log);
     this.submissions = new Submissions({
@@ -360,7 +363,7 @@ export class Card {
     if (reason.delayed) yield WAIT.DELAY;
     this.#countTrigger(reason.trigger);
     const byCard = reason.byCard ?? false;
-    if (reason.trigger !== 'heartbeat' && !byCard) {
+    if (reason.trigger !== 'heartbeat' && !byCard && !reason.untold) {
       yield* this.#disableAccess();
     }
     this.#disabled = true;

@@ -68,19 +68,26 @@ export function blockOfEngine(engine: string): string {
 export type QueuePlace = (engine: string, stream: number) => { readonly address: number; readonly length: number };
 
 /** hw_init's part about engines. */
-export function initEngines(card: PciDevice, place: QueuePlace): void {
+/** @param stops whether queues and engines stop at errors */
+export function initEngines(card: PciDevice, place: QueuePlace, stops: boolean): void {
   for (const n of DMA_ENGINES) {
     const external = n < 2;
-    initQman(card, `DMA${n}`, `DMA_${n}`, { external, event: `DMA${n}_QM`, westSouth: external || n === 5, place });
-    initDmaCore(card, n);
+    initQman(card, `DMA${n}`, `DMA_${n}`, {
+      external,
+      event: `DMA${n}_QM`,
+      westSouth: external || n === 5,
+      place,
+      stops,
+    });
+    initDmaCore(card, n, stops);
     card.write(qman(`DMA${n}`, 'GLBL_CFG0'), external ? UPPER.PQF | UPPER.CQF | UPPER.CP : ALL.PQF | ALL.CQF | ALL.CP);
   }
   MMES.forEach((n, i) => {
-    initQman(card, `MME${n}`, `MME_${i}`, { external: false, event: `MME${n}_QM`, westSouth: false, place });
+    initQman(card, `MME${n}`, `MME_${i}`, { external: false, event: `MME${n}_QM`, westSouth: false, place, stops });
     card.write(qman(`MME${n}`, 'GLBL_CFG0'), ALL.PQF | ALL.CQF | ALL.CP);
   });
   for (const n of TPCS) {
-    initQman(card, `TPC${n}`, `TPC_${n}`, { external: false, event: `TPC${n}_QM`, westSouth: n === 6, place });
+    initQman(card, `TPC${n}`, `TPC_${n}`, { external: false, event: `TPC${n}_QM`, westSouth: n === 6, place, stops });
     card.write(qman(`TPC${n}`, 'GLBL_CFG0'), ALL.PQF | ALL.CQF | ALL.CP);
     card.write(tpc(n, 'SM_BASE_ADDRESS_HIGH'), high(syncBase('E_N', 'SOB_OBJ')));
   }
@@ -93,6 +100,8 @@ interface QmanKind {
   /** Short messages reach the sync manager W_S by bases 2 and 3. */
   readonly westSouth: boolean;
   readonly place: QueuePlace;
+  /** It stops at errors. */
+  readonly stops: boolean;
 }
 
 function initQman(card: PciDevice, block: string, engine: string, kind: QmanKind): void {
@@ -127,7 +136,7 @@ function initQman(card: PciDevice, block: string, engine: string, kind: QmanKind
   }
   const units = kind.external ? UPPER : ALL;
   const mask = units.PQF | units.CQF | units.CP;
-  write('GLBL_ERR_CFG', mask + mask * 2 ** 16 + STOP_ARB);
+  write('GLBL_ERR_CFG', kind.stops ? mask + mask * 2 ** 16 + STOP_ARB : mask);
   write('GLBL_ERR_ADDR_LO', low(CFG_BASE + SETSPI));
   write('GLBL_ERR_ADDR_HI', high(CFG_BASE + SETSPI));
   write('GLBL_ERR_WDATA', spiOf(kind.event));
@@ -137,11 +146,11 @@ function initQman(card: PciDevice, block: string, engine: string, kind: QmanKind
   write('GLBL_PROT', (kind.external ? UPPER.PQF | UPPER.CQF | UPPER.CP : UPPER.PQF) | PROT_ERR);
 }
 
-function initDmaCore(card: PciDevice, n: number): void {
+function initDmaCore(card: PciDevice, n: number, stops: boolean): void {
   card.write(dma(n, 'RD_MAX_OUTSTAND'), 0);
   card.write(dma(n, 'RD_MAX_SIZE'), 0);
   card.write(dma(n, 'LBW_MAX_OUTSTAND'), 15);
-  card.write(dma(n, 'ERR_CFG'), ERR_CFG.ERR_MSG_EN | ERR_CFG.STOP_ON_ERR);
+  card.write(dma(n, 'ERR_CFG'), ERR_CFG.ERR_MSG_EN | (stops ? ERR_CFG.STOP_ON_ERR : 0));
   card.write(dma(n, 'ERRMSG_ADDR_LO'), low(CFG_BASE + SETSPI));
   card.write(dma(n, 'ERRMSG_ADDR_HI'), high(CFG_BASE + SETSPI));
   card.write(dma(n, 'ERRMSG_WDATA'), spiOf(`DMA${n}_CORE`));

@@ -263,7 +263,9 @@ export class EventHandler {
       });
       const fresh = (status & UNDEFINED_OPCODE) !== 0 && !this.#card.errors.undefinedOpcode;
       if (fresh) mask |= EVENT.HL_NOTIFIER_EVENT_UNDEFINED_OPCODE;
-      this.#stopped(block, cp, mask !== 0);
+      // written are the causes that the driver knows: they are cleared
+      if (this.#card.debugfs.stopOnError) this.#stopped(block, cp, mask !== 0);
+      else pci.write(qman(block, 'GLBL_STS1', cp), status & (2 ** QMAN_CAUSES.length - 1));
     }
     const arbiter = pci.read(qman(block, 'ARB_ERR_CAUSE'));
     ARBITER_CAUSES.forEach((cause, bit) => {

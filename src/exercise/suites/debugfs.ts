@@ -9,6 +9,7 @@ import { queueRow } from '../../uapi/habanalabs/gaudi.ts';
 import { type Declare, suite, type TestContext } from '../suite.ts';
 import { cardFolder, readBytes } from './attributes-lib.ts';
 import { debugDevice } from './debugfs-device.ts';
+import { debugErrors } from './debugfs-errors.ts';
 import { debugInput } from './debugfs-input.ts';
 import { debugBytes, debugText, rowsOf, setDebug, writeDebug } from './debugfs-lib.ts';
 import { debugMemory } from './debugfs-memory.ts';
@@ -465,5 +466,6 @@ export const debugfs = suite(
     debugDevice(test);
     debugStateDump(test);
     debugInput(test);
+    debugErrors(test);
   },
 );

@@ -83,7 +83,7 @@ async function give(t: TestContext, device: Device, chunks: readonly ReturnType<
 }
 
 /** Counts up a fence counter of `queue` until it is full, and beyond. */
-function overflow(queue: QueueName): CommandStream {
+export function overflow(queue: QueueName): CommandStream {
   const steps = new CommandStream();
   for (let sum = 0; sum <= FENCE_MAX + 1; sum += 15) steps.write(fenceAddress(queue, 3), 15);
   return steps;

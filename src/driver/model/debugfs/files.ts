@@ -293,7 +293,7 @@ export function debugFilesOf(card: Card): readonly DebugFile[] {
     },
     device(card),
     { name: 'clk_gate', show: () => '', store: () => {} },
-    { name: 'stop_on_err', once: true, show: () => '1\n\0', store: (text) => stopOnError(card, text) },
+    stopOnError(card),
     // neither does anything on this chip
     { name: 'dump_security_violations', show: () => '' },
     { name: 'dump_razwi_events', show: () => '' },
@@ -381,7 +381,16 @@ export function debugFilesOf(card: Card): readonly DebugFile[] {
   ];
 }
 
-function stopOnError(card: Card, text: string): never {
-  numberOf(text, 10, 32);
-  throw new ModelError('unimplemented', `${card.name} stop_on_err`, 'queues that go on after an error');
+function stopOnError(card: Card): DebugFile {
+  return {
+    name: 'stop_on_err',
+    once: true,
+    show: () => `${card.debugfs.stopOnError ? 1 : 0}\n\0`,
+    store: (text) =>
+      doneUnlessInReset(card, 'change stop on error', function* () {
+        card.debugfs.stopOnError = numberOf(text, 10, 32) !== 0n;
+        // there are no resets of engines only on this chip, and none is tried on a card that is out of order (hl_device_reset)
+        if (card.operational()) yield* card.reset({ untold: true });
+      }),
+  };
 }

@@ -26,6 +26,8 @@ export interface DebugSettings {
   monitors: Uint8Array;
   /** What has been written down of the card. */
   readonly dumps: StateDumps;
+  /** Whether queues and engines stop at errors, from the next reset on. */
+  stopOnError: boolean;
 }
 
 export function initialDebugSettings(): DebugSettings {
@@ -46,5 +48,7 @@ export function initialDebugSettings(): DebugSettings {
     data: new Uint8Array(0),
     monitors: new Uint8Array(0),
     dumps: new StateDumps(),
+    // habanalabs_drv.c, set_driver_behavior_per_device
+    stopOnError: true,
   };
 }
