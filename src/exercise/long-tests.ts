@@ -109,6 +109,7 @@ export const longTests: ReadonlySet<string> = new Set([
   'debugfs: a card whose firmware root has put out of order is asked nothing, and is reset when its heart does not beat',
   'debugfs: a card that is suspended and resumed works after a reset',
   'debugfs: during a reset nothing is read or written',
+  'debugfs: queues and engines stop at errors, or go on, as root says: that resets the card',
   'binding: a function that is reset while a program has the card: who waits is told, work is lost, and the next finds it as new',
   'binding: who has a card whose driver is taken off is killed, its work is aborted; the card beside it works on',
   'binding: the memory of a card whose function was reset is reached by its peer as before',

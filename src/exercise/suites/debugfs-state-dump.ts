@@ -8,6 +8,7 @@ import { fenceAddress } from '../../runtime/sync.ts';
 import type { QueueName } from '../../uapi/habanalabs/gaudi.ts';
 import type { Declare, TestContext } from '../suite.ts';
 import { debugText, writeDebug } from './debugfs-lib.ts';
+import { counted } from './events-lib.ts';
 import { assertErrno, run } from './lib.ts';
 import { hold, release } from './sync-lib.ts';
 
@@ -104,6 +105,28 @@ export function debugStateDump(test: Declare): void {
       await run(t, UP, new CommandStream().set(first, 6).set(second, 6).set(third, 6));
       await device.wait(work, { signal: t.signal });
     }
+  });
+
+  test('an error of a sync manager leaves a dump, of its value then', async (t) => {
+    t.expectMessages(/DMA_IF_SEI/, /SEI Error: SOB Group \d+ overflow/);
+    const { device } = t;
+    const before = debugText(t, 'state_dump');
+    const counts = device.info.hwEventsAggregate();
+    const object = device.sync('E_S').syncObject();
+    await run(t, UP, new CommandStream().set(object, 0x7fff).add(object, 5));
+    await counted(t, device, 'DMA_IF_SEI_1', counts);
+    // the event is counted before it is written down
+    while (debugText(t, 'state_dump') === before) {
+      t.signal.throwIfAborted();
+      t.target.driver.sleep(1_000_000);
+      await setImmediate();
+    }
+    const dump = parse(debugText(t, 'state_dump'));
+    assert.match(
+      dump.objects.get('E_S')?.join('\n') ?? '',
+      new RegExp(`^sync id: ${object.index}\\b.*, value: 4$`, 'm'),
+    );
+    assert.deepEqual(dump.fences, []);
   });
 
   test('the newest dump is shown, and those before it once it is skipped', async (t) => {
