@@ -169,7 +169,8 @@ export const submissions: readonly Row[] = [
     'allocate_cs',
     /kfree\(cs\);\s*hl_ctx_put\(ctx\);/,
     'kfree(cs);',
-    /limits: a submission that has not ended stops/,
+    // the card cannot be opened again after it
+    /limits: (a submission that has not ended stops|a command buffer of the largest size)/,
   ],
   [
     'chunks-one-too-many',
