@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { agentBundle } from '../../src/exercise/bundle.ts';
 import type { Result, RunEvent } from '../../src/exercise/events.ts';
 import { judge } from '../../src/exercise/refusals.ts';
@@ -27,6 +28,9 @@ export interface Outcome {
   readonly dead: boolean;
 }
 
+/** What swapping drivers ends with when the one before cannot be taken out (swap.c), and ms after which it is waiting for ever. */
+const STUCK = 3;
+const PATIENCE = 60_000;
 /** Seconds a test may be silent beyond its own time. */
 const GRACE = 20;
 
@@ -73,10 +77,12 @@ export class Station implements AsyncDisposable {
       for (let attempt = 0; this.#options.machine === 'gaudi-x2'; attempt++) {
         this.#vm ??= await bootVm(this.#options);
         said = '';
-        const status = await this.#vm.run([path.join(this.#folder, 'swap'), file], { onStderr: hear });
+        const swap = this.#vm.run([path.join(this.#folder, 'swap'), file], { onStderr: hear });
+        swap.catch(() => {});
+        const status = await Promise.race([swap, setTimeout(PATIENCE, STUCK, { ref: false })]);
         if (status === 0) break;
         // the one before has left something behind
-        if (status !== 3 || attempt > 0) return ended('(the driver is loaded)', said.trim(), true);
+        if (status !== STUCK || attempt > 0) return ended('(the driver is loaded)', said.trim(), true);
         await this.#end();
       }
       const vm = this.#vm as Vm;
