@@ -169,6 +169,9 @@ const unnoticed: Readonly<Record<string, string>> = {
   'staged-limit-goes-on': 'a timer in memory that was given back: nothing comes of it until that memory is used again',
   'pll-outputs-swapped': 'what the outputs of a PLL are is told nowhere else, and is published for no card',
   'pci-counters-swapped': 'the firmware counts during 10 ms, in which a card at rest neither sends nor receives',
+  'several-at-once': 'the end that wakes who waits has the same time',
+  'map-not-invalidated': 'an MMU that remembers only what is mapped has nothing to forget when more is',
+  'huge-pages-where-not': 'a program has two MiB of pages in a row that do not begin at two MiB by chance only',
   'stamps-lost': 'the kept outcome is asked for when 16384 more submissions were made',
 };
 

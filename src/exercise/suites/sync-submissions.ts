@@ -280,9 +280,12 @@ function limits(test: Declare): void {
     const events = device.notifyEvents();
     const before = device.info.csTimeoutEvent();
     const work = device.submit(
-      { queue: DOWN, stream: new CommandStream().nop() },
+      { queue: DOWN, stream: new CommandStream().fence(0) },
       { timeout: 30, skipResetOnTimeout: true },
     );
+    // a hundredth of its limit, which is in seconds
+    assert.equal(await timeoutOf(t, events, 300), false);
+    await release(t, DOWN, UP);
     await device.wait(work, { signal: t.signal });
     assert.equal(await timeoutOf(t, events, 0), false);
     assert.deepEqual(device.info.csTimeoutEvent(), before, 'a record of a timeout');
