@@ -172,6 +172,8 @@ const unnoticed: Readonly<Record<string, string>> = {
   'several-at-once': 'the end that wakes who waits has the same time',
   'map-not-invalidated': 'an MMU that remembers only what is mapped has nothing to forget when more is',
   'huge-pages-where-not': 'a program has two MiB of pages in a row that do not begin at two MiB by chance only',
+  'pin-read-only':
+    'no test has memory that a program may only read; of other memory the kernel makes a copy for such a pin, too',
   'stamps-lost': 'the kept outcome is asked for when 16384 more submissions were made',
 };
 
